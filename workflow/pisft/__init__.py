@@ -1,0 +1,1 @@
+"""Reproducible fine-tuning of π₀ and π₀.₅."""

@@ -1,0 +1,84 @@
+"""`config/models/<model>.yaml`: every dimension of a π₀ or π₀.₅, its tokenizer and its base weights.
+
+`ModelConfig.from_yaml(path)` is how a model of any width comes into being; a tiny model is a YAML file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from pisft.config.base import Strict
+
+
+class VisionConfig(Strict):
+    """SigLIP encoder; `patch` in pixels."""
+
+    width: PositiveInt
+    depth: PositiveInt
+    mlp: PositiveInt
+    heads: PositiveInt
+    patch: PositiveInt
+
+
+class StackConfig(Strict):
+    """What differs between the two Gemma experts; depth and heads are shared."""
+
+    width: PositiveInt
+    mlp: PositiveInt
+
+
+class TokenizerConfig(Strict):
+    """`bytes` (one token a byte) or `paligemma` (hub, or `path` to paligemma_tokenizer.model)."""
+
+    kind: Literal["bytes", "paligemma"]
+    path: str | None = None
+
+
+class BaseWeights(Strict):
+    """Weights to start from: a local file or folder (`path`), or a hub repo at a pinned revision."""
+
+    path: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.path is None) == (self.repo is None):
+            raise ValueError("give exactly one of path and repo")
+        if self.repo is not None and self.revision is None:
+            raise ValueError("a hub repo needs a pinned revision")
+        return self
+
+
+class ModelConfig(Strict):
+    """Dimensions of one π₀ (`variant: pi0`) or π₀.₅ (`variant: pi05`)."""
+
+    variant: Literal["pi0", "pi05"]
+    image_size: PositiveInt = Field(224, description="side of the square input image, pixels")
+    vision: VisionConfig
+    depth: PositiveInt = Field(description="joint transformer blocks")
+    heads: PositiveInt
+    kv_heads: PositiveInt = 1
+    head_dim: PositiveInt
+    vlm: StackConfig
+    expert: StackConfig
+    vocab_size: PositiveInt
+    action_dim: PositiveInt = Field(32, description="padded width of state and actions")
+    action_horizon: PositiveInt = Field(50, description="an experiment takes its format's horizon")
+    max_token_len: PositiveInt = Field(48, description="longest prompt in tokens; longer ones are an error")
+    tokenizer: TokenizerConfig
+    base: Literal["scratch"] | BaseWeights = "scratch"
+
+    @model_validator(mode="after")
+    def _divisible(self):
+        if self.image_size % self.vision.patch:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of vision.patch {self.vision.patch}")
+        if self.vision.width % self.vision.heads:
+            raise ValueError(f"vision.width {self.vision.width} is not a multiple of vision.heads {self.vision.heads}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim {self.head_dim} must be even (rotary embedding)")
+        return self
