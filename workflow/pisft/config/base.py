@@ -13,8 +13,10 @@ from typing import Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pisft.errors import PisftError
 
-class ConfigError(ValueError):
+
+class ConfigError(PisftError, ValueError):
     """A mistake in a configuration file, told as one line."""
 
 

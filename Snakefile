@@ -1,0 +1,17 @@
+# pi-sft: dataset → norm_stats.json → checkpoint → eval.json → report, as files.
+#   snakemake results/quickstart/report.html        on this machine
+#   snakemake results/quickstart/eval.json --profile slurm
+
+include: "rules/common.smk"
+include: "rules/dataset.smk"
+include: "rules/config.smk"
+include: "rules/norm_stats.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    input:
+        "results/quickstart/report.html",
+    default_target: True

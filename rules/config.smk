@@ -1,0 +1,10 @@
+rule config:
+    input:
+        live=live("config"),
+    output:
+        update("results/{exp}/config.json"),
+    log:
+        "results/{exp}/logs/config.log",
+    localrule: True
+    shell:
+        "{PYTHON} scripts/resolve.py {wildcards.exp} 2>&1 | tee -i {log}"

@@ -1,0 +1,10 @@
+rule dataset:
+    input:
+        live=live("dataset"),
+    output:
+        update("data/{dataset}/manifest.json"),
+    log:
+        "data/{dataset}/logs/dataset.log",
+    threads: 8
+    shell:
+        "{PYTHON} scripts/make_dataset.py {wildcards.dataset} --workers {threads} 2>&1 | tee -i {log}"

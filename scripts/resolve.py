@@ -1,0 +1,25 @@
+"""Write `results/<exp>/config.json`: the experiment with every name looked up and every default spelled out.
+
+    python scripts/resolve.py quickstart
+"""
+
+import argparse
+from pathlib import Path
+
+from pisft.cli import run
+from pisft.config import resolve
+from pisft.provenance.graph import Node, building, write_json
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", help="name of a file in config/experiments/, without .yaml")
+    name = parser.parse_args().experiment
+    node = Node("config", name)
+    with building(node) as outputs:
+        write_json(Path(node.target), resolve(name).model_dump(mode="json", by_alias=True))
+        outputs.append(Path(node.target))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,34 @@
+"""Say of an artefact, and of all it is made from, whether it is fresh, and if not, what changed.
+
+    python scripts/why.py results/quickstart/eval.json
+    python scripts/why.py --accept results/quickstart/report.html
+
+`--accept` records that changed code makes the same results (a refactoring), so that nothing is rebuilt for it. It
+refuses where anything but code changed. Exit code 0: all fresh (or accepted); 1: something is not.
+"""
+
+import argparse
+from pathlib import Path
+
+from pisft.cli import run
+from pisft.provenance.graph import accept, lineage, node_of, state
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", help="an artefact, such as results/<exp>/eval.json")
+    parser.add_argument("--accept", action="store_true", help="record that changed code is equivalent")
+    args = parser.parse_args()
+    nodes = lineage(node_of(Path(args.target).as_posix()))
+    if args.accept:
+        for node in nodes:
+            if accept(node):
+                print(f"{node.target}: accepted")
+    states = {node: state(node) for node in nodes}
+    for node, reason in states.items():
+        print(f"{node.target}: {reason or 'fresh'}")
+    return int(any(states.values()))
+
+
+if __name__ == "__main__":
+    run(main)

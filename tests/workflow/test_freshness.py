@@ -1,0 +1,169 @@
+"""What is rerun when something changes, and what is not: decided by keys, never by modification times."""
+
+import os
+import shutil
+import time
+
+QUICKSTART = "config/experiments/quickstart.yaml"
+
+
+def test_nothing_to_do_when_nothing_changed(project):
+    assert project.plan() == set()
+
+
+def test_eval_seed_reruns_evaluation_only(project):
+    project.edit(QUICKSTART, "batch_size: 10}", "batch_size: 10, seed: 7}")
+    assert project.plan() == {"config", "evaluate", "report"}
+
+
+def test_learning_rate_reruns_training_and_evaluation(project):
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    assert project.plan() == {"config", "train", "evaluate", "report"}
+
+
+def test_action_horizon_reruns_statistics_too(project):
+    project.edit("config/formats/metaworld_quickstart.yaml", "action_horizon: 10", "action_horizon: 12")
+    assert project.plan() == {"config", "norm_stats", "train", "evaluate", "report"}
+
+
+def test_render_settings_rerun_all_that_saw_them(project):
+    project.edit("config/simulators/metaworld.yaml", "shadowsize: 0", "shadowsize: 512")
+    assert project.plan() == {"config", "dataset", "norm_stats", "train", "evaluate", "report"}
+
+
+def test_a_new_suite_reruns_nothing_that_does_not_use_it(project):
+    project.edit("config/simulators/metaworld.yaml", "suites:\n", "suites:\n  drawers: [drawer-close]\n")
+    assert project.plan() == {"config", "report"}
+
+
+def test_how_it_runs_is_no_reason_to_train(project):
+    project.edit(QUICKSTART, "  save_every: 250", "  save_every: 100")
+    with (project.root / QUICKSTART).open("a") as file:
+        file.write("cluster: {workers: 1}\n")
+    assert project.plan() == {"config", "report"}
+
+
+def test_code_that_evaluation_imports_reruns_evaluation(project):
+    with (project.root / "workflow/pisft/evaluate/rollout.py").open("a") as file:
+        file.write("\nNEW_BEHAVIOUR = True\n")
+    assert project.plan() == {"evaluate", "report"}
+
+
+def test_code_that_training_imports_reruns_training(project):
+    with (project.root / "workflow/pisft/train/optim.py").open("a") as file:
+        file.write("\nNEW_BEHAVIOUR = True\n")
+    assert project.plan() == {"train", "evaluate", "report"}
+
+
+def test_code_that_nothing_imports_reruns_nothing(project):
+    (project.root / "workflow/pisft/evaluate/unused.py").write_text("x = 1\n")
+    assert project.plan() == set()
+
+
+def test_a_package_version_reruns_what_it_matters_to(project):
+    record = project.root / "results/quickstart/provenance/eval.json"
+    text = record.read_text()
+    assert '"mujoco"' in text
+    project.python(
+        "-c",
+        "import json; from pathlib import Path; from pisft.provenance.graph import digest, write_json\n"
+        f"p = Path({str(record)!r}); r = json.loads(p.read_text())\n"
+        "r['packages']['mujoco'] = '0.0'; r.pop('key'); o = r.pop('outputs')\n"
+        "write_json(p, {**r, 'key': digest(r), 'outputs': o})",
+    )
+    assert project.plan() == {"evaluate", "report"}
+
+
+def test_comments_docstrings_and_layout_rerun_nothing(project):
+    project.edit(QUICKSTART, "model: quickstart", "# a comment\nmodel:   quickstart   # another")
+    for path in ("workflow/pisft/evaluate/rollout.py", "workflow/pisft/train/optim.py", "scripts/train.py"):
+        file = project.root / path
+        file.write_text("# a comment\n\n" + file.read_text().replace('"""', '"""Said otherwise. ', 1))
+    assert project.plan() == set()
+
+
+def test_touched_files_rerun_nothing(project):
+    later = time.time() + 1000
+    for folder in ("config", "data", "results", "rules", "scripts", "workflow"):
+        for path in sorted((project.root / folder).rglob("*")):
+            os.utime(path, (later, later))
+            later -= 1
+    assert project.plan() == set()
+
+
+def test_git_checkout_and_back_reruns_nothing(project):
+    (project.root / ".gitignore").write_text("/data\n/results\n.snakemake\n")
+    git = ("git", "-c", "user.name=t", "-c", "user.email=t@example.invalid")
+    project.run(*git, "init", "-qb", "main")
+    project.run(*git, "add", "-A")
+    project.run(*git, "commit", "-qm", "one")
+    project.run(*git, "checkout", "-qb", "other")
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    project.edit("workflow/pisft/train/optim.py", '"""', '"""Other. ')
+    project.run(*git, "commit", "-qam", "two")
+    assert project.plan() == {"config", "train", "evaluate", "report"}
+    project.run(*git, "checkout", "-q", "main")
+    assert project.plan() == set()
+
+
+def test_without_snakemakes_own_records_nothing_is_rerun(project):
+    project.plan()
+    shutil.rmtree(project.root / ".snakemake")
+    assert project.plan() == set()
+
+
+def test_results_copied_into_a_fresh_clone_are_fresh_and_stale_ones_are_noticed(project, bare_project):
+    shutil.copytree(project.root / "results", bare_project.root / "results")
+    assert bare_project.plan() == set(), "the data need not be there"
+    bare_project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    assert bare_project.plan() == {"config", "dataset", "train", "evaluate", "report"}
+
+
+def test_truncated_artefacts_are_noticed(project):
+    weights = project.root / "results/quickstart/checkpoint/model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:500])
+    assert "train" in project.plan()
+    weights.write_bytes(whole)
+    evaluation = project.root / "results/quickstart/eval.json"
+    evaluation.write_text(evaluation.read_text()[:10])
+    assert "evaluate" in project.plan()
+
+
+def test_a_missing_intermediate_reruns_nothing_downstream(project):
+    (project.root / "results/quickstart/config.json").unlink()
+    assert project.plan() == set()
+
+
+def test_the_reason_is_told(project):
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    told = project.python("scripts/why.py", "results/quickstart/eval.json", check=False).stdout
+    assert "train.peak_lr: 0.001 → 0.002" in told
+    assert "norm_stats.json: fresh" in told
+
+
+def test_an_accepted_refactoring_does_not_retrain(project):
+    with (project.root / "workflow/pisft/train/optim.py").open("a") as file:
+        file.write("\nRENAMED = True\n")
+    assert "train" in project.plan()
+    project.python("scripts/why.py", "--accept", "results/quickstart/report.html")
+    assert project.plan() == set()
+
+
+def test_a_changed_setting_cannot_be_accepted_away(project):
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    result = project.python("scripts/why.py", "--accept", "results/quickstart/report.html", check=False)
+    assert result.returncode == 1
+    assert "config train.peak_lr" in result.stdout + result.stderr
+    assert "train" in project.plan()
+
+
+def test_a_failed_build_leaves_what_was_there(project):
+    """The script fails before it replaces anything: the artefact, and its record, still stand."""
+    project.edit(QUICKSTART, "batch_size: 10}", "batch_size: 10, seed: 7}")
+    (project.root / "scripts/evaluate.py").write_text("raise SystemExit('error: no simulator')\n")
+    before = (project.root / "results/quickstart/eval.json").read_text()
+    result = project.snakemake("-c1", "results/quickstart/eval.json", check=False)
+    assert result.returncode != 0
+    assert "error: no simulator" in result.stdout + result.stderr
+    assert (project.root / "results/quickstart/eval.json").read_text() == before

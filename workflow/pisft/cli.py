@@ -1,0 +1,56 @@
+"""What every script shares: its arguments' form, and how its errors are told. Start from `run(main)`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pisft.errors import PisftError
+from pisft.provenance.graph import Node
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Call `main` and exit: 0 when done, 1 with one message for what a person can mend, 130 when interrupted."""
+    try:
+        code = main()
+    except PisftError as error:
+        code = _say(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        code = _say(f"no space left{where}; free some and run the same command again: what was built is still there")
+    except KeyboardInterrupt:
+        code = _say("interrupted; run the same command again to go on") and 130
+    sys.exit(code or 0)
+
+
+def experiment_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the one argument of every stage of an experiment: its `config.json`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("config", type=Path, help="results/<exp>/config.json (scripts/resolve.py <exp> writes it)")
+    return parser
+
+
+def place(config: Path) -> tuple[Path, str]:
+    """The project's root and the experiment's name for a path `results/<exp>/config.json`."""
+    path = config.absolute()
+    if path.name != "config.json" or path.parents[1].name != "results":
+        raise PisftError(f"{config}: found another file; expected results/<exp>/config.json")
+    if not path.is_file():
+        raise PisftError(f"{config}: is missing; run: python scripts/resolve.py {path.parent.name}")
+    return path.parents[2], path.parent.name
+
+
+def node_of(stage: str, config: Path) -> tuple[Path, Node]:
+    """Root and node of the stage that a script builds for `config`."""
+    root, name = place(config)
+    return root, Node(stage, name)
+
+
+def _say(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1

@@ -1,0 +1,259 @@
+"""Reads a LeRobot v3.0 dataset from its folder with pyarrow and PyAV alone.
+
+Start from `LeRobotData(root)`: opening reads the metadata and finds what is missing or truncated; `check(format)` reads
+everything that a format uses and says whether it can be trained on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pisft.config.base import nearest
+from pisft.data import video
+from pisft.data.errors import DataError
+from pisft.data.format import Format
+
+NUMERIC = ("float", "int", "uint", "bool")
+
+
+class LeRobotData:
+    """One dataset folder (`meta/`, `data/`, `videos/`); raises `DataError` where it is not whole."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        info = self._info()
+        self.features: dict[str, Any] = info["features"]
+        self.fps = float(info["fps"])
+        self._video_path: str | None = info.get("video_path")
+        self._episodes = self._read_episodes()
+        self.episode_lengths: np.ndarray = self._episodes["length"]
+        ends = np.cumsum(self.episode_lengths)
+        self.episode_slices = [slice(end - n, end) for n, end in zip(self.episode_lengths, ends, strict=True)]
+        self._data_files = sorted((self.root / "data").glob("*/*.parquet"))
+        self._check_files()
+        self.tasks, self.task_index = self._read_tasks()
+
+    @property
+    def num_episodes(self) -> int:
+        """Number of episodes; they are numbered from 0."""
+        return len(self.episode_lengths)
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames of all episodes."""
+        return int(self.episode_lengths.sum())
+
+    def column(self, key: str) -> np.ndarray:
+        """A vector feature, float32 (frames, d)."""
+        feature = self.feature(key)
+        if not feature["dtype"].startswith(NUMERIC) or len(feature["shape"]) != 1:
+            raise DataError(
+                f"{self.root}/meta/info.json: '{key}' is {feature['dtype']} {feature['shape']}; expected a vector"
+            )
+        width, column = feature["shape"][0], self._read_data(key)
+        if pa.types.is_nested(column.type):
+            widths = np.diff(column.offsets) if hasattr(column, "offsets") else np.array([column.type.list_size])
+            if (widths != width).any():
+                found = widths[widths != width][0]
+                raise DataError(f"{self.root}/data: '{key}' has {found} values a frame; info.json says {width}")
+            column = column.flatten()
+        values = column.to_numpy(zero_copy_only=False).astype(np.float32)
+        if values.size != self.num_frames * width:
+            raise DataError(f"{self.root}/data: '{key}' has missing values, or more than the {width} of info.json")
+        return values.reshape(self.num_frames, width)
+
+    def feature(self, key: str) -> dict[str, Any]:
+        """The `features` entry of info.json; an unknown key is a `DataError` with the nearest valid name."""
+        if key not in self.features:
+            raise DataError(
+                f"{self.root}/meta/info.json: features: there is no '{key}'; {nearest(key, list(self.features))}"
+            )
+        return self.features[key]
+
+    def task(self, frame: int) -> str:
+        """The instruction of a frame, counted over the whole dataset."""
+        return self.tasks[self.task_index[frame]]
+
+    def frames(self, camera_key: str, episode: int) -> np.ndarray:
+        """All pictures of one camera in one episode, uint8 (n, H, W, 3)."""
+        return next(self.iter_frames(camera_key, [episode]))[1]
+
+    def iter_frames(self, camera_key: str, episodes: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(episode, pictures as uint8 (n, H, W, 3)) of each episode, each decoded once, in ascending order."""
+        feature = self.feature(camera_key)
+        if feature["dtype"] not in ("video", "image"):
+            raise DataError(f"{self.root}/meta/info.json: '{camera_key}' is {feature['dtype']}; expected video or image")
+        decode = self._iter_video if feature["dtype"] == "video" else self._iter_images
+        expected = sorted(feature["shape"])
+        for episode, frames in decode(camera_key, sorted(episodes)):
+            if sorted(frames.shape[1:]) != expected:
+                raise DataError(
+                    f"{self.root}: '{camera_key}' of episode {episode} is {frames.shape[1:]}; "
+                    f"meta/info.json says {tuple(feature['shape'])}"
+                )
+            yield episode, frames
+
+    def check(self, format: Format) -> None:
+        """Read all that `format` uses: keys, widths, finite vectors, one picture a frame. Raises `DataError`."""
+        for camera_key in format.config.cameras.values():
+            if self.feature(camera_key)["dtype"] == "video":
+                for path, timestamps in self._timestamps(camera_key):
+                    video.check(path, timestamps, self.fps)
+            else:
+                next(self.iter_frames(camera_key, [0]))
+        for key in format.vector_keys:
+            values = self.column(key)
+            if not np.isfinite(values).all():
+                frame, dim = np.argwhere(~np.isfinite(values))[0]
+                episode = int(np.searchsorted(np.cumsum(self.episode_lengths), frame, side="right"))
+                raise DataError(
+                    f"{self.root}: '{key}' of episode {episode}, frame {frame - self.episode_slices[episode].start}, "
+                    f"dim {dim} is {values[frame, dim]}; expected a finite number. Leave the episode out or mend it"
+                )
+        widths = {key: np.zeros((1, *self.features[key]["shape"]), np.float32) for key in format.vector_keys}
+        format.to_relative(format.absolute_actions(widths), format.state(widths)[0])
+        for index in np.unique(self.task_index):
+            format.prompt(self.tasks[index])
+
+    def _info(self) -> dict[str, Any]:
+        path = self.root / "meta/info.json"
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file; {self.root} is not a LeRobot dataset")
+        try:
+            info = json.loads(path.read_text())
+        except ValueError as error:
+            raise DataError(f"{path}: is not valid JSON ({error})") from error
+        version = str(info.get("codebase_version"))
+        if version.startswith("v2."):
+            first = "" if version == "v2.1" else "first to v2.1 with a lerobot release before 0.4, then "
+            raise DataError(
+                f"{path}: codebase_version is {version}; expected v3.0. Convert the dataset, {first}with `python -m "
+                "lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=<name> --root=<folder> --push-to-hub=false`"
+            )
+        if not version.startswith("v3."):
+            raise DataError(f"{path}: codebase_version is {version}; expected v3.0")
+        for key in ("features", "fps"):
+            if key not in info:
+                raise DataError(f"{path}: {key}: is required and missing")
+        return info
+
+    def _read_episodes(self) -> dict[str, np.ndarray]:
+        paths = sorted((self.root / "meta/episodes").glob("*/*.parquet"))
+        wanted = ("episode_index", "length", "dataset_from_index", "videos/")
+        tables = [_read(path, [name for name in _schema(path).names if name.startswith(wanted)]) for path in paths]
+        if not sum(table.num_rows for table in tables):
+            raise DataError(f"{self.root}/meta/episodes: the dataset has no episodes; record or fetch some")
+        table = pa.concat_tables(tables).sort_by("episode_index")
+        episodes = {name: table[name].to_numpy() for name in table.column_names}
+        length = episodes["length"]
+        starts = np.cumsum(length) - length
+        if (episodes["episode_index"] != np.arange(len(length))).any() or (length < 1).any():
+            raise DataError(f"{self.root}/meta/episodes: expected episodes 0 to {len(length) - 1}, each once, none empty")
+        if (episodes["dataset_from_index"] != starts).any():
+            raise DataError(f"{self.root}/meta/episodes: dataset_from_index does not follow from the lengths")
+        return episodes
+
+    def _check_files(self) -> None:
+        rows = 0
+        for path in self._data_files:
+            rows += _metadata(path).num_rows
+        if rows != self.num_frames:
+            raise DataError(
+                f"{self.root}/data: {rows} frames in {len(self._data_files)} files; the episodes have {self.num_frames}. "
+                "A file is missing: fetch the dataset again"
+            )
+        for key, feature in self.features.items():
+            if feature["dtype"] == "video":
+                for episode in range(self.num_episodes):
+                    if not (path := self._video_file(key, episode)).is_file():
+                        raise DataError(f"{path}: the video of '{key}', episode {episode} is missing; fetch it again")
+
+    def _read_tasks(self) -> tuple[list[str], np.ndarray]:
+        path = self.root / "meta/tasks.parquet"
+        table = _read(path)
+        names = [name for name in table.column_names if name != "task_index"]  # pandas may name the text's column
+        tasks = dict(zip(table["task_index"].to_pylist(), table[names[0]].to_pylist(), strict=True))
+        index = self._read_data("task_index").to_numpy().astype(np.int64)
+        if missing := set(index.tolist()) - set(tasks):
+            raise DataError(f"{path}: there is no task {min(missing)}, which frames of {self.root}/data name")
+        return [tasks.get(i, "") for i in range(max(tasks) + 1)], index
+
+    def _read_data(self, key: str) -> pa.Array:
+        columns = [_read(path, [key])[key] for path in self._data_files]
+        return pa.chunked_array([chunk for column in columns for chunk in column.chunks]).combine_chunks()
+
+    def _video_file(self, key: str, episode: int) -> Path:
+        chunk, file = (self._episode(f"videos/{key}/{name}_index", episode) for name in ("chunk", "file"))
+        return self.root / self._video_path.format(video_key=key, chunk_index=int(chunk), file_index=int(file))
+
+    def _episode(self, name: str, episode: int) -> float:
+        if name not in self._episodes:
+            raise DataError(f"{self.root}/meta/episodes: there is no column '{name}'")
+        return self._episodes[name][episode]
+
+    def _episode_timestamps(self, key: str, episode: int) -> np.ndarray:
+        start = self._episode(f"videos/{key}/from_timestamp", episode)
+        return start + np.arange(self.episode_lengths[episode]) / self.fps
+
+    def _by_file(self, key: str, episodes: Iterable[int]) -> dict[Path, list[int]]:
+        files: dict[Path, list[int]] = {}
+        for episode in episodes:
+            files.setdefault(self._video_file(key, episode), []).append(episode)
+        return files
+
+    def _timestamps(self, key: str) -> Iterator[tuple[Path, np.ndarray]]:
+        for path, episodes in self._by_file(key, range(self.num_episodes)).items():
+            yield path, np.concatenate([self._episode_timestamps(key, episode) for episode in episodes])
+
+    def _iter_video(self, key: str, episodes: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        for path, inside in self._by_file(key, episodes).items():
+            wanted = (self._episode_timestamps(key, episode) for episode in inside)
+            yield from zip(inside, video.decode(path, wanted, self.fps), strict=True)
+
+    def _iter_images(self, key: str, episodes: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        starts = np.cumsum([_metadata(path).num_rows for path in self._data_files])
+        for episode in episodes:
+            part, left = [], self.episode_slices[episode]
+            for path, end in zip(self._data_files, starts, strict=True):
+                if left.start < end:
+                    table = _read(path, [key], [("episode_index", "=", episode)])
+                    part += table[key].to_pylist()
+                if left.stop <= end:
+                    break
+            pictures = [_picture(cell["bytes"], f"{self.root}: '{key}' of episode {episode}") for cell in part]
+            yield episode, np.stack(pictures)
+
+
+def _picture(content: bytes | None, where: str) -> np.ndarray:
+    try:
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    except (OSError, TypeError) as error:
+        raise DataError(f"{where}: a picture cannot be read ({error}); fetch the dataset again") from error
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    return _parquet(path, pq.read_metadata)
+
+
+def _schema(path: Path) -> pa.Schema:
+    return _parquet(path, pq.read_schema)
+
+
+def _read(path: Path, columns: list[str] | None = None, filters: list | None = None) -> pa.Table:
+    return _parquet(path, lambda p: pq.ParquetFile(p).read(columns) if filters is None else pq.read_table(p, columns=columns, filters=filters))
+
+
+def _parquet(path: Path, read: Any) -> Any:
+    try:
+        return read(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again") from error

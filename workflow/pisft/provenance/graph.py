@@ -1,0 +1,333 @@
+"""The artefacts, what each is made from, and the key that says whether one on disk is what would be made now.
+
+A key is a hash of the stage's slice of the configuration, the code of its script, the versions of the packages that
+matter, the keys of what it is made from and the pins of its data. `expected(node)` computes it for the present
+configuration and code; `recorded(node)` reads what an artefact was in fact made from (its provenance file); `state`
+compares the two. Modification times, `.snakemake/` and git play no part. Building goes through `building`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pisft.config import load_dataset, read_resolved, resolve
+from pisft.config.dataset import GeneratedDataset, LocalDataset
+from pisft.config.experiment import Resolved, load_simulator
+from pisft.errors import PisftError
+from pisft.provenance import slices
+from pisft.provenance.code import code_hashes, package_versions
+
+
+class Node(NamedTuple):
+    """One artefact: a stage of an experiment, or (`stage == "dataset"`) a dataset."""
+
+    stage: str
+    name: str
+
+    @property
+    def target(self) -> str:
+        """The file that is asked for, relative to the project's root."""
+        return STAGES[self.stage].target.format(name=self.name)
+
+    @property
+    def provenance(self) -> str:
+        """The file that says what the artefact was made from; written last."""
+        if self.stage == "dataset":
+            return f"data/{self.name}/provenance.json"
+        return f"results/{self.name}/provenance/{self.stage}.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`parents` are stages of the same experiment; "dataset" stands for all of its datasets."""
+
+    script: str
+    target: str
+    slice: Any
+    parents: tuple[str, ...] = ()
+
+
+STAGES = {
+    "dataset": Stage("make_dataset.py", "data/{name}/manifest.json", None),
+    "config": Stage("resolve.py", "results/{name}/config.json", slices.config),
+    "norm_stats": Stage("norm_stats.py", "results/{name}/norm_stats.json", slices.norm_stats, ("dataset",)),
+    "checkpoint": Stage(
+        "train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats")
+    ),
+    "eval": Stage("evaluate.py", "results/{name}/eval.json", slices.evaluation, ("dataset", "checkpoint")),
+    "report": Stage(
+        "report.py", "results/{name}/report.html", slices.report, ("dataset", "norm_stats", "checkpoint", "eval")
+    ),
+}
+
+
+def node_of(target: str) -> Node:
+    """The artefact whose file is `target`, a path relative to the root; raises `ProvenanceError`."""
+    for stage, definition in STAGES.items():
+        pattern = re.escape(definition.target).replace(re.escape("{name}"), "([^/]+)")
+        if match := re.fullmatch(pattern, target):
+            return Node(stage, match[1])
+    known = ", ".join(definition.target.replace("{name}", "<name>") for definition in STAGES.values())
+    raise ProvenanceError(f"{target}: is no artefact; expected one of {known}")
+
+
+class ProvenanceError(PisftError):
+    """An artefact without a record of what it was made from."""
+
+
+def digest(content: Any) -> str:
+    """sha256 of the canonical JSON of `content`."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parents(node: Node, exp: Resolved | None) -> list[Node]:
+    """The artefacts that `node` is made from."""
+    found = []
+    for stage in STAGES[node.stage].parents:
+        if stage == "dataset":
+            found += [Node("dataset", use.name) for use in exp.datasets]
+        else:
+            found.append(Node(stage, node.name))
+    return found
+
+
+@cache
+def expected(node: Node, root: Path = Path()) -> dict[str, Any]:
+    """What `node` would be made from now, with its key."""
+    exp = None if node.stage == "dataset" else _resolve(node.name, root)
+    keys = {parent.target: expected(parent, root)["key"] for parent in parents(node, exp)}
+    return _ingredients(node, exp, keys, root)
+
+
+def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
+    """What `node` on disk was made from, or None where no (readable) record is.
+
+    While a build is under way, or after one failed, the previous record stands for as long as each file is,
+    to the byte, what it says.
+    """
+    path = root / node.provenance
+    record = _read_record(path)
+    if record is None:
+        record = _read_record(_previous(path))
+        if record is not None and any(_altered(root / file, facts) for file, facts in record["outputs"].items()):
+            return None
+    return record
+
+
+def state(node: Node, root: Path = Path()) -> str | None:
+    """None where `node` is fresh, else why it is not, in a few words."""
+    if not (root / node.target).is_file():
+        return "missing"
+    record = recorded(node, root)
+    if record is None:
+        return "no record of what it was made from"
+    for path, facts in record["outputs"].items():
+        try:
+            size = (root / path).stat().st_size
+        except OSError:
+            return f"{path} is missing"
+        if size != facts["size"]:
+            return f"{path} has {size} bytes, not {facts['size']}"
+    now = expected(node, root)
+    if record["key"] != now["key"]:
+        return "; ".join(differences(record, now)) or "made from something else"
+    return None
+
+
+def lineage(node: Node, root: Path = Path()) -> list[Node]:
+    """`node` and all that it is made from, what comes first first."""
+    if node.stage == "dataset":
+        return [node]
+    exp = _resolve(node.name, root)
+    order: list[Node] = [Node("config", node.name)]
+    for parent in parents(node, exp):
+        order += [n for n in lineage(parent, root) if n not in order]
+    return order if node in order else [*order, node]
+
+
+def accept(node: Node, root: Path = Path()) -> bool:
+    """Record that `node`, whose code changed, is what the new code would make; True where there was anything to do.
+
+    Call it along a `lineage`, since a parent's new key is part of the child's. Raises `ProvenanceError` where
+    something besides code and parents' keys differs, or the artefact is missing or damaged.
+    """
+    reason = state(node, root)
+    if reason is None:
+        return False
+    record, now = recorded(node, root), expected(node, root)
+    if record is None or record["key"] == now["key"]:
+        raise ProvenanceError(f"{node.target}: cannot be accepted: {reason}")
+    equivalent = {
+        f"parents {parent} changed"
+        for parent, key in record["parents"].items()
+        if key in (recorded(node_of(parent), root) or {}).get("accepted_from", [])
+    }
+    refused = [
+        line for line in differences(record, now) if not line.startswith("code ") and line not in equivalent
+    ]
+    if refused:
+        raise ProvenanceError(f"{node.target}: cannot be accepted, since not only code changed: {'; '.join(refused)}")
+    accepted = {"accepted_from": [*record.get("accepted_from", []), record["key"]]}
+    write_json(root / node.provenance, now | {"outputs": record["outputs"]} | accepted)
+    return True
+
+
+def differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two sets of ingredients, one line each."""
+    lines = []
+    before, after = _flat(record.get("config", {})), _flat(now["config"])
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            lines.append(f"config {key}: {_short(before.get(key))} → {_short(after.get(key))}")
+    for kind in ("code", "packages", "parents", "pins"):
+        old, new = record.get(kind, {}), now[kind]
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                detail = f": {old.get(key)} → {new.get(key)}" if kind == "packages" else " changed"
+                lines.append(f"{kind} {key}{detail}")
+    return lines
+
+
+@contextlib.contextmanager
+def building(node: Node, root: Path = Path()) -> Iterator[list[Path]]:
+    """Build `node` inside: append its output files to the list, and its record is written when the block ends well.
+
+    Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
+    The old record steps aside first, so that an artefact half replaced is never taken for a whole one.
+    """
+    exp = None
+    if node.stage == "config":
+        exp = resolve(node.name, root)
+    elif node.stage != "dataset":
+        exp = read_resolved(root / Node("config", node.name).target)
+    keys = {}
+    for parent in parents(node, exp):
+        record = recorded(parent, root)
+        if record is None:
+            raise ProvenanceError(
+                f"{parent.target}: is missing or has no record of what it was made from; "
+                f"expected {parent.provenance}; run: snakemake {parent.target}"
+            )
+        keys[parent.target] = record["key"]
+    ingredients = _ingredients(node, exp, keys, root)
+    path = root / node.provenance
+    if path.is_file():
+        os.replace(path, _previous(path))
+    outputs: list[Path] = []
+    yield outputs
+    files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(outputs)}
+    write_json(path, ingredients | {"outputs": files})
+    _previous(path).unlink(missing_ok=True)
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Size and sha256 of a file."""
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Canonical JSON (sorted keys, two spaces), put in place by a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    os.replace(temporary, path)
+
+
+def stamp(node: Node, root: Path = Path()) -> str:
+    """The live input of the rule that makes `node`: a file older than everything where it is fresh, newer where not."""
+    path = root / f".snakemake/pisft/{node.stage}/{node.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    if state(node, root) is None:
+        os.utime(path, (0, 0))
+    elif (target := root / node.target).exists():
+        newer = max(path.stat().st_mtime, target.stat().st_mtime + 1)
+        os.utime(path, (newer, newer))
+    return path.relative_to(root).as_posix()
+
+
+@cache
+def _resolve(name: str, root: Path) -> Resolved:
+    return resolve(name, root)
+
+
+def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: Path) -> dict[str, Any]:
+    stage = STAGES[node.stage]
+    script = root / "scripts" / stage.script
+    pins: dict[str, str] = {}
+    if node.stage == "dataset":
+        origin = load_dataset(node.name, root).origin
+        simulator = None
+        if isinstance(origin, GeneratedDataset):
+            simulator = load_simulator(origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator")
+        config = slices.dataset(origin, simulator)
+        if isinstance(origin, LocalDataset):
+            pins["files"] = listing_digest(root / Path(origin.path).expanduser())
+    else:
+        config = stage.slice(exp)
+    content = {
+        "stage": node.stage,
+        "config": config,
+        "code": code_hashes(script),
+        "packages": package_versions(script),
+        "parents": keys,
+        "pins": pins,
+    }
+    return content | {"key": digest(content)}
+
+
+def listing_digest(folder: Path) -> str:
+    """Digest of the names and sizes below `folder` and of the content of its `meta/*.json`: cheap enough for a DAG."""
+    if not folder.is_dir():
+        return "absent"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    listing = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
+    small = {path.name: path.read_text(errors="replace") for path in sorted(folder.glob("meta/*.json"))}
+    return digest([listing, small])
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(".previous.json")
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and {"key", "outputs"} <= record.keys() else None
+
+
+def _altered(path: Path, facts: dict[str, Any]) -> bool:
+    try:
+        return file_facts(path) != facts
+    except OSError:
+        return True
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(content, dict):
+        pairs = content.items()
+    elif isinstance(content, list):
+        pairs = enumerate(content)
+    else:
+        return {prefix: content}
+    flat = {}
+    for key, value in pairs:
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _short(value: Any) -> str:
+    return "absent" if value is None else str(value)

@@ -1,0 +1,79 @@
+"""Which part of a resolved experiment each stage's result depends on, and nothing else.
+
+A value that is missing here can change without a rerun; one too many reruns what need not be. `cluster`, `logging`
+and how often a run is logged, validated and saved are in no slice: they are how, not what.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pisft.config.dataset import GeneratedDataset, LocalDataset
+from pisft.config.experiment import Resolved
+from pisft.config.simulator import SimulatorConfig
+
+HOW = {"log_every", "validate_every", "save_every"}
+
+
+def dataset(origin, simulator: SimulatorConfig | None) -> dict[str, Any]:
+    """Of one dataset; a local folder is pinned by what it holds, not by where it lies."""
+    if isinstance(origin, LocalDataset):
+        return {"source": "local"}
+    content = {"origin": origin.model_dump(mode="json")}
+    if isinstance(origin, GeneratedDataset):
+        content["simulator"] = _simulator(simulator, origin.tasks, origin.seeds)
+    return content
+
+
+def norm_stats(exp: Resolved) -> dict[str, Any]:
+    """The vectors, the chunks and the episodes that the statistics are taken over."""
+    return {
+        "format": exp.format.model_dump(mode="json", include={"state", "actions", "delta_mask", "action_horizon"}),
+        "datasets": _datasets(exp),
+        "split": exp.split.model_dump(mode="json"),
+        "norm_stats": exp.norm_stats.model_dump(mode="json", by_alias=True),
+    }
+
+
+def checkpoint(exp: Resolved) -> dict[str, Any]:
+    """All that the weights depend on."""
+    return {
+        "model": exp.model.model_dump(mode="json"),
+        "format": exp.format.model_dump(mode="json"),
+        "datasets": _datasets(exp),
+        "split": exp.split.model_dump(mode="json"),
+        "finetune": exp.finetune.model_dump(mode="json"),
+        "train": exp.train.model_dump(mode="json", exclude=HOW),
+    }
+
+
+def evaluation(exp: Resolved) -> dict[str, Any]:
+    """The protocol."""
+    content = {"eval": exp.eval.model_dump(mode="json")}
+    if loop := exp.eval.closed_loop:
+        simulator = exp.simulators[loop.simulator]
+        tasks = sorted({task for suite in loop.suites for task in simulator.suites[suite]})
+        content["simulator"] = _simulator(simulator, tasks, loop.seeds)
+        content["suites"] = {suite: simulator.suites[suite] for suite in loop.suites}
+    return content
+
+
+def report(exp: Resolved) -> dict[str, Any]:
+    """Everything that the page shows."""
+    return exp.model_dump(mode="json", by_alias=True, exclude={"cluster", "logging"})
+
+
+def config(exp: Resolved) -> dict[str, Any]:
+    """The whole."""
+    return exp.model_dump(mode="json", by_alias=True)
+
+
+def _datasets(exp: Resolved) -> list[dict[str, Any]]:
+    return [use.model_dump(mode="json", include={"weight", "episodes"}) for use in exp.datasets]
+
+
+def _simulator(simulator: SimulatorConfig, tasks: list[str], seeds: str) -> dict[str, Any]:
+    content = simulator.model_dump(mode="json", exclude={"suites", "tasks", "seeds"})
+    content["tasks"] = {task: simulator.tasks[task] for task in tasks}
+    content["seeds"] = simulator.seeds[seeds].model_dump(mode="json")
+    return content
