@@ -1,6 +1,6 @@
 rule config:
     input:
-        live=live("config"),
+        unpack(ingredients("config")),
     output:
         update("results/{exp}/config.json"),
     log:

@@ -1,6 +1,6 @@
 rule dataset:
     input:
-        live=live("dataset"),
+        unpack(ingredients("dataset")),
     output:
         update("data/{dataset}/manifest.json"),
     log:

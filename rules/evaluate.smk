@@ -1,9 +1,6 @@
 rule evaluate:
     input:
-        live=live("eval"),
-        config=ancient("results/{exp}/config.json"),
-        checkpoint=ancient("results/{exp}/checkpoint.json"),
-        datasets=ancient(datasets),
+        unpack(ingredients("eval")),
     output:
         update("results/{exp}/eval.json"),
     log:
@@ -12,4 +9,4 @@ rule evaluate:
     resources:
         gpu=1,
     shell:
-        "{PYTHON} scripts/evaluate.py {input.config} --workers {threads} 2>&1 | tee -i {log}"
+        "{PYTHON} scripts/evaluate.py results/{wildcards.exp}/config.json --workers {threads} 2>&1 | tee -i {log}"

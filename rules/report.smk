@@ -1,10 +1,6 @@
 rule report:
     input:
-        live=live("report"),
-        config=ancient("results/{exp}/config.json"),
-        norm_stats=ancient("results/{exp}/norm_stats.json"),
-        checkpoint=ancient("results/{exp}/checkpoint.json"),
-        eval=ancient("results/{exp}/eval.json"),
+        unpack(ingredients("report")),
     output:
         report(
             update("results/{exp}/report.html"),
@@ -14,4 +10,4 @@ rule report:
     log:
         "results/{exp}/logs/report.log",
     shell:
-        "{PYTHON} scripts/report.py {input.config} 2>&1 | tee -i {log}"
+        "{PYTHON} scripts/report.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"

@@ -1,9 +1,6 @@
 rule train:
     input:
-        live=live("checkpoint"),
-        config=ancient("results/{exp}/config.json"),
-        norm_stats=ancient("results/{exp}/norm_stats.json"),
-        datasets=ancient(datasets),
+        unpack(ingredients("checkpoint")),
     output:
         update("results/{exp}/checkpoint.json"),
     log:
@@ -12,4 +9,4 @@ rule train:
     resources:
         gpu=1,
     shell:
-        "{PYTHON} scripts/train.py {input.config} 2>&1 | tee -i {log}"
+        "{PYTHON} scripts/train.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"

@@ -106,4 +106,4 @@ def project(_built, tmp_path) -> Project:
 @pytest.fixture
 def bare_project(tmp_path) -> Project:
     """A copy in which nothing is built."""
-    return copy_project(tmp_path / "project")
+    return copy_project(tmp_path / "bare")

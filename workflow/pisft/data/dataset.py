@@ -61,14 +61,20 @@ class LeRobotData:
             )
         width, column = feature["shape"][0], self._read_data(key)
         if pa.types.is_nested(column.type):
-            widths = np.diff(column.offsets) if hasattr(column, "offsets") else np.array([column.type.list_size])
+            widths = (
+                np.diff(column.offsets) if hasattr(column, "offsets") else np.array([column.type.list_size])
+            )
             if (widths != width).any():
                 found = widths[widths != width][0]
-                raise DataError(f"{self.root}/data: '{key}' has {found} values a frame; info.json says {width}")
+                raise DataError(
+                    f"{self.root}/data: '{key}' has {found} values a frame; info.json says {width}"
+                )
             column = column.flatten()
         values = column.to_numpy(zero_copy_only=False).astype(np.float32)
         if values.size != self.num_frames * width:
-            raise DataError(f"{self.root}/data: '{key}' has missing values, or more than the {width} of info.json")
+            raise DataError(
+                f"{self.root}/data: '{key}' has missing values, or more than the {width} of info.json"
+            )
         return values.reshape(self.num_frames, width)
 
     def feature(self, key: str) -> dict[str, Any]:
@@ -91,7 +97,9 @@ class LeRobotData:
         """(episode, pictures as uint8 (n, H, W, 3)) of each episode, each decoded once, in ascending order."""
         feature = self.feature(camera_key)
         if feature["dtype"] not in ("video", "image"):
-            raise DataError(f"{self.root}/meta/info.json: '{camera_key}' is {feature['dtype']}; expected video or image")
+            raise DataError(
+                f"{self.root}/meta/info.json: '{camera_key}' is {feature['dtype']}; expected video or image"
+            )
         decode = self._iter_video if feature["dtype"] == "video" else self._iter_images
         expected = sorted(feature["shape"])
         for episode, frames in decode(camera_key, sorted(episodes)):
@@ -149,7 +157,9 @@ class LeRobotData:
     def _read_episodes(self) -> dict[str, np.ndarray]:
         paths = sorted((self.root / "meta/episodes").glob("*/*.parquet"))
         wanted = ("episode_index", "length", "dataset_from_index", "videos/")
-        tables = [_read(path, [name for name in _schema(path).names if name.startswith(wanted)]) for path in paths]
+        tables = [
+            _read(path, [name for name in _schema(path).names if name.startswith(wanted)]) for path in paths
+        ]
         if not sum(table.num_rows for table in tables):
             raise DataError(f"{self.root}/meta/episodes: the dataset has no episodes; record or fetch some")
         table = pa.concat_tables(tables).sort_by("episode_index")
@@ -157,7 +167,9 @@ class LeRobotData:
         length = episodes["length"]
         starts = np.cumsum(length) - length
         if (episodes["episode_index"] != np.arange(len(length))).any() or (length < 1).any():
-            raise DataError(f"{self.root}/meta/episodes: expected episodes 0 to {len(length) - 1}, each once, none empty")
+            raise DataError(
+                f"{self.root}/meta/episodes: expected episodes 0 to {len(length) - 1}, each once, none empty"
+            )
         if (episodes["dataset_from_index"] != starts).any():
             raise DataError(f"{self.root}/meta/episodes: dataset_from_index does not follow from the lengths")
         return episodes
@@ -171,16 +183,26 @@ class LeRobotData:
                 f"{self.root}/data: {rows} frames in {len(self._data_files)} files; the episodes have {self.num_frames}. "
                 "A file is missing: fetch the dataset again"
             )
+        expected = np.repeat(np.arange(self.num_episodes), self.episode_lengths)
+        if (wrong := self._read_data("episode_index").to_numpy() != expected).any():
+            raise DataError(
+                f"{self.root}/data: frame {wrong.argmax()} is not of episode {expected[wrong.argmax()]}, as "
+                "meta/episodes says; fetch the dataset again"
+            )
         for key, feature in self.features.items():
             if feature["dtype"] == "video":
                 for episode in range(self.num_episodes):
                     if not (path := self._video_file(key, episode)).is_file():
-                        raise DataError(f"{path}: the video of '{key}', episode {episode} is missing; fetch it again")
+                        raise DataError(
+                            f"{path}: the video of '{key}', episode {episode} is missing; fetch it again"
+                        )
 
     def _read_tasks(self) -> tuple[list[str], np.ndarray]:
         path = self.root / "meta/tasks.parquet"
         table = _read(path)
-        names = [name for name in table.column_names if name != "task_index"]  # pandas may name the text's column
+        names = [
+            name for name in table.column_names if name != "task_index"
+        ]  # pandas may name the text's column
         tasks = dict(zip(table["task_index"].to_pylist(), table[names[0]].to_pylist(), strict=True))
         index = self._read_data("task_index").to_numpy().astype(np.int64)
         if missing := set(index.tolist()) - set(tasks):
@@ -193,7 +215,9 @@ class LeRobotData:
 
     def _video_file(self, key: str, episode: int) -> Path:
         chunk, file = (self._episode(f"videos/{key}/{name}_index", episode) for name in ("chunk", "file"))
-        return self.root / self._video_path.format(video_key=key, chunk_index=int(chunk), file_index=int(file))
+        return self.root / self._video_path.format(
+            video_key=key, chunk_index=int(chunk), file_index=int(file)
+        )
 
     def _episode(self, name: str, episode: int) -> float:
         if name not in self._episodes:
@@ -229,7 +253,9 @@ class LeRobotData:
                     part += table[key].to_pylist()
                 if left.stop <= end:
                     break
-            pictures = [_picture(cell["bytes"], f"{self.root}: '{key}' of episode {episode}") for cell in part]
+            pictures = [
+                _picture(cell["bytes"], f"{self.root}: '{key}' of episode {episode}") for cell in part
+            ]
             yield episode, np.stack(pictures)
 
 
@@ -249,11 +275,13 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _read(path: Path, columns: list[str] | None = None, filters: list | None = None) -> pa.Table:
-    return _parquet(path, lambda p: pq.ParquetFile(p).read(columns) if filters is None else pq.read_table(p, columns=columns, filters=filters))
+    return _parquet(path, lambda p: pq.read_table(p, columns=columns, filters=filters, partitioning=None))
 
 
 def _parquet(path: Path, read: Any) -> Any:
     try:
         return read(path)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again") from error
+        raise DataError(
+            f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again"
+        ) from error

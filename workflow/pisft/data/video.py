@@ -46,25 +46,28 @@ def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            packets = [p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt]
-            shown = np.sort([float(p.pts * stream.time_base) for p in packets])
+            packets = [
+                p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt
+            ]
+            shown = np.sort([float(p.pts * p.time_base) for p in packets])
     except (av.FFmpegError, IndexError) as error:
         raise DataError(f"{path}: cannot be read ({error}); fetch or record this video again") from error
     if not len(shown):
         raise DataError(f"{path}: holds no frame; fetch or record this video again")
-    right = np.clip(np.searchsorted(shown, timestamps), 1, max(1, len(shown) - 1))
-    nearest = np.minimum(abs(shown[right - 1] - timestamps), abs(shown[min(1, len(shown) - 1) :][right - 1] - timestamps))
-    if (nearest > 0.25 / fps).any():
-        raise _missing(path, timestamps[np.argmax(nearest > 0.25 / fps)], shown[-1])
+    following = np.append(shown, np.inf)[np.searchsorted(shown, timestamps - 0.25 / fps)]
+    if (missing := following > timestamps + 0.25 / fps).any():
+        raise _missing(path, timestamps[missing.argmax()], shown[-1])
 
 
-def _collect(path: Path, frames: Iterator[av.VideoFrame], timestamps: np.ndarray, tolerance: float) -> np.ndarray:
+def _collect(
+    path: Path, frames: Iterator[av.VideoFrame], timestamps: np.ndarray, tolerance: float
+) -> np.ndarray:
     found: list[np.ndarray] = []
     shown = 0.0
     for frame in frames:
-        if frame.pts is None:
+        if frame.time is None:
             continue
-        shown = float(frame.pts * frame.time_base)
+        shown = frame.time
         if shown < timestamps[len(found)] - tolerance:
             continue
         if shown > timestamps[len(found)] + tolerance:

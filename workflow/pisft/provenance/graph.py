@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -244,12 +245,22 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(temporary, path)
 
 
-def stamp(node: Node, root: Path = Path()) -> str:
-    """The live input of the rule that makes `node`: a file older than everything where it is fresh, newer where not."""
+def made_from(node: Node, root: Path = Path()) -> list[Node]:
+    """The artefacts that must lie on disk before `node` can be built: its configuration and its parents."""
+    if node.stage in ("dataset", "config"):
+        return []
+    return [Node("config", node.name), *parents(node, _resolve(node.name, root))]
+
+
+def stamp(node: Node, fresh: bool, root: Path = Path()) -> str:
+    """A file older than everything where `node` is fresh; where not, newer than it and with content never seen.
+
+    The content counts because Snakemake takes an input whose checksum it knows for unchanged.
+    """
     path = root / f".snakemake/pisft/{node.stage}/{node.name}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    if state(node, root) is None:
+    path.write_text("" if fresh else str(time.time_ns()))
+    if fresh:
         os.utime(path, (0, 0))
     elif (target := root / node.target).exists():
         newer = max(path.stat().st_mtime, target.stat().st_mtime + 1)

@@ -12,6 +12,7 @@ from pisft.config.dataset import GeneratedDataset, LocalDataset
 from pisft.config.experiment import Resolved
 from pisft.config.simulator import SimulatorConfig
 
+FORMAT = {"state", "actions", "delta_mask", "action_horizon", "normalisation"}
 HOW = {"log_every", "validate_every", "save_every"}
 
 
@@ -28,7 +29,7 @@ def dataset(origin, simulator: SimulatorConfig | None) -> dict[str, Any]:
 def norm_stats(exp: Resolved) -> dict[str, Any]:
     """The vectors, the chunks and the episodes that the statistics are taken over."""
     return {
-        "format": exp.format.model_dump(mode="json", include={"state", "actions", "delta_mask", "action_horizon"}),
+        "format": exp.format.model_dump(mode="json", include=FORMAT),
         "datasets": _datasets(exp),
         "split": exp.split.model_dump(mode="json"),
         "norm_stats": exp.norm_stats.model_dump(mode="json", by_alias=True),

@@ -1,0 +1,1 @@
+"""One page per experiment. Start from `page.py`."""

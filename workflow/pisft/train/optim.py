@@ -1,0 +1,98 @@
+"""The optimiser: AdamW, openpi's learning-rate schedule, gradient clipping and the averaged weights.
+
+Start from `Optimizer.update(step)`. All state is fp32 and exists from the start, so that what is saved has the same
+entries at every step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from pisft.config.experiment import Train
+
+
+def learning_rate(step: int, train: Train) -> float:
+    """Rate of the update number `step` (from 0): linear warm-up, then a cosine down to `end_lr` at `decay_steps`.
+
+    optax's warmup_cosine_decay_schedule as openpi's `CosineDecaySchedule` calls it, with its start at peak / (W + 1).
+    """
+    peak, end, warmup = train.peak_lr, train.end_lr, train.warmup_steps
+    if step < warmup:
+        start = peak / (warmup + 1)
+        return start + (peak - start) * step / warmup
+    progress = min(1.0, (step - warmup) / max(1, train.decay_steps - warmup))
+    return end + (peak - end) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+class Optimizer:
+    """AdamW (0.9, 0.95) over the trainable parameters of a model, and the moving average of these where it is asked for.
+
+    openpi's training/optimizer.py: eps 1e-8, weight decay on every parameter, clipping by the global norm.
+    """
+
+    def __init__(self, model: nn.Module, train: Train):
+        self.train = train
+        self.params = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.adamw = torch.optim.AdamW(
+            self.params.values(),
+            lr=train.peak_lr,
+            betas=(0.9, 0.95),
+            eps=1e-8,
+            weight_decay=train.weight_decay,
+            fused=True,  # on a CPU nine times as fast as foreach
+        )
+        self.adamw.grad_scale = None
+        for p in self.params.values():
+            self.adamw.state[p] = {
+                "step": torch.zeros((), device=p.device),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
+        self.ema = None
+        if train.ema is not None:
+            self.ema = {name: p.detach().clone() for name, p in self.params.items()}
+
+    def update(self, step: int, loss: Tensor) -> Tensor:
+        """Apply the gradients as update number `step` (from 0) and clear them; their norm before clipping, a scalar.
+
+        Where `loss` (scalar) or the norm is not finite, weights and moments stay as they are, without a device sync.
+        """
+        params = list(self.params.values())
+        norm = nn.utils.get_total_norm([p.grad for p in params], foreach=True)
+        nn.utils.clip_grads_with_norm_(params, self.train.clip_grad_norm, norm, foreach=True)
+        self.adamw.found_inf = (~torch.isfinite(norm + loss)).float()
+        self.adamw.param_groups[0]["lr"] = learning_rate(step, self.train)
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            torch._foreach_lerp_(list(self.ema.values()), [p.detach() for p in params], 1.0 - self.train.ema)
+        return norm
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that changes while training, by name; views that can be loaded into."""
+        state = {}
+        for name, p in self.params.items():
+            state[f"model.{name}"] = p.detach()
+            state |= {f"adamw.{key}.{name}": value for key, value in self.adamw.state[p].items()}
+            if self.ema is not None:
+                state[f"ema.{name}"] = self.ema[name]
+        return state
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model holds the averaged weights, where there are any."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, average in (self.ema or {}).items():
+            p = self.params[name]
+            p.data, self.ema[name] = average, p.data

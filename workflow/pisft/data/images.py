@@ -1,0 +1,24 @@
+"""Pictures at the model's size: `resize_with_pad`, as openpi resizes them."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+
+def resize_with_pad(image: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (H, W, 3) → uint8 (size, size, 3): antialiased bilinear, aspect kept, black borders on both sides.
+
+    A picture of that size comes back as it is. Source: openpi's `image_tools.resize_with_pad_pil`.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    ratio = max(height, width) / size
+    inner = (int(height / ratio), int(width / ratio))
+    # PIL's bilinear widens its kernel when it shrinks a picture: that is the antialiasing
+    resized = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
+    padded = np.zeros((size, size, 3), np.uint8)
+    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
+    padded[top : top + inner[0], left : left + inner[1]] = resized
+    return padded

@@ -1,0 +1,81 @@
+"""What a folder holds, byte for byte: `write_manifest` lists every file with its size and sha256; `verify_sizes` (quick)
+and `verify_hashes` (sure) name the file that is not what it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pisft.data.canonical import write_json
+from pisft.data.errors import DataError
+
+MEND = "fetch or build the dataset again, or delete the manifest if the change is meant"
+
+
+def describe(root: str | Path) -> dict[str, dict[str, Any]]:
+    """Relative path → {"size", "sha256"} of every file under `root` that is not hidden, sorted."""
+    return {
+        name: {"size": path.stat().st_size, "sha256": sha256(path)}
+        for name, path in _files(Path(root)).items()
+    }
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(root: str | Path, path: str | Path, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `extra` and `files` (see `describe`) as canonical JSON to `path` by a rename, and return them."""
+    content = {**extra, "files": describe(root)}
+    write_json(path, content)
+    return content
+
+
+def verify_sizes(root: str | Path, path: str | Path) -> None:
+    """Raise a `DataError` that names the first file which is missing, surplus or of another size."""
+    expected, found = _read(path), _files(Path(root))
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            raise DataError(f"{Path(root) / name}: is missing; {path} lists it: {MEND}")
+        if name not in expected:
+            raise DataError(f"{found[name]}: is not listed in {path}: {MEND}")
+        if (size := found[name].stat().st_size) != expected[name]["size"]:
+            raise DataError(
+                f"{found[name]}: {'truncated' if size < expected[name]['size'] else 'changed'}: {size} bytes; "
+                f"{path} says {expected[name]['size']}: {MEND}"
+            )
+
+
+def verify_hashes(root: str | Path, path: str | Path) -> None:
+    """`verify_sizes`, and then the content of every file."""
+    verify_sizes(root, path)
+    for name, expected in _read(path).items():
+        if (digest := sha256(Path(root) / name)) != expected["sha256"]:
+            raise DataError(
+                f"{Path(root) / name}: changed: sha256 {digest[:12]}…; {path} says {expected['sha256'][:12]}…: {MEND}"
+            )
+
+
+def _files(root: Path) -> dict[str, Path]:
+    if not root.is_dir():
+        raise DataError(f"{root}: is not a folder; expected the files of a manifest")
+    files = {path.relative_to(root): path for path in sorted(root.rglob("*")) if path.is_file()}
+    # hidden files are a downloader's notes, with clock times in them
+    return {
+        p.as_posix(): path for p, path in files.items() if not any(part.startswith(".") for part in p.parts)
+    }
+
+
+def _read(path: str | Path) -> dict[str, dict[str, Any]]:
+    try:
+        return json.loads(Path(path).read_text())["files"]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is not a manifest ({error!r}); expected JSON with 'files'") from error

@@ -1,0 +1,34 @@
+"""Which episodes are trained on and which are kept out for validation: start from `split`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pisft.data.errors import DataError
+
+
+def split(
+    episodes: Sequence[int], heldout_fraction: float, seed: int, validated: bool = False
+) -> tuple[list[int], list[int]]:
+    """(train, heldout) episode numbers, ascending; ceil(heldout_fraction · n) are held out.
+
+    The same `seed` keeps an episode held out when the fraction grows. With `validated`, nothing held out is a
+    `DataError`, as nothing left to train on always is.
+    """
+    ordered = sorted(set(episodes))
+    # the product of a decimal fraction and a count may be a hair above the integer that is meant
+    count = math.ceil(heldout_fraction * len(ordered) - 1e-9)
+    if count >= len(ordered):
+        raise DataError(
+            f"split.heldout_fraction {heldout_fraction} of {len(ordered)} episodes leaves none to train on; "
+            "give more episodes or a smaller fraction"
+        )
+    if validated and count == 0:
+        raise DataError(
+            f"split.heldout_fraction {heldout_fraction} holds out no episode to validate on; expected more than 0"
+        )
+    shuffled = np.random.default_rng(seed).permutation(ordered)
+    return sorted(shuffled[count:].tolist()), sorted(shuffled[:count].tolist())

@@ -1,0 +1,128 @@
+"""Resumable training state on disk: `<folder>/step_<n>/`, each whole or not there at all.
+
+Start from `save` and `latest`. The tensors go through torch.distributed.checkpoint in its safetensors form (its own
+form has a pickled index, which must not be loaded), so that the number of processes may change between runs.
+`state.json` names every file with its size and is written last; the folder gets its name when all of it is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, distributed
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.api import CheckpointException
+
+from pisft.train.errors import TrainingError
+
+KEPT = 2
+
+
+def save(
+    folder: Path, step: int, tensors: dict[str, Tensor], notes: dict[str, str], check: Callable[[], None]
+) -> Path:
+    """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`, and drop all but the last two states.
+
+    `check` is called right before the state gets its name. A full disk is a `TrainingError`; what was there stays.
+    """
+    final, temporary = folder / f"step_{step}", folder / f".step_{step}.tmp"
+    _remove_unfinished(folder)
+    try:
+        temporary.mkdir(parents=True)
+        dcp.save(
+            tensors,
+            storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
+            no_dist=not distributed.is_initialized(),
+        )
+        for name, text in notes.items():
+            _write(temporary / name, text)
+        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        _write(temporary / "state.json", json.dumps({"step": step, "files": sizes}, sort_keys=True))
+        check()
+        if final.exists():  # a damaged one, or it would have been resumed from
+            shutil.rmtree(final)
+        os.rename(temporary, final)
+        sync_folder(folder)
+    except (OSError, CheckpointException) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise TrainingError(
+            f"{final}: the training state cannot be written: {_reason(error)}; earlier states are intact: "
+            "make room and run the same command again to go on from the last one"
+        ) from error
+    for old in _states(folder)[KEPT:]:
+        shutil.rmtree(old)
+    return final
+
+
+def latest(folder: Path) -> Path | None:
+    """The last whole state in `folder`; damaged ones are passed over."""
+    return next((path for path in _states(folder) if is_whole(path)), None)
+
+
+def load(path: Path, tensors: dict[str, Tensor]) -> int:
+    """Fill `tensors` in place from the state at `path`; its step. Raises `TrainingError` where they do not fit."""
+    try:
+        dcp.load(
+            tensors,
+            storage_reader=HuggingFaceStorageReader(str(path)),
+            no_dist=not distributed.is_initialized(),
+        )
+    except (CheckpointException, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: the training state does not fit this model: {_reason(error)}; "
+            f"remove the folder to start from the state before it"
+        ) from error
+    return step_of(path)
+
+
+def step_of(path: Path) -> int:
+    """Updates that the state at `path` has behind it."""
+    return int(path.name.removeprefix("step_"))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every file that `state.json` names is there in full."""
+    try:
+        files = json.loads((path / "state.json").read_text())["files"]
+        return all((path / name).stat().st_size == size for name, size in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _states(folder: Path) -> list[Path]:
+    """Newest first."""
+    found = [path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdigit()]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    for path in folder.glob(".step_*.tmp"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost message: checkpoint exceptions carry those of every process."""
+    if isinstance(error, CheckpointException) and error.failures:
+        error = next(iter(error.failures.values()))[0]
+    return " ".join(str(error).split())[:300]
