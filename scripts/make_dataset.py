@@ -1,0 +1,61 @@
+"""Bring a dataset to `data/<dataset>/`: record it, fetch it from the hub, or point at a local folder.
+
+    python scripts/make_dataset.py metaworld_quickstart --workers 2
+
+`data/<dataset>/lerobot/` is then a LeRobot v3.0 dataset and `manifest.json` lists its files. Started again after an
+interruption, it goes on where it was.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from pisft.cli import run
+from pisft.config import load_dataset
+from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset
+from pisft.config.experiment import load_simulator
+from pisft.data.dataset import LeRobotData
+from pisft.data.manifest import write_manifest
+from pisft.data.origin import fetch, link
+from pisft.provenance.graph import Node, building
+from pisft.simulators.demonstrate import record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", help="name of a file in config/datasets/, without .yaml")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    args = parser.parse_args()
+    node = Node("dataset", args.dataset)
+    manifest = Path(node.target)
+    root = manifest.parent / "lerobot"
+    origin = load_dataset(args.dataset).origin
+    with building(node) as outputs:
+        facts: dict = {}
+        match origin:
+            case GeneratedDataset():
+                simulator = load_simulator(origin.simulator, ".", f"config/datasets/{args.dataset}.yaml", "simulator")
+                facts = record(origin, simulator, root, args.workers)
+            case HubDataset():
+                facts = fetch(origin, root)
+            case LocalDataset():
+                link(origin, root)
+        data = LeRobotData(root)
+        content = {
+            "name": args.dataset,
+            "source": origin.source,
+            "episodes": data.num_episodes,
+            "frames": data.num_frames,
+            "fps": data.fps,
+            "features": data.features,
+            "tasks": list(data.tasks),
+            "made_by": facts,
+        }
+        write_manifest(root, manifest, content)
+        outputs.append(manifest)
+        if not isinstance(origin, LocalDataset):
+            outputs += sorted(path for path in root.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,39 @@
+"""Compute `norm_stats.json` (openpi's schema) of an experiment's training episodes, and a report on their health.
+
+    python scripts/norm_stats.py results/quickstart/config.json
+"""
+
+from pisft.canonical import write_json
+from pisft.cli import experiment_parser, node_of, run
+from pisft.config import read_resolved
+from pisft.data.dataset import LeRobotData
+from pisft.data.format import Format
+from pisft.data.norm_stats import health, measure, save, widen
+from pisft.data.split import split
+from pisft.provenance.graph import building
+
+
+def main() -> None:
+    args = experiment_parser(__doc__.splitlines()[0]).parse_args()
+    root, node = node_of("norm_stats", args.config)
+    with building(node, root) as outputs:
+        config = read_resolved(args.config)
+        format = Format(config.format)
+        datasets = []
+        for use in config.datasets:
+            data = LeRobotData(root / f"data/{use.name}/lerobot")
+            data.check(format)
+            chosen = use.selected(data.num_episodes)
+            train, _ = split(chosen, config.split.heldout_fraction, config.split.seed)
+            datasets.append((data, train))
+        measured = measure(datasets, format, config.format.action_horizon)
+        limits = (config.norm_stats.min_std, config.norm_stats.min_range)
+        target = root / node.target
+        report = target.with_name("norm_stats.report.json")
+        save(widen(measured, *limits), target)
+        write_json(report, health(measured, config.format.normalisation, *limits))
+        outputs += [target, report]
+
+
+if __name__ == "__main__":
+    run(main)

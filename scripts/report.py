@@ -1,0 +1,23 @@
+"""Write `report.html` of an experiment from what its other stages left.
+
+    python scripts/report.py results/quickstart/config.json
+"""
+
+from pisft.canonical import write_text
+from pisft.cli import experiment_parser, node_of, run
+from pisft.provenance.graph import building
+from pisft.report.page import render
+
+
+def main() -> None:
+    args = experiment_parser(__doc__.splitlines()[0]).parse_args()
+    root, node = node_of("report", args.config)
+    with building(node, root) as outputs:
+        target = root / node.target
+        write_text(target, render(target.parent))
+        outputs.append(target)
+    print(target)
+
+
+if __name__ == "__main__":
+    run(main)

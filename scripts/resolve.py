@@ -6,9 +6,10 @@
 import argparse
 from pathlib import Path
 
+from pisft.canonical import write_json
 from pisft.cli import run
 from pisft.config import resolve
-from pisft.provenance.graph import Node, building, write_json
+from pisft.provenance.graph import Node, building
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ STAND_IN = f"""
 import json, sys
 from pathlib import Path
 from pisft.config import resolve
-from pisft.provenance.graph import Node, building, write_json
+from pisft.provenance.graph import Node, building
+from pisft.canonical import write_json
 for stage, name in [("dataset", "metaworld_quickstart")] + [
     (stage, "{EXPERIMENT}") for stage in ("config", "norm_stats", "checkpoint", "eval", "report")
 ]:

@@ -1,7 +1,7 @@
 """Reads a LeRobot v3.0 dataset from its folder with pyarrow and PyAV alone.
 
-Start from `LeRobotData(root)`: opening reads the metadata and finds what is missing or truncated; `check(format)` reads
-everything that a format uses and says whether it can be trained on.
+Start from `LeRobotData(root)`: opening reads the metadata and finds what is missing or truncated;
+`check(format)` reads everything that a format uses and says whether it can be trained on.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class LeRobotData:
         feature = self.feature(key)
         if not feature["dtype"].startswith(NUMERIC) or len(feature["shape"]) != 1:
             raise DataError(
-                f"{self.root}/meta/info.json: '{key}' is {feature['dtype']} {feature['shape']}; expected a vector"
+                f"{self.root}/meta/info.json: '{key}' is {feature['dtype']} {feature['shape']}; "
+                "expected a vector"
             )
         width, column = feature["shape"][0], self._read_data(key)
         if pa.types.is_nested(column.type):
@@ -81,7 +82,8 @@ class LeRobotData:
         """The `features` entry of info.json; an unknown key is a `DataError` with the nearest valid name."""
         if key not in self.features:
             raise DataError(
-                f"{self.root}/meta/info.json: features: there is no '{key}'; {nearest(key, list(self.features))}"
+                f"{self.root}/meta/info.json: features: there is no '{key}'; "
+                f"{nearest(key, list(self.features))}"
             )
         return self.features[key]
 
@@ -94,7 +96,7 @@ class LeRobotData:
         return next(self.iter_frames(camera_key, [episode]))[1]
 
     def iter_frames(self, camera_key: str, episodes: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(episode, pictures as uint8 (n, H, W, 3)) of each episode, each decoded once, in ascending order."""
+        """(episode, pictures as uint8 (n, H, W, 3)), each episode decoded once, in ascending order."""
         feature = self.feature(camera_key)
         if feature["dtype"] not in ("video", "image"):
             raise DataError(
@@ -111,7 +113,7 @@ class LeRobotData:
             yield episode, frames
 
     def check(self, format: Format) -> None:
-        """Read all that `format` uses: keys, widths, finite vectors, one picture a frame. Raises `DataError`."""
+        """Read all that `format` uses: keys, widths, finite vectors, pictures; raises `DataError`."""
         for camera_key in format.config.cameras.values():
             if self.feature(camera_key)["dtype"] == "video":
                 for path, timestamps in self._timestamps(camera_key):
@@ -124,8 +126,9 @@ class LeRobotData:
                 frame, dim = np.argwhere(~np.isfinite(values))[0]
                 episode = int(np.searchsorted(np.cumsum(self.episode_lengths), frame, side="right"))
                 raise DataError(
-                    f"{self.root}: '{key}' of episode {episode}, frame {frame - self.episode_slices[episode].start}, "
-                    f"dim {dim} is {values[frame, dim]}; expected a finite number. Leave the episode out or mend it"
+                    f"{self.root}: '{key}' of episode {episode}, frame "
+                    f"{frame - self.episode_slices[episode].start}, dim {dim} is {values[frame, dim]}; "
+                    "expected a finite number. Leave the episode out or mend it"
                 )
         widths = {key: np.zeros((1, *self.features[key]["shape"]), np.float32) for key in format.vector_keys}
         format.to_relative(format.absolute_actions(widths), format.state(widths)[0])
@@ -144,8 +147,9 @@ class LeRobotData:
         if version.startswith("v2."):
             first = "" if version == "v2.1" else "first to v2.1 with a lerobot release before 0.4, then "
             raise DataError(
-                f"{path}: codebase_version is {version}; expected v3.0. Convert the dataset, {first}with `python -m "
-                "lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=<name> --root=<folder> --push-to-hub=false`"
+                f"{path}: codebase_version is {version}; expected v3.0. Convert the dataset, {first}with "
+                "`python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=<name> --root=<folder> "
+                "--push-to-hub=false`"
             )
         if not version.startswith("v3."):
             raise DataError(f"{path}: codebase_version is {version}; expected v3.0")
@@ -180,8 +184,8 @@ class LeRobotData:
             rows += _metadata(path).num_rows
         if rows != self.num_frames:
             raise DataError(
-                f"{self.root}/data: {rows} frames in {len(self._data_files)} files; the episodes have {self.num_frames}. "
-                "A file is missing: fetch the dataset again"
+                f"{self.root}/data: {rows} frames in {len(self._data_files)} files; the episodes have "
+                f"{self.num_frames}. A file is missing or surplus: fetch the dataset again"
             )
         expected = np.repeat(np.arange(self.num_episodes), self.episode_lengths)
         if (wrong := self._read_data("episode_index").to_numpy() != expected).any():

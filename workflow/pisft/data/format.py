@@ -1,7 +1,7 @@
 """How a dataset's keys become OpenPI's inputs, and how a policy's actions become the robot's again.
 
-Start from `Format.from_yaml(path)` (config/formats/<format>.yaml). `encode` comes before normalising, tokenising and
-padding, `decode` after unnormalising; on actions they are inverses.
+Start from `Format.from_yaml(path)` (config/formats/<format>.yaml). `encode` comes before normalising,
+tokenising and padding, `decode` after unnormalising; on actions they are inverses.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def resize_with_pad(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) → uint8 (size, size, 3): antialiased bilinear, aspect kept, black borders on both sides.
+    """uint8 (H, W, 3) → uint8 (size, size, 3): antialiased bilinear, aspect kept, black borders.
 
     A picture of that size comes back as it is. Source: openpi's `image_tools.resize_with_pad_pil`.
     """

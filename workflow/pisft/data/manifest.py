@@ -1,5 +1,5 @@
-"""What a folder holds, byte for byte: `write_manifest` lists every file with its size and sha256; `verify_sizes` (quick)
-and `verify_hashes` (sure) name the file that is not what it was.
+"""What a folder holds, byte for byte: `write_manifest` lists every file with its size and sha256;
+`verify_sizes` (quick) and `verify_hashes` (sure) name the file that is not what it was.
 """
 
 from __future__ import annotations
@@ -45,11 +45,10 @@ def verify_sizes(root: str | Path, path: str | Path) -> None:
             raise DataError(f"{Path(root) / name}: is missing; {path} lists it: {MEND}")
         if name not in expected:
             raise DataError(f"{found[name]}: is not listed in {path}: {MEND}")
-        if (size := found[name].stat().st_size) != expected[name]["size"]:
-            raise DataError(
-                f"{found[name]}: {'truncated' if size < expected[name]['size'] else 'changed'}: {size} bytes; "
-                f"{path} says {expected[name]['size']}: {MEND}"
-            )
+        size, listed = found[name].stat().st_size, expected[name]["size"]
+        if size != listed:
+            how = "truncated" if size < listed else "changed"
+            raise DataError(f"{found[name]}: {how}: {size} bytes; {path} says {listed}: {MEND}")
 
 
 def verify_hashes(root: str | Path, path: str | Path) -> None:
@@ -58,7 +57,8 @@ def verify_hashes(root: str | Path, path: str | Path) -> None:
     for name, expected in _read(path).items():
         if (digest := sha256(Path(root) / name)) != expected["sha256"]:
             raise DataError(
-                f"{Path(root) / name}: changed: sha256 {digest[:12]}…; {path} says {expected['sha256'][:12]}…: {MEND}"
+                f"{Path(root) / name}: changed: sha256 {digest[:12]}…; "
+                f"{path} says {expected['sha256'][:12]}…: {MEND}"
             )
 
 

@@ -1,7 +1,7 @@
 """The statistics that states and actions are normalised with, and whether they are healthy.
 
-Start from `compute(dataset_root, format, action_horizon)`, or from its two steps: `measure` one or several datasets,
-then `widen`. `save` and `load` speak openpi's norm_stats.json; `health` is norm_stats.report.json.
+Start from `compute(dataset_root, format, action_horizon)`, or from its two steps: `measure` one or several
+datasets, then `widen`. `save` and `load` speak openpi's norm_stats.json; `health` is norm_stats.report.json.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def compute(
 def measure(
     datasets: Iterable[tuple[LeRobotData, Sequence[int] | None]], format: Format, action_horizon: int
 ) -> dict[str, Measured]:
-    """State and encoded actions of all frames of (dataset, episodes) pairs together, weighing each frame alike.
+    """State and encoded actions over all frames of all (dataset, episodes) pairs, each frame weighing alike.
 
-    As openpi takes them: after the format's transforms, over every action of every chunk (the last action repeats past
-    an episode's end), population std; quantiles are exact. Non-finite values are a `DataError`.
+    As openpi takes them: after the format's transforms, over every action of every chunk (the last action
+    repeats past an episode's end), population std; quantiles are exact. Non-finite values are a `DataError`.
     """
     states, actions, chunks, offset = [], [], [], 0
     for data, episodes in datasets:

@@ -1,7 +1,7 @@
 """From a sample in the dataset's own keys to model inputs, and from model outputs to robot actions.
 
-Start from `Preprocessor(model, format, stats)`: `item` for one sample, `collate` for a batch, `actions` for the way back.
-openpi's order: format, normalise, prompt, resize, tokenise, zero-pad.
+Start from `Preprocessor(model, format, stats)`: `item` for one sample, `collate` for a batch, `actions` for
+the way back. openpi's order: format, normalise, prompt, resize, tokenise, zero-pad.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Preprocessor:
         return len(self.stats.actions.mean)
 
     def item(self, sample: Mapping[str, Any]) -> Item:
-        """Model inputs of one sample: images uint8 (H, W, 3), vectors float32, `task`; actions (H, d) in training."""
+        """Model inputs of one sample: images uint8 (H, W, 3), vectors, `task`, actions (H, d) or none."""
         encoded = self.format.encode(sample)
         actions = encoded.get("actions")
         return Item(
@@ -113,7 +113,7 @@ class Preprocessor:
 
 
 def collate(items: Sequence[Item]) -> tuple[Observation, torch.Tensor | None]:
-    """(observation, actions (B, H, D) or None), on the CPU; images float32 in [-1, 1], tokens padded to a bucket."""
+    """(observation, actions (B, H, D) or None) on the CPU; images float32 in [-1, 1], tokens in a bucket."""
     images = {slot: np.stack([item.images[slot] for item in items]) for slot in items[0].images}
     state = np.stack([item.state for item in items])
     actions = (

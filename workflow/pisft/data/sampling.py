@@ -15,10 +15,10 @@ import numpy as np
 def batch_indices(
     seed: int, step: int, global_batch_size: int, sizes: Sequence[int], weights: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Frames of step `step` (from 0), int64 (global_batch_size,), counted over datasets of `sizes` laid end to end.
+    """Frames of step `step` (from 0), int64 (global_batch_size,), counted over datasets laid end to end.
 
-    An epoch shows each frame of the dataset of least weight once, in a new order; those of one with twice its weight
-    twice, and of one with 1.5 times its weight once, and a random half of them once more.
+    An epoch shows each frame of the dataset of least weight once, in a new order; those of one with twice its
+    weight twice, and of one with 1.5 times its weight once, and a random half of them once more.
     """
     weights = tuple(weights) if weights is not None else (1.0,) * len(sizes)
     length = sum(sum(_shares(size, w / min(weights))) for size, w in zip(sizes, weights, strict=True))

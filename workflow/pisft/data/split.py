@@ -28,7 +28,8 @@ def split(
         )
     if validated and count == 0:
         raise DataError(
-            f"split.heldout_fraction {heldout_fraction} holds out no episode to validate on; expected more than 0"
+            f"split.heldout_fraction {heldout_fraction} holds out no episode to validate on; "
+            "expected more than 0, such as 0.02"
         )
     shuffled = np.random.default_rng(seed).permutation(ordered)
     return sorted(shuffled[count:].tolist()), sorted(shuffled[:count].tolist())

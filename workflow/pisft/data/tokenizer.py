@@ -1,6 +1,7 @@
 """Prompts as token ids: start from `load_tokenizer(model.tokenizer, model.max_token_len)`.
 
-Two kinds: `bytes`, one token a byte, for tiny models that work offline; `paligemma`, the one that published weights know.
+Two kinds: `bytes`, one token a byte, for tiny models that work offline; `paligemma`, which published
+weights know.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Tokenizer(ABC):
     def encode(self, prompt: str, state: np.ndarray | None = None) -> list[int]:
         """Ids of a clean prompt; more than `max_token_len` of them is a `DataError`.
 
-        Without `state` π₀'s form, the text and a newline that is tokenised by itself; with the normalised, unpadded
-        state (S,) π₀.₅'s, `Task: {text}, State: {bins};\\nAction: `.
+        Without `state` π₀'s form, the text and a newline that is tokenised by itself; with the normalised,
+        unpadded state (S,) π₀.₅'s, `Task: {text}, State: {bins};\\nAction: `.
         """
         if state is None:
             ids = [self.bos, *self.ids(prompt), *self.ids("\n")]
@@ -116,7 +117,7 @@ class JsonTokenizer(Tokenizer):
 
 
 def state_bins(state: np.ndarray) -> list[int]:
-    """The 256 bins of [-1, 1] that the dims of a normalised state lie in; below −1 is bin −1, above 1 is bin 255."""
+    """The bins (256 in [-1, 1]) of a normalised state's dims; below −1 is bin −1, above 1 is bin 255."""
     return (np.digitize(state, np.linspace(-1, 1, STATE_BINS + 1)[:-1]) - 1).tolist()
 
 

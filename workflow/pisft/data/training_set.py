@@ -30,7 +30,7 @@ class TrainingSet:
         episodes: Sequence[Sequence[int]] | None = None,
         memory_budget: int = 4 * GIB,
     ):
-        """`episodes`: those of each dataset, all by default. Pictures over `memory_budget` bytes are a `DataError`."""
+        """`episodes` of each dataset, or all; more picture bytes than `memory_budget` are a `DataError`."""
         self.preprocessor = preprocessor
         format, size = preprocessor.format, preprocessor.model.image_size
         chosen = [sorted(e) for e in episodes or [range(data.num_episodes) for data in datasets]]
@@ -39,8 +39,9 @@ class TrainingSet:
         if needed > memory_budget:
             raise DataError(
                 f"{', '.join(str(data.root) for data in datasets)}: {sum(self.sizes)} frames of "
-                f"{len(format.config.cameras)} cameras at {size} pixels take {needed / GIB:.1f} GiB of memory; the "
-                f"budget is {memory_budget / GIB:.1f} GiB. Select fewer episodes or use a smaller image_size"
+                f"{len(format.config.cameras)} cameras at {size} pixels take {needed / GIB:.1f} GiB; "
+                f"the memory budget is {memory_budget / GIB:.1f} GiB. "
+                "Select fewer episodes or use a smaller image_size"
             )
         self.vectors = {key: [] for key in format.vector_keys}
         prompts: list[str] = []
@@ -65,7 +66,7 @@ class TrainingSet:
         return sum(self.sizes)
 
     def sample(self, index: int) -> dict[str, Any]:
-        """Frame `index` in the dataset's own keys, its pictures already resized, its actions a chunk (H, d)."""
+        """Frame `index` in the dataset's own keys; its pictures are resized, its actions a chunk (H, d)."""
         format = self.preprocessor.format
         pictures = {
             key: self.images[slot][index].transpose(1, 2, 0) for slot, key in format.config.cameras.items()

@@ -1,5 +1,5 @@
-"""Pixels out of a video file by timestamp, forwards only: start from `decode`. PyAV alone, so that the pixels are
-the same on every machine (and those of lerobot's `pyav` backend).
+"""Pixels out of a video file by timestamp, forwards only: start from `decode`. PyAV alone, so that the pixels
+are the same on every machine (and those of lerobot's `pyav` backend).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ REORDERED = 16
 def decode(path: Path, wanted: Iterable[np.ndarray], fps: float) -> Iterator[np.ndarray]:
     """For each array of ascending timestamps (s) in `wanted`, its frames as uint8 (n, H, W, 3).
 
-    Arrays that follow each other in the file are decoded in one go. A timestamp without a frame within a quarter of
-    a frame's time, or a file that cannot be decoded, is a `DataError`.
+    Arrays that follow each other in the file are decoded in one go. A timestamp without a frame within a
+    quarter of a frame's time, or a file that cannot be decoded, is a `DataError`.
     """
     tolerance = 0.25 / fps
     try:
@@ -42,7 +42,7 @@ def decode(path: Path, wanted: Iterable[np.ndarray], fps: float) -> Iterator[np.
 
 
 def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
-    """Raise a `DataError` unless the file holds a whole packet for every timestamp; reads it, decodes nothing."""
+    """Raise a `DataError` unless the file holds a packet for every timestamp; reads it, decodes nothing."""
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -80,6 +80,6 @@ def _collect(
 
 def _missing(path: Path, timestamp: float, last: float) -> DataError:
     return DataError(
-        f"{path}: no frame at {timestamp:.4f} s (the last one seen is at {last:.4f} s); the video has fewer frames "
-        "than its episodes, or another frame rate: fetch or record it again"
+        f"{path}: no frame at {timestamp:.4f} s (the last one seen is at {last:.4f} s); the video has fewer "
+        "frames than its episodes, or another frame rate: fetch or record it again"
     )

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pisft.canonical import write_json
 from pisft.config import load_dataset, read_resolved, resolve
 from pisft.config.dataset import GeneratedDataset, LocalDataset
 from pisft.config.experiment import Resolved, load_simulator
@@ -235,14 +236,6 @@ def file_facts(path: Path) -> dict[str, Any]:
     """Size and sha256 of a file."""
     with path.open("rb") as file:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Canonical JSON (sorted keys, two spaces), put in place by a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    os.replace(temporary, path)
 
 
 def made_from(node: Node, root: Path = Path()) -> list[Node]:

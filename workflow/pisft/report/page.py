@@ -49,7 +49,7 @@ def render(run_dir: Path) -> str:
         datasets=list(zip(config["datasets"], manifests, strict=True)),
         checkpoint=_json(run_dir / "checkpoint.json"),
         evaluation=evaluation,
-        loop=evaluation["closed_loop"],
+        closed=evaluation["closed_loop"],
         videos=_videos(run_dir, evaluation["closed_loop"]),
         health=health,
         names=names,

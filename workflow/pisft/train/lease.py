@@ -35,7 +35,9 @@ def held(folder: Path) -> Iterator[Callable[[], None]]:
 
     def check() -> None:
         if _read(path) != owner:
-            raise TrainingError(f"{path}: another trainer took over; this one stops without touching its files")
+            raise TrainingError(
+                f"{path}: another trainer took over; this one stops without touching its files"
+            )
 
     stop = threading.Event()
 
@@ -93,7 +95,13 @@ def _clear_stale(path: Path) -> None:
 def _identity() -> dict[str, str | int]:
     pid = os.getpid()
     job = os.environ.get("SLURM_JOB_ID", "")
-    return {"host": socket.gethostname(), "job": job, "pid": pid, "processes": _processes(), "started": _started(pid)}
+    return {
+        "host": socket.gethostname(),
+        "job": job,
+        "pid": pid,
+        "processes": _processes(),
+        "started": _started(pid),
+    }
 
 
 def _processes() -> str:

@@ -14,7 +14,17 @@ from typing import Any
 
 from pisft.config.experiment import Resolved
 
-COLUMNS = ("step", "loss", "loss_real_dims", "lr", "grad_norm", "samples_per_s", "data_wait_s", "val_loss", "val_loss_real_dims")
+COLUMNS = (
+    "step",
+    "loss",
+    "loss_real_dims",
+    "lr",
+    "grad_norm",
+    "samples_per_s",
+    "data_wait_s",
+    "val_loss",
+    "val_loss_real_dims",
+)
 
 
 class Metrics:
@@ -85,6 +95,8 @@ def _attempt(run: Any, action: Any, result: bool = False) -> Any:
     try:
         outcome = action(run)
     except Exception as error:
-        print(f"warning: wandb is left out from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr)
+        print(
+            f"warning: wandb is left out from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr
+        )
         return None
     return outcome if result else run

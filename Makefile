@@ -1,0 +1,32 @@
+# make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+.PHONY: setup demo test test-slow lint schema bench-demo bench-success bench-start
+
+setup:
+	@envs/setup.sh
+
+demo: setup
+	snakemake results/quickstart/report.html
+	@echo "open results/quickstart/report.html"
+
+test: setup
+	pytest -m "not slow" tests
+
+test-slow: setup
+	pytest -m slow tests
+
+lint: setup
+	ruff check . && ruff format --check . && snakefmt --check Snakefile rules && snakemake --lint
+	python scripts/schema.py --check
+
+schema: setup
+	python scripts/schema.py
+
+bench-demo: setup
+	python scripts/bench_demo.py
+
+bench-start: setup
+	python scripts/bench_start.py
+
+bench-success: setup
+	python scripts/bench_success.py

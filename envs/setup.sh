@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Set up all that the project needs: uv, the locked environment in .venv, and a GL library to render with.
+# Quick when everything is there; what it may not install, it names in one line.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v uv >/dev/null; then
+  if command -v python3 >/dev/null; then
+    python3 -m pip install --quiet --user --disable-pip-version-check uv 2>/dev/null ||
+      python3 -m pip install --quiet --disable-pip-version-check uv 2>/dev/null || true
+  fi
+  export PATH="$HOME/.local/bin:$PATH"
+  hash -r
+  command -v uv >/dev/null || { echo "uv is missing and could not be installed with pip; see docs/install.md" >&2; exit 1; }
+fi
+
+# Byte code is compiled here once: otherwise every start of Snakemake or Python pays for it where it may not be written.
+if [ ! -e .venv/.complete ] || [ uv.lock -nt .venv/.complete ] || [ pyproject.toml -nt .venv/.complete ]; then
+  uv sync --locked --compile-bytecode
+  touch .venv/.complete
+fi
+
+if ! ldconfig -p | grep -qE 'libEGL\.so\.1|libOSMesa\.so'; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq && apt-get install -y -qq libegl1 libgl1-mesa-dri >/dev/null
+  else
+    echo "no GL library to render with; install one: sudo apt-get install libegl1 libgl1-mesa-dri" >&2
+    exit 1
+  fi
+fi

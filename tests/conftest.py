@@ -1,0 +1,26 @@
+"""Datasets that are recorded once a run, and copied for tests that change them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lerobot_data import make_lerobot_dataset
+
+
+@pytest.fixture(scope="session")
+def video_dataset(tmp_path_factory) -> Path:
+    """A LeRobot dataset with one camera as video; not to be changed."""
+    return make_lerobot_dataset(tmp_path_factory.mktemp("datasets") / "video")
+
+
+@pytest.fixture(scope="session")
+def image_dataset(tmp_path_factory) -> Path:
+    """The same with its pictures as images; not to be changed."""
+    return make_lerobot_dataset(tmp_path_factory.mktemp("datasets") / "image", video=False)
+
+
+@pytest.fixture
+def copied_dataset(video_dataset, tmp_path) -> Path:
+    """A copy of `video_dataset` that a test may break."""
+    return shutil.copytree(video_dataset, tmp_path / "lerobot")

@@ -1,0 +1,33 @@
+"""Which OpenGL MuJoCo draws with. Start from `choose`, before mujoco is imported: it reads MUJOCO_GL only then."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from pisft.simulators.base import SimulatorError
+
+LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
+INSTALL = "Install one: apt-get install libegl1 (EGL, with or without a GPU), or apt-get install libosmesa6 (software)"
+
+
+def choose() -> None:
+    """Set MUJOCO_GL to egl, or to osmesa where there is no EGL; one that is set already is kept, if it can work."""
+    asked = os.environ.get("MUJOCO_GL")
+    if asked is None:
+        found = [name for name, library in LIBRARIES.items() if _loads(library)]
+        if not found:
+            raise SimulatorError(f"MuJoCo finds no OpenGL library to draw with without a screen. {INSTALL}")
+        os.environ["MUJOCO_GL"] = found[0]
+    elif asked not in LIBRARIES:
+        raise SimulatorError(f"MUJOCO_GL is '{asked}'; expected egl or osmesa, or unset it")
+    elif not _loads(LIBRARIES[asked]):
+        raise SimulatorError(f"MUJOCO_GL is '{asked}', but {LIBRARIES[asked]} is not installed. {INSTALL}")
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

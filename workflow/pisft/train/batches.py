@@ -1,0 +1,85 @@
+"""The batch of a step: which frames, what noise and time, in which micro-batches; the next one is made meanwhile.
+
+Start from `Batches.ahead`. A batch is a function of (seed, step) alone: micro-batches only cut it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pisft.config.experiment import Resolved
+from pisft.data.sampling import batch_indices, noise_and_time
+from pisft.data.training_set import TrainingSet
+from pisft.model import Observation
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples with K draws of noise and time each."""
+
+    observation: Observation
+    actions: Tensor  # (B, H, A)
+    noise: Tensor  # (B, K, H, A)
+    time: Tensor  # (B, K)
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on `device`."""
+        if device.type == "cpu":
+            return self
+        return Batch(
+            self.observation.to(device),
+            *(x.pin_memory().to(device, non_blocking=True) for x in (self.actions, self.noise, self.time)),
+        )
+
+
+def make_batch(
+    frames: TrainingSet, indices: np.ndarray, seed: int, step: int, places: np.ndarray, draws: int
+) -> Batch:
+    """Frames `indices` (B,), with the noise and time of their `places` (B,) in the whole batch of `step`."""
+    observation, actions = frames.batch(indices)
+    noise, time = noise_and_time(seed, step, places, draws, *actions.shape[1:])
+    return Batch(observation, actions, torch.from_numpy(noise), torch.from_numpy(time))
+
+
+class Batches:
+    """The training batches of an experiment."""
+
+    def __init__(self, config: Resolved, frames: TrainingSet, weights: list[float], device: torch.device):
+        self.train, self.frames, self.weights, self.device = config.train, frames, weights, device
+        self.micro_batch_size = config.cluster.micro_batch_size or config.train.global_batch_size
+
+    def indices(self, step: int) -> np.ndarray:
+        """Training frames of step `step` (from 0), (global_batch_size,)."""
+        return batch_indices(
+            self.train.seed, step, self.train.global_batch_size, self.frames.sizes, self.weights
+        )
+
+    def make(self, step: int) -> list[Batch]:
+        """The micro-batches of step `step` (from 0)."""
+        indices = self.indices(step)
+        places = np.arange(len(indices))
+        cuts = range(self.micro_batch_size, len(indices), self.micro_batch_size)
+        draws = self.train.flow_samples_per_prefix
+        return [
+            make_batch(self.frames, i, self.train.seed, step, p, draws).to(self.device)
+            for i, p in zip(np.split(indices, cuts), np.split(places, cuts), strict=True)
+        ]
+
+    def ahead(self, first: int, end: int) -> Iterator[list[Batch]]:
+        """The batches of steps `first` to `end` (without it), each made while the step before it runs."""
+        with ThreadPoolExecutor(1, "batches") as executor:
+            following = executor.submit(self.make, first) if first < end else None
+            for step in range(first, end):
+                batch = following.result()
+                if step + 1 < end:
+                    following = executor.submit(self.make, step + 1)
+                yield batch

@@ -1,0 +1,64 @@
+"""What is trained and validated on: the datasets of an experiment, their episodes split. Start from `load`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pisft.config.experiment import Resolved
+from pisft.data.dataset import LeRobotData
+from pisft.data.format import Format
+from pisft.data.norm_stats import load as load_norm_stats
+from pisft.data.preprocess import Preprocessor
+from pisft.data.split import split
+from pisft.data.training_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """`real_dims` are the action dims that are not padding."""
+
+    training: TrainingSet
+    heldout: TrainingSet
+    weights: list[float]
+    real_dims: int
+    episodes: list[tuple[str, int, int]]  # dataset, episode, frames: of the training episodes, in order
+
+    def place(self, index: int) -> str:
+        """`<dataset> episode <n> frame <m>` of training frame `index`."""
+        ends = np.cumsum([frames for _, _, frames in self.episodes])
+        i = int(np.searchsorted(ends, index, side="right"))
+        name, episode, frames = self.episodes[i]
+        return f"{name} episode {episode} frame {index - (ends[i] - frames)}"
+
+
+def load(config: Resolved, run_dir: Path, data_root: Path) -> Corpus:
+    """Everything in memory, normalised with `run_dir`/norm_stats.json; raises `DataError` and `ConfigError`."""
+    stats = load_norm_stats(run_dir / "norm_stats.json")
+    preprocessor = Preprocessor(config.model, Format(config.format), stats)
+    datasets = [LeRobotData(data_root / use.name / "lerobot") for use in config.datasets]
+    training, heldout = zip(
+        *(
+            split(
+                use.selected(data.num_episodes),
+                config.split.heldout_fraction,
+                config.split.seed,
+                validated=True,
+            )
+            for use, data in zip(config.datasets, datasets, strict=True)
+        ),
+        strict=True,
+    )
+    return Corpus(
+        training=TrainingSet(datasets, preprocessor, training),
+        heldout=TrainingSet(datasets, preprocessor, heldout),
+        weights=[use.weight for use in config.datasets],
+        real_dims=preprocessor.action_dims,
+        episodes=[
+            (use.name, episode, int(data.episode_lengths[episode]))
+            for use, data, numbers in zip(config.datasets, datasets, training, strict=True)
+            for episode in numbers
+        ],
+    )
