@@ -2,6 +2,7 @@
 #   snakemake results/quickstart/report.html        on this machine
 #   snakemake results/quickstart/eval.json --profile slurm
 
+
 include: "rules/common.smk"
 include: "rules/dataset.smk"
 include: "rules/config.smk"
@@ -12,6 +13,6 @@ include: "rules/report.smk"
 
 
 rule all:
+    default_target: True
     input:
         "results/quickstart/report.html",
-    default_target: True

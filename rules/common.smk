@@ -1,3 +1,4 @@
+import shlex
 import sys
 from pathlib import Path
 
@@ -6,8 +7,8 @@ from snakemake.exceptions import WorkflowError
 from pisft.errors import PisftError
 from pisft.provenance.graph import Node, made_from, stamp, state
 
-
-PYTHON = sys.executable
+# Jobs run in the environment that Snakemake runs in, whether it was activated or not.
+shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 
 wildcard_constraints:

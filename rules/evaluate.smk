@@ -9,4 +9,4 @@ rule evaluate:
     resources:
         gpu=1,
     shell:
-        "{PYTHON} scripts/evaluate.py results/{wildcards.exp}/config.json --workers {threads} 2>&1 | tee -i {log}"
+        "python scripts/evaluate.py results/{wildcards.exp}/config.json --workers {threads} 2>&1 | tee -i {log}"

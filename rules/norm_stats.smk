@@ -7,4 +7,4 @@ rule norm_stats:
     log:
         "results/{exp}/logs/norm_stats.log",
     shell:
-        "{PYTHON} scripts/norm_stats.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"
+        "python scripts/norm_stats.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"

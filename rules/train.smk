@@ -9,4 +9,4 @@ rule train:
     resources:
         gpu=1,
     shell:
-        "{PYTHON} scripts/train.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"
+        "python scripts/train.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"

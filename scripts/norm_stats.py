@@ -1,6 +1,6 @@
 """Compute `norm_stats.json` (openpi's schema) of an experiment's training episodes, and a report on their health.
 
-    python scripts/norm_stats.py results/quickstart/config.json
+python scripts/norm_stats.py results/quickstart/config.json
 """
 
 from pisft.canonical import write_json

@@ -1,6 +1,6 @@
 """Write `report.html` of an experiment from what its other stages left.
 
-    python scripts/report.py results/quickstart/config.json
+python scripts/report.py results/quickstart/config.json
 """
 
 from pisft.canonical import write_text

@@ -1,6 +1,6 @@
 """Write `results/<exp>/config.json`: the experiment with every name looked up and every default spelled out.
 
-    python scripts/resolve.py quickstart
+python scripts/resolve.py quickstart
 """
 
 import argparse

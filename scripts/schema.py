@@ -1,15 +1,13 @@
 """Write the JSON schemas of all configuration files from their types, for editors and for people.
 
-    python scripts/schema.py            # writes config/schema/*.json
-    python scripts/schema.py --check    # exit code 1 where a committed one differs
+python scripts/schema.py            # writes config/schema/*.json
+python scripts/schema.py --check    # exit code 1 where a committed one differs
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
-
-from pydantic import BaseModel, TypeAdapter
 
 from pisft.canonical import write_json
 from pisft.cli import run
@@ -18,6 +16,7 @@ from pisft.config.experiment import Experiment
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.simulator import SimulatorConfig
+from pydantic import BaseModel, TypeAdapter
 
 FOLDER = Path("config/schema")
 
@@ -36,12 +35,17 @@ def schemas() -> dict[str, dict]:
         "type": "string",
     }
     # an experiment that extends another need not repeat what that one says
-    found["experiment"]["anyOf"] = [{"required": found["experiment"].pop("required")}, {"required": ["extends"]}]
+    found["experiment"]["anyOf"] = [
+        {"required": found["experiment"].pop("required")},
+        {"required": ["extends"]},
+    ]
     return found
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
     stale = []
@@ -52,7 +56,9 @@ def main() -> int:
             if not check:
                 write_json(path, schema)
     for path in stale:
-        print(f"{path}: {'differs from the types; run: make schema' if check else 'written'}", file=sys.stderr)
+        print(
+            f"{path}: {'differs from the types; run: make schema' if check else 'written'}", file=sys.stderr
+        )
     return int(check and bool(stale))
 
 

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from lerobot_data import make_lerobot_dataset
 
 

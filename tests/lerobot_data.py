@@ -21,9 +21,8 @@ def make_lerobot_dataset(
     size: tuple[int, int] = (96, 96),
     fps: int = 80,
     seed: int = 0,
-    video_files_size_in_mb: float | None = None,
 ) -> Path:
-    """Write episodes of the given lengths to `path`; episode e is of task e modulo their number.
+    """Write episodes of the given lengths to `path`; episode e is of task e modulo their count.
 
     The pictures move and differ between frames, the vectors are smooth walks. By default the keys are those of
     config/formats/metaworld_quickstart.yaml.
@@ -37,13 +36,11 @@ def make_lerobot_dataset(
         "shape": (*size, 3),
         "names": ["height", "width", "channels"],
     }
-    features = {camera: picture for camera in cameras} | {
+    features = dict.fromkeys(cameras, picture) | {
         key: {"dtype": "float32", "shape": (width,), "names": [f"dim_{i}" for i in range(width)]}
         for key, width in vectors.items()
     }
-    dataset = LeRobotDataset.create(
-        "tests/small", fps, features, root=path, use_videos=video, video_files_size_in_mb=video_files_size_in_mb
-    )
+    dataset = LeRobotDataset.create("tests/small", fps, features, root=path, use_videos=video)
     rows, columns = np.mgrid[: size[0], : size[1]]
     for episode, length in enumerate(episodes):
         walks = {key: rng.normal(0, 0.3, (length, width)).cumsum(0) for key, width in vectors.items()}

@@ -4,4 +4,12 @@ from pisft.config.base import ConfigError
 from pisft.config.experiment import Resolved, experiment_path, load_dataset, read_resolved, resolve
 from pisft.config.model import ModelConfig
 
-__all__ = ["ConfigError", "ModelConfig", "Resolved", "experiment_path", "load_dataset", "read_resolved", "resolve"]
+__all__ = [
+    "ConfigError",
+    "ModelConfig",
+    "Resolved",
+    "experiment_path",
+    "load_dataset",
+    "read_resolved",
+    "resolve",
+]

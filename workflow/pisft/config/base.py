@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -57,11 +57,27 @@ def parse(content: Any, cls: type[T], source: str | Path) -> T:
     try:
         return cls.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("\n".join(dict.fromkeys(_message(source, cls, e) for e in error.errors()))) from None
+        raise ConfigError(
+            "\n".join(dict.fromkeys(_message(source, cls, e) for e in error.errors()))
+        ) from None
+
+
+# What other trainers call it: no spelling is close, but the meaning is.
+SYNONYMS = {
+    "batch_size": "global_batch_size",
+    "dataset": "datasets",
+    "learning_rate": "peak_lr",
+    "lr": "peak_lr",
+    "max_steps": "steps",
+    "num_train_steps": "steps",
+    "save_interval": "save_every",
+}
 
 
 def nearest(name: str, valid: list[str]) -> str:
-    """`, did you mean 'x'?` for a close match, else the list of valid names."""
+    """`did you mean 'x'?` for a synonym or a close match, else the list of valid names."""
+    if SYNONYMS.get(str(name)) in valid:
+        return f"did you mean '{SYNONYMS[name]}'?"
     match = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     if match:
         return f"did you mean '{match[0]}'?"
@@ -84,47 +100,63 @@ def _show(value: Any, limit: int = 80) -> str:
 
 
 def _message(source: str | Path, cls: type[BaseModel], error: dict[str, Any]) -> str:
-    loc = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("function-", "literal[")))]
-    key = ".".join(str(part) for part in loc) or "(top level)"
+    classes, path = _follow(cls, error["loc"])
+    key = ".".join(str(part) for part in path) or "(top level)"
     if error["type"] == "extra_forbidden":
-        valid = _keys_at(cls, loc[:-1])
-        return f"{source}: {key}: unknown key; {nearest(str(loc[-1]), valid)}"
+        return f"{source}: {key}: unknown key; {nearest(str(path[-1]), _keys(classes))}"
     if error["type"] == "missing":
         return f"{source}: {key}: is required and missing"
-    if error["type"] == "literal_error":
-        expected = error["ctx"]["expected"]
+    if error["type"] in ("literal_error", "union_tag_invalid"):
+        expected = error["ctx"].get("expected") or error["ctx"]["expected_tags"]
+        found = error["ctx"].get("tag", error["input"])
+        if error["type"] == "union_tag_invalid":
+            key = ".".join([*map(str, path), error["ctx"]["discriminator"].strip("'")])
         names = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
-        return f"{source}: {key}: found {_show(error['input'])}; expected {expected}; {nearest(str(error['input']), names)}"
+        return f"{source}: {key}: found {_show(found)}; expected {expected}; {nearest(str(found), names)}"
+    if error["type"] == "union_tag_not_found":
+        key = ".".join([*map(str, path), error["ctx"]["discriminator"].strip("'")])
+        return f"{source}: {key}: is required and missing"
     reason = error["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
     return f"{source}: {key}: found {_show(error['input'])}; {reason}"
 
 
-def _keys_at(cls: type[BaseModel], loc: list[Any]) -> list[str]:
-    """Valid keys of the type reached by following `loc` from `cls` (through lists, dicts and unions)."""
-    classes = [cls]
+def _follow(
+    cls: type[BaseModel], loc: tuple[str | int, ...]
+) -> tuple[list[type[BaseModel]], list[str | int]]:
+    """The types that hold the last part of pydantic's `loc`, and `loc` as the keys and indices a file has.
+
+    Besides those, `loc` names the member of a union that was tried, and the wrapper that a file's top level is
+    read through (a field called `origin`); neither is written in a file.
+    """
+    classes, path = [cls], []
     for part in loc:
-        if isinstance(part, int):
-            continue
-        found: list[type[BaseModel]] = []
-        for c in classes:
-            if part in c.model_fields:
-                found += _models_in(c.model_fields[part].annotation)
-            elif part == c.__name__ or part in {_tag(c)}:
-                found.append(c)
-        classes = found or classes
-    return sorted({name for c in classes for name in c.model_fields})
+        fields = [c.model_fields[part] for c in classes if part in c.model_fields]
+        aliased = [f for c in classes for f in c.model_fields.values() if f.alias == part]
+        if fields or aliased:
+            inner = [m for field in fields + aliased for m in _models_in(field.annotation)]
+            if part != "origin":
+                path.append(part)
+            if part != loc[-1]:
+                classes = inner or classes
+        elif isinstance(part, str) and len(classes) > 1 and part in {_tag(c) for c in classes}:
+            classes = [c for c in classes if _tag(c) == part]
+        elif part == loc[-1] or isinstance(part, int):
+            path.append(part)
+    return classes, path
+
+
+def _keys(classes: list[type[BaseModel]]) -> list[str]:
+    return sorted({field.alias or name for c in classes for name, field in c.model_fields.items()})
 
 
 def _tag(cls: type[BaseModel]) -> str | None:
-    for field in cls.model_fields.values():
-        default = field.default
-        if isinstance(default, str) and getattr(field.annotation, "__origin__", None) is not None:
-            return default
-    return None
+    """The value that tells `cls` from the other members of its union."""
+    tags = [f.default for f in cls.model_fields.values() if get_origin(f.annotation) is Literal]
+    return next((tag for tag in tags if isinstance(tag, str)), cls.__name__)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]
+    return [m for arg in get_args(annotation) for m in _models_in(arg)]

@@ -31,7 +31,11 @@ def _sources(value):
     return [{"key": item} if isinstance(item, str) else item for item in items]
 
 
-Sources = Annotated[list[Source], BeforeValidator(_sources), Field(min_length=1)]
+Sources = Annotated[
+    list[Source],
+    Field(min_length=1),
+    BeforeValidator(_sources, json_schema_input_type=str | list[str | Source]),
+]
 
 
 class Prompt(Strict):
@@ -50,7 +54,9 @@ class Prompt(Strict):
 class FormatConfig(Strict):
     """One format; several `state` or `actions` sources are concatenated in order."""
 
-    cameras: dict[Slot, str] = Field(description="OpenPI slot → dataset key; a slot left out is never computed")
+    cameras: dict[Slot, str] = Field(
+        description="OpenPI slot → dataset key; a slot left out is never computed"
+    )
     state: Sources
     actions: Sources
     delta_mask: list[int] = Field(

@@ -17,7 +17,19 @@ PACKAGE = Path(__file__).parents[1]
 LEFT_OUT = ("pisft.config", "pisft.provenance", "pisft.errors", "pisft.cli")
 # A change of these may change a result; of others, only how it is told.
 PACKAGES_THAT_MATTER = frozenset(
-    {"av", "jax", "lerobot", "metaworld", "mujoco", "numpy", "peft", "safetensors", "scipy", "torch", "transformers"}
+    {
+        "av",
+        "jax",
+        "lerobot",
+        "metaworld",
+        "mujoco",
+        "numpy",
+        "peft",
+        "safetensors",
+        "scipy",
+        "torch",
+        "transformers",
+    }
 )
 DATA_SUFFIXES = frozenset({".css", ".html", ".j2", ".js", ".json"})
 

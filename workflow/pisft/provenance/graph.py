@@ -67,7 +67,10 @@ STAGES = {
     ),
     "eval": Stage("evaluate.py", "results/{name}/eval.json", slices.evaluation, ("dataset", "checkpoint")),
     "report": Stage(
-        "report.py", "results/{name}/report.html", slices.report, ("dataset", "norm_stats", "checkpoint", "eval")
+        "report.py",
+        "results/{name}/report.html",
+        slices.report,
+        ("dataset", "norm_stats", "checkpoint", "eval"),
     ),
 }
 
@@ -121,7 +124,9 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
     record = _read_record(path)
     if record is None:
         record = _read_record(_previous(path))
-        if record is not None and any(_altered(root / file, facts) for file, facts in record["outputs"].items()):
+        if record is not None and any(
+            _altered(root / file, facts) for file, facts in record["outputs"].items()
+        ):
             return None
     return record
 
@@ -178,7 +183,9 @@ def accept(node: Node, root: Path = Path()) -> bool:
         line for line in differences(record, now) if not line.startswith("code ") and line not in equivalent
     ]
     if refused:
-        raise ProvenanceError(f"{node.target}: cannot be accepted, since not only code changed: {'; '.join(refused)}")
+        raise ProvenanceError(
+            f"{node.target}: cannot be accepted, since not only code changed: {'; '.join(refused)}"
+        )
     accepted = {"accepted_from": [*record.get("accepted_from", []), record["key"]]}
     write_json(root / node.provenance, now | {"outputs": record["outputs"]} | accepted)
     return True
@@ -274,7 +281,9 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         origin = load_dataset(node.name, root).origin
         simulator = None
         if isinstance(origin, GeneratedDataset):
-            simulator = load_simulator(origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator")
+            simulator = load_simulator(
+                origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator"
+            )
         config = slices.dataset(origin, simulator)
         if isinstance(origin, LocalDataset):
             pins["files"] = listing_digest(root / Path(origin.path).expanduser())

@@ -36,7 +36,9 @@ def loss_curve(metrics: list[dict[str, float | None]]) -> str:
         if train:
             axes.plot(*zip(*train, strict=True), color=BLUE, linewidth=1.2, label="training")
         if valid:
-            axes.plot(*zip(*valid, strict=True), color=ORANGE, linewidth=1.6, marker="o", ms=3, label="held-out")
+            axes.plot(
+                *zip(*valid, strict=True), color=ORANGE, linewidth=1.6, marker="o", ms=3, label="held-out"
+            )
         if train and min(loss for _, loss in train) > 0:
             axes.set_yscale("log")
         axes.set_xlabel("step")
@@ -61,7 +63,14 @@ def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list
             label="q01 to q99",
         )
         axes.errorbar(
-            content["mean"], rows, xerr=content["std"], fmt="o", ms=4, color=BLUE, capsize=3, label="mean ± std"
+            content["mean"],
+            rows,
+            xerr=content["std"],
+            fmt="o",
+            ms=4,
+            color=BLUE,
+            capsize=3,
+            label="mean ± std",
         )
         axes.set_yticks(list(rows), names)
         axes.invert_yaxis()
@@ -78,7 +87,9 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 def _svg(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
     none: Any = None
-    figure.savefig(buffer, format="svg", metadata={"Date": none, "Creator": none, "Title": none}, transparent=True)
+    figure.savefig(
+        buffer, format="svg", metadata={"Date": none, "Creator": none, "Title": none}, transparent=True
+    )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

@@ -1,0 +1,96 @@
+"""Experiments of a few seconds: start from `make_experiment`; `python tiny_training.py <folder>` trains one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from pisft.config import Resolved, read_resolved
+from pisft.data.format import Format
+from pisft.data.norm_stats import compute, save
+from pisft.errors import PisftError
+from pisft.train.loop import train
+
+KEY = "0123456789abcdef" * 4
+MODEL = {
+    "variant": "pi0",
+    "image_size": 32,
+    "vision": {"width": 16, "depth": 1, "mlp": 32, "heads": 2, "patch": 16},
+    "depth": 2,
+    "heads": 2,
+    "head_dim": 8,
+    "vlm": {"width": 16, "mlp": 32},
+    "expert": {"width": 16, "mlp": 32},
+    "vocab_size": 258,
+    "action_horizon": 4,
+    "max_token_len": 32,
+    "tokenizer": {"kind": "bytes"},
+}
+FORMAT = {
+    "cameras": {"base_0_rgb": "observation.image"},
+    "state": "observation.state",
+    "actions": "action",
+    "normalisation": "quantile",
+    "action_horizon": 4,
+}
+TRAIN = {
+    "steps": 8,
+    "global_batch_size": 4,
+    "flow_samples_per_prefix": 2,
+    "peak_lr": 1e-2,
+    "end_lr": 1e-3,
+    "warmup_steps": 2,
+    "decay_steps": 8,
+    "ema": 0.9,
+    "precision": "fp32",
+    "log_every": 2,
+    "validate_every": 4,
+    "save_every": 3,
+}
+
+
+def make_experiment(folder: Path, dataset: Path, cluster: dict[str, Any] | None = None, **changes: Any) -> Resolved:
+    """Write `folder`/results/tiny (config.json, norm_stats.json) and `folder`/data/tiny; `changes` go into `train`."""
+    run_dir, data = folder / "results/tiny", folder / "data/tiny"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True)
+    if not (data / "lerobot").exists():
+        (data / "lerobot").symlink_to(dataset)
+    config = Resolved.model_validate(
+        {
+            "name": "tiny",
+            "model": MODEL,
+            "format": FORMAT,
+            "datasets": [{"name": "tiny", "origin": {"source": "local", "path": "data/tiny/lerobot"}}],
+            "split": {"heldout_fraction": 0.2},
+            "train": TRAIN | changes,
+            "simulators": {},
+            "logging": {"tensorboard": False},
+            "cluster": cluster or {},
+        }
+    )
+    (run_dir / "config.json").write_text(json.dumps(config.model_dump(mode="json", by_alias=True)))
+    save(compute(dataset, Format(config.format), config.format.action_horizon), run_dir / "norm_stats.json")
+    return config
+
+
+def run(folder: Path) -> list[Path]:
+    """Train what `make_experiment` wrote in `folder`."""
+    run_dir = folder / "results/tiny"
+    torch.set_num_threads(1)
+    return train(read_resolved(run_dir / "config.json"), run_dir, folder / "data", KEY)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        run(Path(sys.argv[1]))
+    except PisftError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt as interrupt:
+        print(interrupt, file=sys.stderr)
+        sys.exit(130)

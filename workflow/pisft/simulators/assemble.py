@@ -1,0 +1,84 @@
+"""Staged episodes become a LeRobot v3.0 dataset, written by lerobot itself. Start from `assemble`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+from lerobot.configs import RGBEncoderConfig
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from tqdm import tqdm
+
+from pisft.config.simulator import SimulatorConfig
+
+# Nearly lossless, every second frame on its own, and the same bytes on every machine: x264 takes its decisions by the
+# number of threads.
+ENCODER = {"vcodec": "h264", "pix_fmt": "yuv444p", "g": 2, "crf": 8, "preset": "veryfast"}
+
+DIMS = {
+    "observation.state": ["hand_x", "hand_y", "hand_z", "gripper"],
+    "action": ["delta_x", "delta_y", "delta_z", "gripper"],
+}
+
+
+def assemble(episodes: list[Path], simulator: SimulatorConfig, out: Path) -> None:
+    """Write the staged `episodes` in this order to the dataset `out`, replacing what is there when all is written."""
+    partial, old = (out.with_name(f".{out.name}.{suffix}") for suffix in ("partial", "old"))
+    for left_over in (partial, old):
+        _remove(left_over)
+    try:
+        _write(episodes, simulator, partial)
+    except (RuntimeError, av.FFmpegError) as error:
+        # lerobot's encoder thread passes on no more than the text of what it met.
+        _remove(partial)
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(code) in str(error):
+                raise OSError(code, os.strerror(code), str(out)) from error
+        raise
+    except BaseException:
+        _remove(partial)
+        raise
+    if os.path.lexists(out):
+        os.rename(out, old)
+    os.rename(partial, out)
+    _remove(old)
+
+
+def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None:
+    side = simulator.render.size
+    features = {
+        "observation.image": {"dtype": "video", "shape": (side, side, 3), "names": ["height", "width", "channels"]},
+        **{key: {"dtype": "float32", "shape": (len(names),), "names": names} for key, names in DIMS.items()},
+    }
+    dataset = LeRobotDataset.create(
+        repo_id=f"generated/{simulator.simulator}",  # not written anywhere
+        fps=simulator.fps,
+        features=features,
+        root=root,
+        robot_type="sawyer",
+        rgb_encoder=RGBEncoderConfig(**ENCODER),
+        encoder_threads=1,
+        streaming_encoding=True,
+        encoder_queue_maxsize=simulator.max_steps + 1,  # a full queue would drop frames
+        video_backend="pyav",
+    )
+    try:
+        for path in tqdm(episodes, desc="dataset", unit="episode"):
+            with np.load(path) as staged:
+                frames = {key: staged[key] for key in (*features, "task")}
+            for i in range(len(frames["task"])):
+                dataset.add_frame({**{key: frames[key][i] for key in features}, "task": str(frames["task"][i])})
+            dataset.save_episode()
+    finally:
+        dataset.finalize()
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

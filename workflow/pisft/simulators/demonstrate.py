@@ -1,0 +1,121 @@
+"""Demonstrations by a simulator's scripted expert, as a LeRobot dataset. Start from `record`.
+
+Episodes are staged one by one beside the dataset, so that a recording that was killed goes on where it stopped; the
+dataset is put together when all are there, and takes its place by a rename.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pisft.config.dataset import GeneratedDataset
+from pisft.config.simulator import SimulatorConfig
+from pisft.simulators.base import Simulator, SimulatorError
+from pisft.simulators.pool import Pool
+
+PACKAGES = ("metaworld", "mujoco")
+
+
+def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, workers: int) -> dict[str, Any]:
+    """Write the LeRobot v3.0 dataset `out` with `workers` processes, and return facts for its manifest.
+
+    The bytes are the same for every number of workers and after every interruption. An `out` that exists stays as it
+    is until the new one is complete. Raises `SimulatorError`, and `OSError` when the disk is full.
+    """
+    staging = out.parent / "staging" / _staging_key(simulator)
+    seeds = _stage(origin, simulator, staging, workers)
+    # Takes seconds and brings torch along, which the workers must not load with this module.
+    from pisft.simulators.assemble import assemble
+
+    episodes = [staging / task / f"{seed}.npz" for task in origin.tasks for seed in seeds[task]]
+    assemble(episodes, simulator, out)
+    shutil.rmtree(out.parent / "staging")
+    return {
+        "expert": f"{simulator.simulator}'s scripted policies",
+        "packages": {name: version(name) for name in PACKAGES},
+        "seeds": seeds,
+        "render": simulator.render.model_dump(mode="json"),
+        "max_steps": simulator.max_steps,
+    }
+
+
+def stage(simulator: Simulator, task: str, seed: int, path: Path) -> bool:
+    """Let the expert try; write observations and actions of all its steps to `path`, and return whether it succeeded."""
+    simulator.reset(task, seed)
+    frames: dict[str, list] = {}
+    while not simulator.done:
+        frame = simulator.observation() | {"action": simulator.expert_action()}
+        for key, value in frame.items():
+            frames.setdefault(key, []).append(value)
+        simulator.step(frame["action"])
+    arrays = {key: np.stack(values) for key, values in frames.items()} if simulator.success else {}
+    temporary = path.with_suffix(".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, success=simulator.success, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    return simulator.success
+
+
+def _stage(
+    origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, workers: int
+) -> dict[str, list[int]]:
+    """Stage every episode that is not; returns the seeds of each task's episodes, in order.
+
+    Episode i has the range's i-th seed, or where the expert fails on it, the first of those i + k·episodes_per_task
+    places into the range on which it succeeds.
+    """
+    range_, count = simulator.seeds[origin.seeds], origin.episodes_per_task
+    seeds = {(task, i): range_.first + i for task in origin.tasks for i in range(count)}
+    for task in origin.tasks:
+        (staging / task).mkdir(parents=True, exist_ok=True)
+    todo = set(seeds)
+    with tqdm(total=len(todo), desc="demonstrations", unit="episode") as bar, Pool(simulator, workers) as pool:
+        while todo:
+            paths = {staging / task / f"{seeds[task, i]}.npz": (task, i) for task, i in sorted(todo)}
+            done = {path: _succeeded(path) for path in paths if zipfile.is_zipfile(path)}
+            bar.update(sum(done.values()))
+            missing = [(task, seeds[task, i], path) for path, (task, i) in paths.items() if path not in done]
+            for (_, _, path), success in pool.map(stage, missing):
+                done[path] = success
+                bar.update(success)
+            todo = {paths[path] for path, success in done.items() if not success}
+            for task, i in todo:
+                seeds[task, i] += count
+                if seeds[task, i] > range_.last:
+                    raise SimulatorError(
+                        f"{task}: the expert failed on every seed of '{origin.seeds}' ({range_.first}-{range_.last}) "
+                        f"that episode {i} could have; raise max_steps, widen the range or leave the task out"
+                    )
+    return {task: [seeds[task, i] for i in range(count)] for task in origin.tasks}
+
+
+def _succeeded(path: Path) -> bool:
+    with np.load(path) as staged:
+        return bool(staged["success"])
+
+
+def _staging_key(simulator: SimulatorConfig) -> str:
+    """Of what an episode depends on besides its task and seed, so that no other recording's is taken for it."""
+    content = {
+        "simulator": simulator.model_dump(mode="json", exclude={"suites", "seeds", "fps"}),
+        "packages": {name: version(name) for name in PACKAGES},
+        "code": [
+            hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest()
+            for name in ("metaworld.py", "demonstrate.py")
+        ],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
