@@ -34,7 +34,7 @@ def main() -> None:
     manifest = Path(node.target)
     root = manifest.parent / "lerobot"
     origin = load_dataset(args.dataset).origin
-    with building(node) as outputs:
+    with building(node) as build:
         facts: dict = {}
         match origin:
             case GeneratedDataset():
@@ -58,9 +58,9 @@ def main() -> None:
             "made_by": facts,
         }
         write_manifest(root, manifest, content)
-        outputs.append(manifest)
+        build.outputs.append(manifest)
         if not isinstance(origin, LocalDataset):
-            outputs += sorted(path for path in root.rglob("*") if path.is_file())
+            build.outputs.extend(sorted(path for path in root.rglob("*") if path.is_file()))
 
 
 if __name__ == "__main__":

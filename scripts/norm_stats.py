@@ -16,7 +16,7 @@ from pisft.provenance.graph import building
 def main() -> None:
     args = experiment_parser(__doc__.splitlines()[0]).parse_args()
     root, node = node_of("norm_stats", args.config)
-    with building(node, root) as outputs:
+    with building(node, root) as build:
         config = read_resolved(args.config)
         format = Format(config.format)
         datasets = []
@@ -32,7 +32,7 @@ def main() -> None:
         report = target.with_name("norm_stats.report.json")
         save(widen(measured, *limits), target)
         write_json(report, health(measured, config.format.normalisation, *limits))
-        outputs += [target, report]
+        build.outputs.extend([target, report])
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from pisft.report.page import render
 def main() -> None:
     args = experiment_parser(__doc__.splitlines()[0]).parse_args()
     root, node = node_of("report", args.config)
-    with building(node, root) as outputs:
+    with building(node, root) as build:
         target = root / node.target
         write_text(target, render(target.parent))
-        outputs.append(target)
+        build.outputs.append(target)
     print(target)
 
 

@@ -17,9 +17,9 @@ def main() -> None:
     parser.add_argument("experiment", help="name of a file in config/experiments/, without .yaml")
     name = parser.parse_args().experiment
     node = Node("config", name)
-    with building(node) as outputs:
+    with building(node) as build:
         write_json(Path(node.target), resolve(name).model_dump(mode="json", by_alias=True))
-        outputs.append(Path(node.target))
+        build.outputs.append(Path(node.target))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,21 @@
+"""Train an experiment from wherever it stands to `checkpoint.json`; run it again after an interruption to go on.
+
+    python scripts/train.py results/quickstart/config.json
+"""
+
+from pisft.cli import experiment_parser, node_of, run
+from pisft.config import read_resolved
+from pisft.provenance.graph import building
+from pisft.train.loop import train
+
+
+def main() -> None:
+    args = experiment_parser(__doc__.splitlines()[0]).parse_args()
+    root, node = node_of("checkpoint", args.config)
+    with building(node, root) as build:
+        files = train(read_resolved(args.config), root / f"results/{node.name}", root / "data", build.key)
+        build.outputs.extend(files)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,10 +1,14 @@
-"""Experiments of a few seconds: start from `make_experiment`; `python tiny_training.py <folder>` trains one."""
+"""Experiments of a few seconds: `make_experiment` writes one, `run` trains it here, `start` in a process of its own."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import resource
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +83,35 @@ def make_experiment(folder: Path, dataset: Path, cluster: dict[str, Any] | None 
 
 
 def run(folder: Path) -> list[Path]:
-    """Train what `make_experiment` wrote in `folder`."""
-    run_dir = folder / "results/tiny"
+    """Train what `make_experiment` wrote in `folder`, on one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    run_dir = folder / "results/tiny"
     return train(read_resolved(run_dir / "config.json"), run_dir, folder / "data", KEY)
 
 
-if __name__ == "__main__":
-    os.environ["OMP_NUM_THREADS"] = "1"
+def start(folder: Path, kill_after: float | None = None, file_limit: int | None = None) -> multiprocessing.Process:
+    """`run(folder)` in a new process, which exits as a script would and writes stderr to `folder`/log.
+
+    It kills itself after `kill_after` seconds of training, and can write no file of more than `file_limit` bytes.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_main, args=(folder, kill_after, file_limit))
+    process.start()
+    return process
+
+
+def _main(folder: Path, kill_after: float | None, file_limit: int | None) -> None:
+    sys.stderr = (folder / "log").open("w", buffering=1)
+    if kill_after is not None:
+        threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     try:
-        run(Path(sys.argv[1]))
+        run(folder)
     except PisftError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt as interrupt:
-        print(interrupt, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
         sys.exit(130)

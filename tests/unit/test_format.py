@@ -37,15 +37,11 @@ def make_sample(state, actions=None, task="do it"):
 def test_decode_is_the_inverse_of_encode_on_actions(state, actions, mask):
     format = make_format(delta_mask=mask)
     encoded = format.encode(make_sample(state, actions))
-    np.testing.assert_allclose(
-        format.decode(encoded["actions"], encoded["state"]), actions, rtol=0, atol=2e-5
-    )
+    np.testing.assert_allclose(format.decode(encoded["actions"], encoded["state"]), actions, rtol=0, atol=2e-5)
 
 
 def test_a_whole_chunk_is_relative_to_its_first_state_where_the_mask_says_so():
-    encoded = make_format(delta_mask=[2, -1]).encode(
-        make_sample([1, 2, 3], [[1, 1, 1], [5, 5, 5], [9, 9, 9]])
-    )
+    encoded = make_format(delta_mask=[2, -1]).encode(make_sample([1, 2, 3], [[1, 1, 1], [5, 5, 5], [9, 9, 9]]))
     np.testing.assert_array_equal(encoded["actions"], [[0, -1, 1], [4, 3, 5], [8, 7, 9]])
 
 
@@ -60,9 +56,7 @@ def test_a_batch_is_encoded_as_its_samples_are():
     rng = np.random.default_rng(0)
     state, actions = rng.normal(size=(5, 2)).astype("f"), rng.normal(size=(5, 3, 2)).astype("f")
     together = format.to_relative(actions, state)
-    np.testing.assert_array_equal(
-        together, [format.to_relative(a, s) for a, s in zip(actions, state, strict=True)]
-    )
+    np.testing.assert_array_equal(together, [format.to_relative(a, s) for a, s in zip(actions, state, strict=True)])
 
 
 def test_several_sources_are_concatenated_in_order_and_cut_to_their_dims():

@@ -21,19 +21,19 @@ for stage, name in [("dataset", "metaworld_quickstart")] + [
     (stage, "{EXPERIMENT}") for stage in ("config", "norm_stats", "checkpoint", "eval", "report")
 ]:
     node = Node(stage, name)
-    with building(node) as outputs:
+    with building(node) as build:
         content = {{"stage": stage}}
         if stage == "config":
             content = resolve(name).model_dump(mode="json", by_alias=True)
         write_json(Path(node.target), content)
-        outputs.append(Path(node.target))
+        build.outputs.append(Path(node.target))
         if stage == "norm_stats":
             write_json(Path("results/{EXPERIMENT}/norm_stats.report.json"), content)
         if stage == "checkpoint":
             weights = Path("results/{EXPERIMENT}/checkpoint/model.safetensors")
             weights.parent.mkdir(exist_ok=True)
             weights.write_bytes(bytes(1000))
-            outputs.append(weights)
+            build.outputs.append(weights)
 """
 
 

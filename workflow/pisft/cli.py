@@ -25,8 +25,8 @@ def run(main: Callable[[], int | None]) -> None:
         code = _say(
             f"no space left{where}; free some and run the same command again: what was built is still there"
         )
-    except KeyboardInterrupt:
-        code = _say("interrupted; run the same command again to go on") and 130
+    except KeyboardInterrupt as interruption:
+        code = _say(f"{interruption or 'interrupted'}; run the same command again to go on") and 130
     sys.exit(code or 0)
 
 

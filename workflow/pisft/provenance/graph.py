@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -207,9 +207,17 @@ def differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True)
+class Build:
+    """A build under way: the `key` of what is being built, and its files, to be filled in."""
+
+    key: str
+    outputs: list[Path] = field(default_factory=list)
+
+
 @contextlib.contextmanager
-def building(node: Node, root: Path = Path()) -> Iterator[list[Path]]:
-    """Build `node` inside: append its output files to the list, and its record is written when the block ends well.
+def building(node: Node, root: Path = Path()) -> Iterator[Build]:
+    """Build `node` inside: fill in `outputs`, and the record is written when the block ends well.
 
     Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
     The old record steps aside first, so that an artefact half replaced is never taken for a whole one.
@@ -232,9 +240,9 @@ def building(node: Node, root: Path = Path()) -> Iterator[list[Path]]:
     path = root / node.provenance
     if path.is_file():
         os.replace(path, _previous(path))
-    outputs: list[Path] = []
-    yield outputs
-    files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(outputs)}
+    build = Build(ingredients["key"])
+    yield build
+    files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
     write_json(path, ingredients | {"outputs": files})
     _previous(path).unlink(missing_ok=True)
 

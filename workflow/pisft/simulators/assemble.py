@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import av
+import datasets
 import numpy as np
 from lerobot.configs import RGBEncoderConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -17,7 +18,7 @@ from pisft.config.simulator import SimulatorConfig
 
 # Nearly lossless, every second frame on its own, and the same bytes on every machine: x264 takes its decisions by the
 # number of threads.
-ENCODER = {"vcodec": "h264", "pix_fmt": "yuv444p", "g": 2, "crf": 8, "preset": "veryfast"}
+ENCODER = {"vcodec": "h264", "pix_fmt": "yuv444p", "g": 2, "crf": 0, "preset": "veryfast"}
 
 DIMS = {
     "observation.state": ["hand_x", "hand_y", "hand_z", "gripper"],
@@ -49,6 +50,8 @@ def assemble(episodes: list[Path], simulator: SimulatorConfig, out: Path) -> Non
 
 
 def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None:
+    datasets.disable_progress_bars()
+    av.logging.set_libav_level(av.logging.ERROR)
     side = simulator.render.size
     features = {
         "observation.image": {"dtype": "video", "shape": (side, side, 3), "names": ["height", "width", "channels"]},
@@ -75,6 +78,8 @@ def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None
             dataset.save_episode()
     finally:
         dataset.finalize()
+    for path in root.rglob("*.mp4"):
+        path.chmod(0o644)  # lerobot joins videos in temporary files, which their owner alone may read
 
 
 def _remove(path: Path) -> None:

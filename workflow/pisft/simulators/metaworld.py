@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from functools import cache, lru_cache
 from typing import Any
 
@@ -24,6 +25,9 @@ gl.choose()
 import mujoco  # noqa: E402
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 from metaworld.policies import ENV_POLICY_MAP  # noqa: E402
+
+# That the experts' actions exceed [-1, 1] is known: they are clipped, as MetaWorld does.
+warnings.filterwarnings("ignore", "Constant\\(s\\) may be too high", module="metaworld.policies")
 
 # What a person is shown: nearly what MetaWorld's own settings draw, in half the time.
 SHOWN = {"shadowsize": 1024, "offsamples": 4, "reflectance": True}

@@ -1,4 +1,4 @@
-"""The batch of a step: which frames, what noise and time, in which micro-batches; the next one is made meanwhile.
+"""The batch of a step: frames, noise and time, in micro-batches; the next one is made while it is trained on.
 
 Start from `Batches.ahead`. A batch is a function of (seed, step) alone: micro-batches only cut it.
 """
@@ -41,9 +41,7 @@ class Batch:
         )
 
 
-def make_batch(
-    frames: TrainingSet, indices: np.ndarray, seed: int, step: int, places: np.ndarray, draws: int
-) -> Batch:
+def make_batch(frames: TrainingSet, indices: np.ndarray, seed: int, step: int, places: np.ndarray, draws: int) -> Batch:
     """Frames `indices` (B,), with the noise and time of their `places` (B,) in the whole batch of `step`."""
     observation, actions = frames.batch(indices)
     noise, time = noise_and_time(seed, step, places, draws, *actions.shape[1:])
@@ -59,9 +57,7 @@ class Batches:
 
     def indices(self, step: int) -> np.ndarray:
         """Training frames of step `step` (from 0), (global_batch_size,)."""
-        return batch_indices(
-            self.train.seed, step, self.train.global_batch_size, self.frames.sizes, self.weights
-        )
+        return batch_indices(self.train.seed, step, self.train.global_batch_size, self.frames.sizes, self.weights)
 
     def make(self, step: int) -> list[Batch]:
         """The micro-batches of step `step` (from 0)."""

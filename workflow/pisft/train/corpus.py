@@ -1,4 +1,4 @@
-"""What is trained and validated on: the datasets of an experiment, their episodes split. Start from `load`."""
+"""What is trained and validated on: an experiment's datasets, their episodes split. Start from `load`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Corpus:
 
 
 def load(config: Resolved, run_dir: Path, data_root: Path) -> Corpus:
-    """Everything in memory, normalised with `run_dir`/norm_stats.json; raises `DataError` and `ConfigError`."""
+    """Everything in memory, normalised with `run_dir`/norm_stats.json; raises `DataError`, `ConfigError`."""
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
     datasets = [LeRobotData(data_root / use.name / "lerobot") for use in config.datasets]

@@ -12,35 +12,33 @@ from pisft.train.errors import TrainingError
 SHOWN = 5
 
 
-def nonfinite(
-    corpus: Corpus, indices: np.ndarray, step: int, history: list[float], folder: Path
-) -> TrainingError:
-    """The error for step `step` (from 0) on training frames `indices`; `history` is its loss, real loss and norm."""
+def nonfinite(corpus: Corpus, indices: np.ndarray, step: int, history: list[float], folder: Path) -> TrainingError:
+    """The error for step `step` (from 0) on frames `indices`; `history` is its loss, real loss and norm."""
     loss, _, norm = history
+    names = sorted({corpus.place(index).rpartition(" frame ")[0] for index in indices})
+    return TrainingError(
+        f"{folder}: step {step + 1}: the loss is {loss:.4g} and the gradient norm {norm:.4g}; expected finite "
+        f"numbers. {_cause(corpus, indices)}. The batch was frames {', '.join(str(i) for i in indices)} of the "
+        f"training set, from {', '.join(names)}. The update was skipped; the states saved before are intact"
+    )
+
+
+def _cause(corpus: Corpus, indices: np.ndarray) -> str:
+    """Inputs that are not finite, or else the largest one, with what to do."""
     observation, actions = corpus.training.batch(indices)
-    inputs = {"state": observation.state.numpy()[:, None], "actions": actions.numpy()}
     found, largest = [], (0.0, "")
-    for name, values in inputs.items():
+    for name, values in (("state", observation.state.numpy()[:, None]), ("actions", actions.numpy())):
         for row, dim in np.argwhere(~np.isfinite(values).all(axis=1)):
             found.append(f"{name} dim {dim} of {corpus.place(indices[row])}")
         row, _, dim = np.unravel_index(np.abs(values).argmax(), values.shape)
-        largest = max(
-            largest, (float(np.abs(values).max()), f"{name} dim {dim} of {corpus.place(indices[row])}")
+        largest = max(largest, (np.abs(values).max(), f"{name} dim {dim} of {corpus.place(indices[row])}"))
+    if not found:
+        return (
+            f"Its inputs are finite, the largest is {largest[0]:.4g}: {largest[1]}. Lower train.peak_lr, or widen "
+            "that dim with norm_stats.min_std or min_range"
         )
-    if found:
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        cause = (
-            f"not finite after normalising: {'; '.join(found[:SHOWN])}{more}. Mend or leave out these episodes, "
-            "or look at the statistics of these dims in norm_stats.json (norm_stats.min_std, min_range)"
-        )
-    else:
-        cause = (
-            f"its inputs are finite, the largest is {largest[0]:.4g}: {largest[1]}. "
-            "Lower train.peak_lr, or widen that dim with norm_stats.min_std or min_range"
-        )
-    places = sorted({corpus.place(index).rpartition(" frame ")[0] for index in indices})
-    return TrainingError(
-        f"{folder}: step {step + 1}: the loss is {loss:.4g} and the gradient norm {norm:.4g}; expected finite numbers. "
-        f"{cause}. The batch was frames {', '.join(str(i) for i in indices)} of the training set, from "
-        f"{', '.join(places)}. The update was skipped, and the states saved before are intact"
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (
+        f"Not finite after normalising: {'; '.join(found[:SHOWN])}{more}. Mend or leave out these episodes, or "
+        "widen these dims with norm_stats.min_std or min_range"
     )

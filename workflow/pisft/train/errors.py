@@ -8,4 +8,7 @@ class TrainingError(PisftError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM came: the step was finished and saved, and the same command goes on from there (exit code 130)."""
+    """SIGINT or SIGTERM came: the step was finished and saved, and the same command goes on from there.
+
+    As a KeyboardInterrupt it ends a script with exit code 130, where a fault is 1.
+    """

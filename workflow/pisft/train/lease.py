@@ -25,8 +25,8 @@ STALE_S = 300.0
 def held(folder: Path) -> Iterator[Callable[[], None]]:
     """Hold the lease on `folder`; yields a function that raises `TrainingError` if it was lost meanwhile.
 
-    Raises `TrainingError` where another trainer holds it. That of a dead process on this machine, or one without a
-    heartbeat for `STALE_S`, is taken over.
+    Raises `TrainingError` where another trainer holds it. That of a dead process on this machine, or one
+    without a heartbeat for `STALE_S`, is taken over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lease.json"
@@ -35,9 +35,7 @@ def held(folder: Path) -> Iterator[Callable[[], None]]:
 
     def check() -> None:
         if _read(path) != owner:
-            raise TrainingError(
-                f"{path}: another trainer took over; this one stops without touching its files"
-            )
+            raise TrainingError(f"{path}: another trainer took over; this one stops and leaves its files alone")
 
     stop = threading.Event()
 
@@ -80,7 +78,7 @@ def _clear_stale(path: Path) -> None:
     if age < STALE_S and not _is_dead(who):
         job = f", job {who['job']}" if who.get("job") else ""
         raise TrainingError(
-            f"{path}: is held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, last heard of "
+            f"{path}: held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, last heard of "
             f"{max(0.0, age):.0f} s ago; wait for it or stop it (a dead one is taken over after {STALE_S:.0f} s)"
         )
     aside = path.with_name(f".lease.{uuid.uuid4().hex}")
@@ -105,7 +103,7 @@ def _identity() -> dict[str, str | int]:
 
 
 def _processes() -> str:
-    """The space in which a pid has a meaning: this boot of this machine, this container; empty where unknown."""
+    """The space in which a pid has a meaning (this boot, this container); empty where unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -113,7 +111,7 @@ def _processes() -> str:
 
 
 def _started(pid: int) -> str:
-    """When process `pid` started, in ticks since boot: tells it from a later one with its number; empty if there is none."""
+    """When process `pid` started, in ticks since boot; empty where there is none. Numbers are used again."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

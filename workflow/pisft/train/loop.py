@@ -37,8 +37,8 @@ LAST = 100  # updates whose mean loss checkpoint.json tells
 def train(config: Resolved, run_dir: Path, data_root: Path, key: str) -> list[Path]:
     """Train `config` in `run_dir`, which holds config.json and norm_stats.json; the files of the checkpoint.
 
-    The datasets lie in `data_root`/<dataset>/lerobot. `key` stands for all that the result depends on: a state with
-    the same key is gone on from. Raises `Interrupted` after SIGINT or SIGTERM, `TrainingError` where a person must act.
+    The datasets lie in `data_root`/<dataset>/lerobot. `key`, a hash, stands for all that the result depends on: a state
+    with the same key is gone on from. Raises `Interrupted` after SIGINT or SIGTERM.
     """
     configure_torch()
     with held(run_dir / "train_state") as check:
@@ -77,9 +77,7 @@ class Trainer:
         self.model = build_model(config, self.device)
         self.optimizer = Optimizer(self.model, config.train)
         self.validation = Validation(config, self.corpus, self.device)
-        self.history = torch.zeros(
-            config.train.steps, 3, device=self.device
-        )  # loss, loss_real_dims, grad_norm
+        self.history = torch.zeros(config.train.steps, 3, device=self.device)  # loss, loss_real_dims, grad_norm
         self.folder = run_dir / "train_state" / key[:16]
         saved = states.latest(self.folder)
         self.step = states.load(saved, self.tensors()) if saved else 0
@@ -122,9 +120,7 @@ class Trainer:
                     states.save(self.folder, self.step, self.tensors(), {"metrics.csv": metrics.text}, check)
                     timer.restart()
                 if stopping and not last:
-                    raise Interrupted(
-                        f"{self.config.name}: interrupted after step {self.step}, which is saved"
-                    )
+                    raise Interrupted(f"{self.config.name}: step {self.step} is saved")
         finally:
             batches.close()
             bar.close()
@@ -159,9 +155,7 @@ class Trainer:
         bad = ~torch.isfinite(self.history[: self.step]).all(1)
         if bad.any():
             step = int(bad.nonzero()[0])
-            raise nonfinite(
-                self.corpus, self.batches.indices(step), step, self.history[step].tolist(), self.folder
-            )
+            raise nonfinite(self.corpus, self.batches.indices(step), step, self.history[step].tolist(), self.folder)
 
     def validate(self) -> dict[str, float]:
         """The held-out losses of the weights that are published."""

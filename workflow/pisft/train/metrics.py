@@ -1,4 +1,4 @@
-"""What a run tells while it trains: metrics.csv always, TensorBoard and Weights & Biases where the config asks.
+"""What a run tells while it trains: metrics.csv always, TensorBoard and wandb where the config asks.
 
 Start from `Metrics`. metrics.csv travels with the training state (`Metrics.text`), so that a resumed run continues
 the table that belongs to it, without a step missing or told twice.
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 class Metrics:
-    """One run's loggers. `text` is metrics.csv as of the state that the run goes on from, `step` the state's step."""
+    """One run's loggers; `step` and `text` (of metrics.csv) are those of the state that it goes on from."""
 
     def __init__(self, config: Resolved, run_dir: Path, key: str, step: int, text: str | None):
         self.path = run_dir / "metrics.csv"
@@ -95,8 +95,6 @@ def _attempt(run: Any, action: Any, result: bool = False) -> Any:
     try:
         outcome = action(run)
     except Exception as error:
-        print(
-            f"warning: wandb is left out from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr
-        )
+        print(f"warning: wandb is left out from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr)
         return None
     return outcome if result else run

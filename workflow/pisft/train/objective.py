@@ -1,4 +1,4 @@
-"""The flow-matching loss of a batch, over all action dims as it is trained, and over the real ones as it is reported."""
+"""The flow-matching loss of a batch, over all action dims as trained and over the real ones as reported."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The optimiser: AdamW, openpi's learning-rate schedule, gradient clipping and the averaged weights.
 
-Start from `Optimizer.update(step)`. All state is fp32 and exists from the start, so that what is saved has the same
+Start from `Optimizer.update`. All state is fp32 and exists from the start, so that what is saved has the same
 entries at every step.
 """
 
@@ -30,7 +30,7 @@ def learning_rate(step: int, train: Train) -> float:
 
 
 class Optimizer:
-    """AdamW (0.9, 0.95) over the trainable parameters of a model, and the moving average of these where it is asked for.
+    """AdamW (0.9, 0.95) over a model's trainable parameters, and their moving average where `train.ema` asks.
 
     openpi's training/optimizer.py: eps 1e-8, weight decay on every parameter, clipping by the global norm.
     """
@@ -60,7 +60,7 @@ class Optimizer:
     def update(self, step: int, loss: Tensor) -> Tensor:
         """Apply the gradients as update number `step` (from 0) and clear them; their norm before clipping, a scalar.
 
-        Where `loss` (scalar) or the norm is not finite, weights and moments stay as they are, without a device sync.
+        Where `loss` (scalar) or the norm is not finite, nothing is applied. Never waits for the device.
         """
         params = list(self.params.values())
         norm = nn.utils.get_total_norm([p.grad for p in params], foreach=True)

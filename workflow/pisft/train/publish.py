@@ -1,15 +1,17 @@
-"""The checkpoint as others find it: `<run_dir>/checkpoint/`, and `checkpoint.json` written last. Start from `publish`."""
+"""The checkpoint as others find it: `<run_dir>/checkpoint/`, then checkpoint.json. Start from `publish`."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from pisft.config.experiment import Resolved
+from pisft.data.canonical import write_json
 from pisft.model import Pi0, save_weights
 from pisft.train.errors import TrainingError
 from pisft.train.state import sync_folder
@@ -29,20 +31,18 @@ def publish(run_dir: Path, model: Pi0, config: Resolved, facts: dict[str, Any]) 
         save_weights(model, new / "model.safetensors")
         for name in ("config.json", "norm_stats.json"):
             shutil.copyfile(run_dir / name, new / name)
-        _write_json(new / "model.json", config.model.model_dump(mode="json"))
+        write_json(new / "model.json", config.model.model_dump(mode="json"))
         for path in new.iterdir():
             _sync(path)
         index = facts | {"files": {path.name: _facts(path) for path in sorted(new.iterdir())}}
         if final.exists():
             os.rename(final, old)
         os.rename(new, final)
-        _write_json(run_dir / ".checkpoint.json.tmp", index)
-        _sync(run_dir / ".checkpoint.json.tmp")
-        os.replace(run_dir / ".checkpoint.json.tmp", run_dir / "checkpoint.json")
+        write_json(run_dir / "checkpoint.json", index)
         sync_folder(run_dir)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"{final}: the checkpoint cannot be written: {error.strerror or error}; the training state is intact: "
+            f"{final}: the checkpoint cannot be written: {error}; the training state is intact: "
             "make room and run the same command again"
         ) from error
     finally:
@@ -54,10 +54,6 @@ def publish(run_dir: Path, model: Pi0, config: Resolved, facts: dict[str, Any]) 
 def _facts(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _sync(path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from pisft.train.errors import TrainingError
 
 KEPT = 2
 
+# one process is what is meant wherever no process group was made
+warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
 
-def save(
-    folder: Path, step: int, tensors: dict[str, Tensor], notes: dict[str, str], check: Callable[[], None]
-) -> Path:
+
+def save(folder: Path, step: int, tensors: dict[str, Tensor], notes: dict[str, str], check: Callable[[], None]) -> Path:
     """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`, and drop all but the last two states.
 
     `check` is called right before the state gets its name. A full disk is a `TrainingError`; what was there stays.

@@ -30,9 +30,7 @@ class Validation:
         """`val_loss` and `val_loss_real_dims` of the weights that `model` holds."""
         losses, total = [], len(self.chosen)
         for places in np.split(np.arange(total), range(BATCH_SIZE, total, BATCH_SIZE)):
-            batch = make_batch(self.frames, self.chosen[places], self.seed, STEP, places, DRAWS).to(
-                self.device
-            )
+            batch = make_batch(self.frames, self.chosen[places], self.seed, STEP, places, DRAWS).to(self.device)
             loss = torch.stack(flow_losses(model, batch, self.real_dims, self.precision))
             losses.append(loss.double() * (len(batch) / total))
         mean = torch.stack(losses).sum(0).tolist()

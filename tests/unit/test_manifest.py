@@ -1,0 +1,83 @@
+"""A manifest knows every byte of a folder, and says which file is not what it was."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+from pisft.data import DataError
+from pisft.data.manifest import verify_hashes, verify_sizes, write_manifest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "lerobot"
+    (root / "meta").mkdir(parents=True)
+    (root / "meta/info.json").write_text("{}")
+    (root / "b.bin").write_bytes(b"content")
+    (root / ".cache").mkdir()
+    (root / ".cache/when").write_text("now")
+    return root, tmp_path / "manifest.json"
+
+
+def test_it_lists_every_file_with_size_and_hash(folder):
+    root, path = folder
+    content = write_manifest(root, path, {"repo": "a/b"})
+    assert content == json.loads(path.read_text())
+    assert content["repo"] == "a/b"
+    assert list(content["files"]) == ["b.bin", "meta/info.json"]
+    assert content["files"]["b.bin"] == {"size": 7, "sha256": hashlib.sha256(b"content").hexdigest()}
+    verify_hashes(root, path)
+
+
+def test_the_same_content_elsewhere_gives_the_same_bytes(folder, tmp_path):
+    root, path = folder
+    write_manifest(root, path, {"z": 1, "a": 2})
+    other = shutil.copytree(root, tmp_path / "other")
+    write_manifest(other, tmp_path / "other.json", {"a": 2, "z": 1})
+    assert path.read_bytes() == (tmp_path / "other.json").read_bytes()
+
+
+def test_a_failure_leaves_the_manifest_that_was_there(folder):
+    root, path = folder
+    write_manifest(root, path, {})
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        write_manifest(root, path, {"not JSON": object()})
+    with pytest.raises(DataError, match="is not a folder"):
+        write_manifest(root / "nowhere", path, {})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("verify", [verify_sizes, verify_hashes])
+def test_truncated_missing_and_surplus_files_are_named(folder, verify):
+    root, path = folder
+    write_manifest(root, path, {})
+    (root / "b.bin").write_bytes(b"cont")
+    with pytest.raises(DataError, match=r"b.bin: truncated: 4 bytes; .*manifest.json says 7"):
+        verify(root, path)
+    (root / "b.bin").unlink()
+    with pytest.raises(DataError, match=r"b.bin: is missing"):
+        verify(root, path)
+    (root / "b.bin").write_bytes(b"content")
+    (root / "new").write_bytes(b"")
+    with pytest.raises(DataError, match=r"new: is not listed"):
+        verify(root, path)
+
+
+def test_a_change_of_the_same_size_is_found_by_the_hashes(folder):
+    root, path = folder
+    write_manifest(root, path, {})
+    (root / "b.bin").write_bytes(b"CONTENT")
+    verify_sizes(root, path)
+    with pytest.raises(DataError, match=r"b.bin: changed: sha256"):
+        verify_hashes(root, path)
+
+
+def test_what_is_no_manifest_is_named(folder):
+    root, path = folder
+    with pytest.raises(DataError, match=r"manifest.json: cannot be read"):
+        verify_sizes(root, path)
+    path.write_text("{}")
+    with pytest.raises(DataError, match=r"is not a manifest"):
+        verify_sizes(root, path)

@@ -1,0 +1,38 @@
+"""What a Snakefile asks of the graph: the inputs of the rule that makes a stage. Start from `ingredients`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+from snakemake.io import ancient
+
+from pisft.errors import PisftError
+from pisft.provenance.graph import Node, made_from, stamp, state
+
+
+def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
+    """Input function of the rule that makes `stage`: a stamp, and the artefacts that it is made from.
+
+    What decides is the stamp, newer than the output exactly when the artefact is not what would be made now. Where
+    it is fresh, the other inputs are ancient and what is not there is not asked for; where it is stale, they are
+    plain, since Snakemake does not look at a job's own reasons once a job above it in the graph has some.
+    """
+
+    def inputs(wildcards: Any) -> dict[str, Any]:
+        node = Node(stage, wildcards[0])
+        try:
+            fresh = state(node) is None
+            files: dict[str, Any] = {"stamp": stamp(node, fresh)}
+            for parent in made_from(node):
+                if not fresh:
+                    files.setdefault(parent.stage, []).append(parent.target)
+                elif Path(parent.target).exists():
+                    files.setdefault(parent.stage, []).append(ancient(parent.target))
+        except PisftError as error:
+            raise WorkflowError(str(error)) from None
+        return files
+
+    return inputs
