@@ -160,7 +160,7 @@ def test_aspect_is_kept_and_the_rest_is_black(shape, inner):
 
 def test_shrinking_is_antialiased_as_torch_does_it():
     smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)).resize((97, 97))
-    picture = np.asarray(smooth)
+    picture = np.array(smooth)
     tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
     expected = torch.nn.functional.interpolate(tensor, (SIZE, SIZE), mode="bilinear", antialias=True)[0]
     found = resize_with_pad(picture, SIZE).astype(float)
@@ -180,7 +180,7 @@ def test_a_state_wider_than_the_model_is_an_error():
 
 
 def test_discrete_state_with_pi0_is_a_config_error():
-    with pytest.raises(ConfigError, match="discrete_state_input is π₀.₅'s"):
+    with pytest.raises(ConfigError, match=r"discrete_state_input is π₀\.₅.s"):
         Preprocessor(make_model(), make_format(discrete_state_input=True), make_stats())
 
 

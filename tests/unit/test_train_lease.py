@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-
 from pisft.train import lease
 from pisft.train.errors import TrainingError
 from pisft.train.lease import held

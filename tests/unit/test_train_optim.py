@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
-from torch import nn
-
 from pisft.config.experiment import Train
 from pisft.train.optim import Optimizer, learning_rate
+from torch import nn
 
 
 def make(**changes):

@@ -4,7 +4,6 @@ import os
 
 import pytest
 import torch
-
 from pisft.train import state
 from pisft.train.errors import TrainingError
 

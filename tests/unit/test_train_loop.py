@@ -1,0 +1,160 @@
+"""Training learns, publishes what it validated, and depends on nothing but its configuration and data."""
+
+import csv
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from pisft.data import DataError
+from pisft.train.errors import TrainingError
+from pisft.train.loop import Trainer
+from safetensors.torch import load_file
+from tiny_training import KEY, make_experiment, run
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+
+
+def trainer(folder, dataset, **changes):
+    config = make_experiment(folder, dataset, **changes)
+    return Trainer(config, folder / "results/tiny", folder / "data", KEY)
+
+
+def published(folder):
+    return json.loads((folder / "results/tiny/checkpoint.json").read_text())
+
+
+def rows(folder):
+    with (folder / "results/tiny/metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_tiny_set_is_learnt(tmp_path, image_dataset):
+    t = trainer(tmp_path, image_dataset, steps=80, global_batch_size=4, flow_samples_per_prefix=8, decay_steps=80)
+    batch = t.batches.make(0)
+    losses = []
+    for t.step in range(80):
+        losses.append(t.update(batch)[1].item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_micro_batches_give_the_gradients_of_the_whole_batch(tmp_path, image_dataset):
+    gradients, losses = [], []
+    for name, cluster in (("whole", {}), ("parts", {"micro_batch_size": 3})):
+        t = trainer(tmp_path / name, image_dataset, global_batch_size=8, cluster=cluster)
+        batches = t.batches.make(2)
+        assert [len(batch) for batch in batches] == ([8] if name == "whole" else [3, 3, 2])
+        t.optimizer.adamw.step = t.optimizer.adamw.zero_grad = lambda **_: None
+        t.optimizer.train = t.optimizer.train.model_copy(update={"clip_grad_norm": 1e9})
+        losses.append(t.update(batches))
+        gradients.append([p.grad for p in t.optimizer.params.values()])
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)
+
+
+def test_the_same_run_gives_the_same_files(tmp_path, image_dataset):
+    for name in ("a", "b"):
+        make_experiment(tmp_path / name, image_dataset)
+        run(tmp_path / name)
+    assert published(tmp_path / "a") == published(tmp_path / "b")
+
+
+def test_the_validation_loss_depends_on_the_weights_alone(tmp_path, image_dataset):
+    t = trainer(tmp_path, image_dataset)
+    before = t.validate()
+    assert t.validate() == before
+    t.step = 5
+    assert t.validate() == before
+    for average in t.optimizer.ema.values():
+        average += 0.1
+    assert t.validate() != before
+
+
+def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset)
+    files = run(tmp_path)
+    run_dir = tmp_path / "results/tiny"
+    state = load_file(next((run_dir / "train_state").glob("*/step_8/*.safetensors")))
+    weights = load_file(run_dir / "checkpoint/model.safetensors")
+    values = {hashlib.sha256(v.numpy().tobytes()).hexdigest() for v in weights.values()}
+    for name, average in state.items():
+        if name.startswith("ema."):
+            assert hashlib.sha256(average.numpy().tobytes()).hexdigest() in values
+    index = published(tmp_path)
+    assert index["step"] == 8
+    assert index["val_loss"] == pytest.approx(float(rows(tmp_path)[-1]["val_loss"]), rel=1e-5)
+    assert index["train_loss"] == pytest.approx(state["history"][:, 0].mean().item())
+    assert {file.name for file in files} == {*index["files"], "checkpoint.json"}
+    for name, facts in index["files"].items():
+        content = (run_dir / "checkpoint" / name).read_bytes()
+        assert facts == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_without_averaging_the_plain_weights_are_published(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset, ema=None)
+    run(tmp_path)
+    assert published(tmp_path)["step"] == 8
+
+
+def test_rows_are_means_over_the_steps_since_the_row_before(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset, log_every=3, validate_every=4)
+    run(tmp_path)
+    history = load_file(next((tmp_path / "results/tiny/train_state").glob("*/step_8/*.safetensors")))["history"]
+    assert [int(row["step"]) for row in rows(tmp_path)] == [3, 4, 6, 8]
+    for row, stretch in zip(rows(tmp_path), (slice(0, 3), slice(3, 4), slice(4, 6), slice(6, 8)), strict=True):
+        assert float(row["loss"]) == pytest.approx(history[stretch, 0].mean().item(), rel=1e-5)
+        assert float(row["grad_norm"]) == pytest.approx(history[stretch, 2].mean().item(), rel=1e-5)
+    assert [row["val_loss"] != "" for row in rows(tmp_path)] == [False, True, False, True]
+
+
+def test_the_loss_over_real_dims_leaves_the_padding_out(tmp_path, image_dataset):
+    t = trainer(tmp_path, image_dataset)
+    (batch,) = t.batches.make(0)
+    full = t.model.flow_loss(batch.observation, batch.actions, batch.noise, batch.time)
+    loss, real, _ = t.update([batch])
+    assert loss.item() == pytest.approx(full.mean().item(), rel=1e-5)
+    assert real.item() == pytest.approx(full[..., :4].mean().item(), rel=1e-5)
+
+
+def test_without_held_out_episodes_the_error_says_what_to_raise(tmp_path, image_dataset):
+    config = make_experiment(tmp_path, image_dataset)
+    config = config.model_copy(update={"split": config.split.model_copy(update={"heldout_fraction": 0.0})})
+    with pytest.raises(DataError, match="heldout_fraction"):
+        Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_samples_and_dims(tmp_path, image_dataset, monkeypatch):
+    t = trainer(tmp_path, image_dataset, log_every=4)
+    bad = t.batches.indices(2)[1]
+    t.corpus.training._actions[bad, 3] = np.nan
+    first = next(
+        step
+        for step in range(8)
+        for row in [t.corpus.training.batch(t.batches.indices(step))[1]]
+        if not torch.isfinite(row).all()
+    )
+    with pytest.raises(TrainingError) as caught:
+        t.run(lambda: False, lambda: None)
+    message = str(caught.value)
+    assert f"step {first + 1}:" in message
+    assert "actions dim 3 of tiny episode" in message
+    assert ", ".join(str(i) for i in t.batches.indices(first)) in message
+    assert all(torch.isfinite(tensor).all() for tensor in t.optimizer.tensors().values())
+
+
+def test_a_gradient_that_explodes_names_the_largest_input(tmp_path, image_dataset):
+    t = trainer(tmp_path, image_dataset)
+    t.corpus.training._actions[:, 1] = 1e30
+    with pytest.raises(TrainingError, match=r"step 1:.*inputs are finite.*actions dim 1 of tiny episode.*peak_lr"):
+        t.run(lambda: False, lambda: None)
+
+
+def test_bf16_keeps_fp32_weights(tmp_path, image_dataset):
+    t = trainer(tmp_path, image_dataset, precision="bf16")
+    assert torch.isfinite(t.update(t.batches.make(0))).all()
+    assert all(tensor.dtype == torch.float32 for tensor in t.tensors().values())

@@ -1,0 +1,383 @@
+"""π₀ and π₀.₅, whole: a vision-language-action model whose action head is a flow.
+
+- One class for both; `ModelConfig` decides, and takes every dimension.
+- A prefix (image and prompt tokens) that attends to itself, and a suffix ([state and] noisy actions) that attends to
+  both. Two Gemma experts, one a side, share every attention layer.
+- Only what is given is computed: a camera slot or a padded token that no sample uses costs nothing when it is left out.
+- Several noise and time draws share one prefix pass.
+- The last layer's prefix side is reduced to the keys and values that the suffix reads.
+
+Start from `Pi0(config)`, `flow_loss` and `sample_actions`. Reference: openpi's models/pi0.py, gemma.py and siglip.py
+(JAX). B samples, K draws a sample, P prefix and S suffix tokens, H action horizon, A padded action width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pisft.config.model import ModelConfig, StackConfig, VisionConfig
+
+EPS = 1e-6
+ROPE_BASE = 10_000.0
+MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy sees; slots and tokens that no sample of the batch uses are left out by whoever makes it."""
+
+    images: dict[str, Tensor]  # slot → (B, 3, H, W), float in [−1, 1]
+    image_masks: dict[str, Tensor]  # slot → (B,), bool
+    state: Tensor  # (B, A)
+    tokens: Tensor  # (B, L), int64
+    token_mask: Tensor  # (B, L), bool
+
+    def to(self, device: torch.device | str) -> Observation:
+        """The same on `device`."""
+        return Observation(
+            images={slot: x.to(device, non_blocking=True) for slot, x in self.images.items()},
+            image_masks={slot: x.to(device, non_blocking=True) for slot, x in self.image_masks.items()},
+            state=self.state.to(device, non_blocking=True),
+            tokens=self.tokens.to(device, non_blocking=True),
+            token_mask=self.token_mask.to(device, non_blocking=True),
+        )
+
+
+class Pi0(nn.Module):
+    """The model; weights are drawn from torch's generator, so seed it before."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        width = config.expert.width
+        self.vision = Vision(config.vision, config.image_size)
+        self.projector = nn.Linear(config.vision.width, config.vlm.width)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.vlm.width)
+        self.layers = nn.ModuleList(Block(config, last=i == config.depth - 1) for i in range(config.depth))
+        self.vlm_norm = RMSNorm(config.vlm.width)
+        self.expert_norm = _expert_norm(config)
+        self.action_in_proj = nn.Linear(config.action_dim, width)
+        self.action_out_proj = nn.Linear(width, config.action_dim)
+        if config.variant == "pi0":
+            self.state_proj = nn.Linear(config.action_dim, width)
+            self.action_time_mlp_in = nn.Linear(2 * width, width)
+            self.action_time_mlp_out = nn.Linear(width, width)
+        else:
+            self.time_mlp_in = nn.Linear(width, width)
+            self.time_mlp_out = nn.Linear(width, width)
+        self._initialise()
+        # Nothing reads the prefix after the last layer. A parameter that never gets a gradient would leave the
+        # optimiser without state for it; it is kept because the file layouts hold it.
+        for module in (self.vlm_norm, *self.layers[-1].unused()):
+            module.requires_grad_(False)
+
+    def flow_loss(self, obs: Observation, actions: Tensor, noise: Tensor, time: Tensor) -> Tensor:
+        """Squared error of the velocity, not reduced.
+
+        `actions` (B, H, A), `noise` (B, K, H, A) and `time` (B, K) in (0, 1] give (B, K, H, A); without K in both,
+        (B, H, A). x_t = t·noise + (1 − t)·actions, whose velocity is noise − actions.
+        """
+        single = noise.ndim == 3
+        if single:
+            noise, time = noise[:, None], time[:, None]
+        actions = actions[:, None]
+        t = time[..., None, None]
+        velocity = self.velocity(obs, t * noise + (1 - t) * actions, time)
+        loss = (velocity.float() - (noise - actions)).square()
+        return loss[:, 0] if single else loss
+
+    def velocity(self, obs: Observation, x_t: Tensor, time: Tensor) -> Tensor:
+        """v_t (B, K, H, A) at noisy actions `x_t` (B, K, H, A) and times `time` (B, K)."""
+        prefix, mask = self.embed_prefix(obs)
+        suffix, cond = self.embed_suffix(obs.state, x_t, time)
+        B, K, S, W = suffix.shape
+        rope, suffix_rope = self._ropes(mask, K, S)
+        suffix_mask = self._suffix_mask(mask, K, S)
+        suffix = suffix.reshape(B, K * S, W)
+        for layer in self.layers:
+            prefix, suffix, _ = layer(prefix, suffix, cond, rope, suffix_rope, mask[:, None, None], suffix_mask)
+        return self._project_out(suffix, cond, K)
+
+    def sample_actions(self, obs: Observation, noise: Tensor, num_steps: int = 10) -> Tensor:
+        """Actions (B, H, A): Euler steps from `noise` (B, H, A) at t = 1 to t = 0; the prefix is computed once."""
+        prefix, mask = self.embed_prefix(obs)
+        S = self.config.action_horizon + (self.config.variant == "pi0")
+        rope, suffix_rope = self._ropes(mask, 1, S)
+        suffix_mask = self._suffix_mask(mask, 1, S)
+        cache = []
+        for layer in self.layers:
+            prefix, _, kv = layer(prefix, None, None, rope, None, mask[:, None, None], None)
+            cache.append(kv)
+        x_t = noise
+        for step in range(num_steps):
+            time = torch.full_like(noise[:, :1, 0], 1 - step / num_steps)
+            suffix, cond = self.embed_suffix(obs.state, x_t[:, None], time)
+            suffix = suffix[:, 0]
+            for layer, kv in zip(self.layers, cache, strict=True):
+                _, suffix, _ = layer(None, suffix, cond, None, suffix_rope, None, suffix_mask, kv)
+            x_t = x_t - self._project_out(suffix, cond, 1)[:, 0].float() / num_steps
+        return x_t
+
+    def embed_prefix(self, obs: Observation) -> tuple[Tensor, Tensor]:
+        """Tokens (B, P, vlm width) of all given slots, in one pass of the vision tower, then of the prompt; and their
+        mask (B, P)."""
+        tokens, masks = [], []
+        B = obs.tokens.shape[0]
+        if obs.images:
+            images = torch.cat(list(obs.images.values()))  # (slots · B, 3, H, W)
+            features = self.projector(self.vision(images))
+            n, patches = len(obs.images), features.shape[1]
+            tokens.append(features.unflatten(0, (n, B)).transpose(0, 1).reshape(B, n * patches, -1))
+            slot_masks = torch.stack([obs.image_masks[slot] for slot in obs.images], dim=1)  # (B, slots)
+            masks.append(slot_masks.repeat_interleave(patches, dim=1))
+        prompt = self.embed_tokens(obs.tokens) * math.sqrt(self.config.vlm.width)
+        tokens.append(prompt.to(tokens[0].dtype) if tokens else prompt)
+        masks.append(obs.token_mask)
+        return torch.cat(tokens, dim=1), torch.cat(masks, dim=1)
+
+    def embed_suffix(self, state: Tensor, x_t: Tensor, time: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, K, S, expert width) and, for π₀.₅, the condition (B, K, expert width) of its norms."""
+        actions = self.action_in_proj(x_t)
+        embedded = sincos(time, self.config.expert.width).to(actions.dtype)
+        if self.config.variant == "pi05":
+            return actions, F.silu(self.time_mlp_out(F.silu(self.time_mlp_in(embedded))))
+        both = torch.cat([actions, embedded[:, :, None].expand_as(actions)], dim=-1)
+        actions = self.action_time_mlp_out(F.silu(self.action_time_mlp_in(both)))
+        token = self.state_proj(state)[:, None, None].expand(-1, x_t.shape[1], -1, -1)
+        return torch.cat([token, actions], dim=2), None
+
+    def _project_out(self, suffix: Tensor, cond: Tensor | None, K: int) -> Tensor:
+        suffix, _ = self.expert_norm(suffix, cond)
+        suffix = suffix.unflatten(1, (K, -1))[:, :, -self.config.action_horizon :]
+        return self.action_out_proj(suffix)
+
+    def _ropes(self, mask: Tensor, K: int, S: int) -> tuple[Rope, Rope]:
+        """Rotations of the prefix and the suffix. What is masked takes no position; each draw starts anew."""
+        positions = mask.cumsum(1) - 1  # (B, P)
+        suffix = mask.sum(1, keepdim=True) + torch.arange(S, device=mask.device).repeat(K)  # (B, K · S)
+        return rope(positions, self.config.head_dim), rope(suffix, self.config.head_dim)
+
+    def _suffix_mask(self, mask: Tensor, K: int, S: int) -> Tensor:
+        """(B, 1, K · S, P + K · S): what the suffix reads. Draws are blind to each other, π₀'s state to the actions."""
+        block = torch.ones(S, S, dtype=torch.bool, device=mask.device)
+        if self.config.variant == "pi0":
+            block[0, 1:] = False
+        own = torch.block_diag(*[block] * K)  # (K · S, K · S)
+        B, P = mask.shape
+        rows = own.shape[0]
+        return torch.cat([mask[:, None].expand(B, rows, P), own.expand(B, rows, rows)], dim=2)[:, None]
+
+    def _initialise(self) -> None:
+        """openpi's distributions: LeCun normal for Gemma and the projections, Xavier uniform in SigLIP."""
+        vision = {id(module) for module in self.vision.modules()}
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                if id(module) in vision and isinstance(module, nn.Linear):
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, AdaRMSNorm):
+                nn.init.zeros_(module.dense.weight)
+        nn.init.normal_(self.vision.position_embedding.weight, std=self.config.vision.width**-0.5)
+        nn.init.normal_(self.embed_tokens.weight, std=self.config.vlm.width**-0.5)
+
+
+class Block(nn.Module):
+    """One joint layer over both experts."""
+
+    def __init__(self, config: ModelConfig, last: bool):
+        super().__init__()
+        self.last = last
+        self.vlm = Stream(config, config.vlm, RMSNorm(config.vlm.width), RMSNorm(config.vlm.width))
+        self.expert = Stream(config, config.expert, _expert_norm(config), _expert_norm(config))
+
+    def forward(
+        self,
+        prefix: Tensor | None,
+        suffix: Tensor | None,
+        cond: Tensor | None,
+        prefix_rope: Rope | None,
+        suffix_rope: Rope | None,
+        prefix_mask: Tensor | None,
+        suffix_mask: Tensor | None,
+        cache: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, tuple[Tensor, Tensor]]:
+        """(prefix, suffix, the prefix's keys and values). Without a suffix, only the prefix is computed; with `cache`,
+        the keys and values of an earlier call, only the suffix."""
+        if cache is None:
+            x, _ = self.vlm.input_layernorm(prefix)
+            k, v = self.vlm.keys_values(x, prefix_rope)
+            if not self.last:
+                q = self.vlm.queries(x, prefix_rope)
+                prefix = self.vlm.finish(prefix, attend(q, k, v, prefix_mask), None, None)
+        else:
+            k, v = cache
+        if suffix is not None:
+            x, gate = self.expert.input_layernorm(suffix, cond)
+            q = self.expert.queries(x, suffix_rope)
+            own_k, own_v = self.expert.keys_values(x, suffix_rope)
+            attended = attend(q, torch.cat([k, own_k], 2), torch.cat([v, own_v], 2), suffix_mask)
+            suffix = self.expert.finish(suffix, attended, gate, cond)
+        return prefix, suffix, (k, v)
+
+    def unused(self) -> list[nn.Module]:
+        """Modules of the last layer whose output nothing reads."""
+        vlm = self.vlm
+        return [vlm.q_proj, vlm.o_proj, vlm.post_attention_layernorm, vlm.gate_proj, vlm.up_proj, vlm.down_proj]
+
+
+class Stream(nn.Module):
+    """One expert's weights in a joint layer (Gemma: RMSNorm, grouped-query attention, gated tanh-GELU)."""
+
+    def __init__(self, config: ModelConfig, stack: StackConfig, input_norm: nn.Module, post_norm: nn.Module):
+        super().__init__()
+        self.head_dim = config.head_dim
+        inner, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        self.input_layernorm = input_norm
+        self.q_proj = nn.Linear(stack.width, inner, bias=False)
+        self.k_proj = nn.Linear(stack.width, kv, bias=False)
+        self.v_proj = nn.Linear(stack.width, kv, bias=False)
+        self.o_proj = nn.Linear(inner, stack.width, bias=False)
+        self.post_attention_layernorm = post_norm
+        self.gate_proj = nn.Linear(stack.width, stack.mlp, bias=False)
+        self.up_proj = nn.Linear(stack.width, stack.mlp, bias=False)
+        self.down_proj = nn.Linear(stack.mlp, stack.width, bias=False)
+
+    def queries(self, x: Tensor, rope: Rope) -> Tensor:
+        """(B, heads, n, head_dim)."""
+        return rotate(self._heads(self.q_proj(x)), rope)
+
+    def keys_values(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor]:
+        """Each (B, kv_heads, n, head_dim)."""
+        return rotate(self._heads(self.k_proj(x)), rope), self._heads(self.v_proj(x))
+
+    def finish(self, x: Tensor, attended: Tensor, gate: Tensor | None, cond: Tensor | None) -> Tensor:
+        """Output projection and MLP, each added to the residual stream."""
+        x = _add(x, self.o_proj(attended), gate)
+        y, gate = self.post_attention_layernorm(x, cond)
+        y = self.down_proj(F.gelu(self.gate_proj(y), approximate="tanh") * self.up_proj(y))
+        return _add(x, y, gate)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) · (1 + weight), in fp32."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, None]:
+        return F.rms_norm(x.float(), x.shape[-1:], 1 + self.weight, EPS).to(x.dtype), None
+
+
+class AdaRMSNorm(nn.Module):
+    """π₀.₅: scale, shift and the residual's gate come from the time; `cond` (B, K, width), x (B, K · S, width)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.dense = nn.Linear(width, 3 * width)
+
+    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        scale, shift, gate = self.dense(cond)[:, :, None].chunk(3, dim=-1)  # each (B, K, 1, width)
+        y = F.rms_norm(x.float(), x.shape[-1:], None, EPS).unflatten(1, (cond.shape[1], -1))
+        y = y * (1 + scale) + shift
+        return y.flatten(1, 2).to(x.dtype), gate
+
+
+class Vision(nn.Module):
+    """SigLIP without a head: (N, 3, H, W) in [−1, 1] to (N, patches, width)."""
+
+    def __init__(self, config: VisionConfig, image_size: int):
+        super().__init__()
+        self.patch_embedding = nn.Conv2d(3, config.width, config.patch, config.patch)
+        self.position_embedding = nn.Embedding((image_size // config.patch) ** 2, config.width)
+        self.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.depth))
+        self.post_layernorm = nn.LayerNorm(config.width, EPS)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.patch_embedding(images).flatten(2).transpose(1, 2)
+        x = x + self.position_embedding.weight.to(x.dtype)
+        for layer in self.layers:
+            x = layer(x)
+        return self.post_layernorm(x)
+
+
+class VisionLayer(nn.Module):
+    """A pre-norm transformer layer with biases and a tanh-GELU."""
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        self.heads = config.heads
+        self.layer_norm1 = nn.LayerNorm(config.width, EPS)
+        self.q_proj = nn.Linear(config.width, config.width)
+        self.k_proj = nn.Linear(config.width, config.width)
+        self.v_proj = nn.Linear(config.width, config.width)
+        self.out_proj = nn.Linear(config.width, config.width)
+        self.layer_norm2 = nn.LayerNorm(config.width, EPS)
+        self.fc1 = nn.Linear(config.width, config.mlp)
+        self.fc2 = nn.Linear(config.mlp, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer_norm1(x)
+        q, k, v = (
+            p(y).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        x = x + self.out_proj(attend(q, k, v, None))
+        y = self.layer_norm2(x)
+        return x + self.fc2(F.gelu(self.fc1(y), approximate="tanh"))
+
+
+Rope = tuple[Tensor, Tensor]
+
+
+def rope(positions: Tensor, head_dim: int) -> Rope:
+    """cos and sin, each (B, 1, n, head_dim / 2) in fp32, of `positions` (B, n)."""
+    exponent = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
+    angle = positions[:, None, :, None] / ROPE_BASE**exponent
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Rotary embedding of x (B, heads, n, head_dim); the two halves of the last dim are the pairs."""
+    cos, sin = rope
+    a, b = x.float().chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax attention (B, n, heads · head_dim); k and v may have fewer heads than q."""
+    grouped = k.shape[1] != q.shape[1]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped).transpose(1, 2).flatten(2)
+
+
+def sincos(time: Tensor, width: int) -> Tensor:
+    """Embedding (…, width) of times in [0, 1]: sines, then cosines, with periods from 4e-3 to 4.
+
+    In fp32, as the JAX model computes it: the fastest angles are beyond 1,000, so that fp64 differs visibly.
+    """
+    fraction = torch.linspace(0, 1, width // 2, device=time.device)
+    period = MIN_PERIOD * (MAX_PERIOD / MIN_PERIOD) ** fraction
+    angle = time.float()[..., None] * (1 / period * 2 * math.pi)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+def _expert_norm(config: ModelConfig) -> nn.Module:
+    return AdaRMSNorm(config.expert.width) if config.variant == "pi05" else RMSNorm(config.expert.width)
+
+
+def _add(x: Tensor, y: Tensor, gate: Tensor | None) -> Tensor:
+    """x + y, or x + gate · y with `gate` (B, K, 1, width) of each draw."""
+    if gate is None:
+        return x + y
+    return x + (y.unflatten(1, (gate.shape[1], -1)) * gate).flatten(1, 2)

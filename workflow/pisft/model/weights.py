@@ -1,0 +1,130 @@
+"""Weights in files: one table between our parameter names and openpi's, strict loading, deterministic saving.
+
+Start from `load_weights(model, path)` and `save_weights(model, path)`. Three layouts are read: openpi's PyTorch files
+(which ours are), and lerobot's, the same behind a leading `model.` and with the embedding under its own name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from pisft.errors import PisftError
+from pisft.model.pi0 import Pi0
+
+VLM = "paligemma_with_expert.paligemma"
+EXPERT = "paligemma_with_expert.gemma_expert"
+VISION = f"{VLM}.model.vision_tower.vision_model"
+
+# Ours → openpi's, by prefix; what no rule names (the projections at the top) has the same name in both.
+RULES = [
+    (r"vision\.(patch|position)_embedding\.", rf"{VISION}.embeddings.\1_embedding."),
+    (r"vision\.layers\.(\d+)\.(q_proj|k_proj|v_proj|out_proj)\.", rf"{VISION}.encoder.layers.\1.self_attn.\2."),
+    (r"vision\.layers\.(\d+)\.(fc1|fc2)\.", rf"{VISION}.encoder.layers.\1.mlp.\2."),
+    (r"vision\.layers\.(\d+)\.", rf"{VISION}.encoder.layers.\1."),
+    (r"vision\.post_layernorm\.", f"{VISION}.post_layernorm."),
+    (r"projector\.", f"{VLM}.model.multi_modal_projector.linear."),
+    (r"embed_tokens\.", f"{VLM}.lm_head."),
+    (r"vlm_norm\.", f"{VLM}.model.language_model.norm."),
+    (r"expert_norm\.", f"{EXPERT}.model.norm."),
+    *(
+        (rf"layers\.(\d+)\.{side}\.{names}\.", rf"{stack}.layers.\1.{group}\2.")
+        for side, stack in (("vlm", f"{VLM}.model.language_model"), ("expert", f"{EXPERT}.model"))
+        for names, group in (
+            (r"(q_proj|k_proj|v_proj|o_proj)", "self_attn."),
+            (r"(gate_proj|up_proj|down_proj)", "mlp."),
+            (r"(input_layernorm|post_attention_layernorm)", ""),
+        )
+    ),
+]
+# In the files, and nobody's weights: the expert has no vocabulary.
+IGNORED = f"{EXPERT}.lm_head.weight"
+EMBEDDING = f"{VLM}.model.language_model.embed_tokens.weight"
+
+
+class WeightsError(PisftError):
+    """A file that does not hold exactly the weights of the model."""
+
+
+def file_name(ours: str) -> str:
+    """openpi's name of our parameter `ours`."""
+    for pattern, replacement in RULES:
+        name, count = re.subn(rf"^{pattern}", replacement, ours)
+        if count:
+            return name
+    return ours
+
+
+EMBED = file_name("embed_tokens.weight")
+
+
+def load_weights(model: Pi0, path: str | Path) -> None:
+    """Fill `model` from a safetensors file, or a folder with model.safetensors, in openpi's or lerobot's layout.
+
+    Every parameter must be there with its shape, and nothing else; otherwise a `WeightsError` lists what is not, and
+    the model is left as it was. Values are converted to the parameters' dtype.
+    """
+    path = Path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        with safe_open(file, "pt") as stored:
+            _load(model, file, stored)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file}: cannot be read as safetensors: {error}") from error
+
+
+def save_weights(model: Pi0, path: str | Path) -> None:
+    """Write the weights to `path` in openpi's layout, put in place by a rename; the same weights, the same bytes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {file_name(name): p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    tensors[IGNORED] = torch.zeros(model.config.vocab_size, model.config.expert.width, dtype=tensors[EMBED].dtype)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+
+
+def _load(model: Pi0, file: Path, stored: safe_open) -> None:
+    names = {name: name for name in stored.keys()}  # noqa: SIM118 (not a dict)
+    if names and all(name.startswith("model.") for name in names):
+        names = {name.removeprefix("model."): name for name in names}
+    names.pop(IGNORED, None)
+    if EMBEDDING in names:
+        # lerobot holds the tied embedding twice, or only under this name
+        tied = names.pop(EMBEDDING)
+        if EMBED in names and not torch.equal(stored.get_tensor(names[EMBED]), stored.get_tensor(tied)):
+            raise WeightsError(f"{file}: {EMBED} and {EMBEDDING} differ; expected the two to be tied")
+        names[EMBED] = tied
+
+    parameters = {file_name(name): p for name, p in model.named_parameters()}
+    missing = sorted(parameters.keys() - names.keys())
+    surplus = sorted(names.keys() - parameters.keys())
+    shapes = [
+        f"{name}: found {found}, expected {list(p.shape)}"
+        for name, p in sorted(parameters.items())
+        if name in names and (found := stored.get_slice(names[name]).get_shape()) != list(p.shape)
+    ]
+    if missing or surplus or shapes:
+        raise WeightsError(
+            "\n  ".join(
+                [
+                    f"{file}: does not hold this {model.config.variant}'s weights; nothing was loaded",
+                    *(f"missing {name}" for name in missing),
+                    *(f"surplus {name}" for name in surplus),
+                    *(f"shape of {line}" for line in shapes),
+                ]
+            )
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(stored.get_tensor(names[name]))
