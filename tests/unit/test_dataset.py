@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from lerobot_data import make_lerobot_dataset
 from pisft.config.format import FormatConfig
-from pisft.data import DataError, Format
+from pisft.data import DataError, Format, video
 from pisft.data.dataset import LeRobotData
 
 CAMERA = "observation.image"
@@ -88,19 +88,34 @@ def test_an_episode_by_itself_has_the_frames_that_it_has_among_the_others(fixtur
         np.testing.assert_array_equal(frames, everything[episode])
 
 
-def test_video_encoded_with_reordered_frames_is_read_frame_by_frame(tmp_path):
+def write_video(path, times, rate=30):
+    """Grey pictures that grow lighter, shown at `times` (frames), with frames that refer to later ones."""
     import av
-    from pisft.data import video
 
-    path = tmp_path / "reordered.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"bf": "3", "g": "12", "crf": "10"})
+        stream = container.add_stream("libx264", rate=rate, options={"bf": "3", "g": "12", "crf": "10"})
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
-        for i in range(90):
+        for i, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 2 * i + 20, np.uint8), format="rgb24")
+            frame.pts = time
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def test_a_frame_that_is_missing_in_the_middle_is_named(tmp_path):
+    path = tmp_path / "hole.mp4"
+    write_video(path, [*range(20), *range(21, 40)])
+    wanted = np.arange(40) / 30
+    with pytest.raises(DataError, match=r"no frame at 0.6667 s"):
+        next(video.decode(path, [wanted], 30))
+    with pytest.raises(DataError, match=r"no frame at 0.6667 s"):
+        video.check(path, wanted, 30)
+
+
+def test_video_encoded_with_reordered_frames_is_read_frame_by_frame(tmp_path):
+    path = tmp_path / "reordered.mp4"
+    write_video(path, range(90))
     everything = next(video.decode(path, [np.arange(90) / 30], 30))
     assert (np.diff(everything.mean((1, 2, 3))) >= 1).all()
     firsts = (0, 7, 40, 83, 2)
@@ -180,10 +195,11 @@ def test_a_video_with_fewer_frames_than_its_episodes_is_named(copied_dataset, tm
 
 
 @pytest.mark.parametrize(("key", "value"), [("observation.state", np.nan), ("action", np.inf)])
-def test_a_number_that_is_not_finite_is_named_by_episode_frame_and_dim(copied_dataset, key, value):
-    set_value(copied_dataset / DATA, key, 12 + 3, [0.0, 0.0, value, 0.0])
+@pytest.mark.parametrize("frame", [0, 3, 6])
+def test_a_number_that_is_not_finite_is_named_by_episode_frame_and_dim(copied_dataset, key, value, frame):
+    set_value(copied_dataset / DATA, key, 12 + frame, [0.0, 0.0, value, 0.0])
     data = LeRobotData(copied_dataset)
-    with pytest.raises(DataError, match=rf"'{key}' of episode 1, frame 3, dim 2 is {value}"):
+    with pytest.raises(DataError, match=rf"'{key}' of episode 1, frame {frame}, dim 2 is {value}"):
         data.check(make_format())
 
 

@@ -1,16 +1,19 @@
 """A training set in memory gives what the dataset and the preprocessor give, frame by frame."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from lerobot_data import make_lerobot_dataset
+from pisft.config import ModelConfig
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format, norm_stats
 from pisft.data.dataset import LeRobotData
 from pisft.data.preprocess import Preprocessor, collate
 from pisft.data.training_set import TrainingSet
-from test_preprocess import make_model
 
 CAMERA = "observation.image"
+MODEL = Path(__file__).parents[2] / "config/models/quickstart.yaml"
 
 
 def make_preprocessor(root, variant="pi0", **changes) -> Preprocessor:
@@ -23,7 +26,9 @@ def make_preprocessor(root, variant="pi0", **changes) -> Preprocessor:
         "action_horizon": 5,
     }
     format = Format(FormatConfig.model_validate(content | changes))
-    return Preprocessor(make_model(variant=variant), format, norm_stats.compute(root, format, 5))
+    changed = {"variant": variant, "image_size": 32, "action_horizon": 5, "max_token_len": 100}
+    model = ModelConfig.from_yaml(MODEL).model_copy(update=changed)
+    return Preprocessor(model, format, norm_stats.compute(root, format, 5))
 
 
 def expected_samples(data, episodes, horizon=5):

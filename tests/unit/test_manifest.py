@@ -49,6 +49,16 @@ def test_a_failure_leaves_the_manifest_that_was_there(folder):
     assert path.read_bytes() == before
 
 
+def test_a_manifest_is_replaced_and_never_written_over(folder, tmp_path):
+    root, path = folder
+    write_manifest(root, path, {"a": 1})
+    (tmp_path / "link").hardlink_to(path)
+    before = path.read_bytes()
+    write_manifest(root, path, {"a": 2})
+    assert (tmp_path / "link").read_bytes() == before != path.read_bytes()
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
 @pytest.mark.parametrize("verify", [verify_sizes, verify_hashes])
 def test_truncated_missing_and_surplus_files_are_named(folder, verify):
     root, path = folder

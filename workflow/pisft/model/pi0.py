@@ -113,14 +113,14 @@ class Pi0(nn.Module):
         for layer in self.layers:
             prefix, _, kv = layer(prefix, None, None, rope, None, mask[:, None, None], None)
             cache.append(kv)
-        x_t = noise
-        for step in range(num_steps):
-            time = torch.full_like(noise[:, :1, 0], 1 - step / num_steps)
+        x_t, time, dt = noise, torch.ones_like(noise[:, :1, 0]), -1.0 / num_steps
+        for _ in range(num_steps):
             suffix, cond = self.embed_suffix(obs.state, x_t[:, None], time)
             suffix = suffix[:, 0]
             for layer, kv in zip(self.layers, cache, strict=True):
                 _, suffix, _ = layer(None, suffix, cond, None, suffix_rope, None, suffix_mask, kv)
-            x_t = x_t - self._project_out(suffix, cond, 1)[:, 0].float() / num_steps
+            x_t = x_t + dt * self._project_out(suffix, cond, 1)[:, 0].float()
+            time = time + dt  # summed up in fp32, as the reference does: the fast sines see the rounding
         return x_t
 
     def embed_prefix(self, obs: Observation) -> tuple[Tensor, Tensor]:

@@ -100,11 +100,8 @@ def _load(model: Pi0, file: Path, stored: safe_open) -> None:
         names = {name.removeprefix("model."): name for name in names}
     names.pop(IGNORED, None)
     if EMBEDDING in names:
-        # lerobot holds the tied embedding twice, or only under this name
-        tied = names.pop(EMBEDDING)
-        if EMBED in names and not torch.equal(stored.get_tensor(names[EMBED]), stored.get_tensor(tied)):
-            raise WeightsError(f"{file}: {EMBED} and {EMBEDDING} differ; expected the two to be tied")
-        names[EMBED] = tied
+        # lerobot trains the embedding under its own name and leaves lm_head, which nothing reads, as it was
+        names[EMBED] = names.pop(EMBEDDING)
 
     parameters = {file_name(name): p for name, p in model.named_parameters()}
     missing = sorted(parameters.keys() - names.keys())

@@ -1,0 +1,86 @@
+"""With the same weights, lerobot 0.6.1's π₀ and π₀.₅ give the same loss, samples and gradients, in fp32."""
+
+import pytest
+import torch
+from safetensors.torch import save_model
+
+from pisft.model import Observation, Pi0, load_weights
+from pisft.model.weights import file_name
+import tiny_lerobot
+
+B, H, A, L = 3, 6, 32, 12
+
+
+@pytest.fixture(scope="module", params=["pi0", "pi05"])
+def pair(request, tmp_path_factory):
+    """(lerobot's policy, our model with its weights)."""
+    theirs = tiny_lerobot.build(request.param)
+    path = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    save_model(theirs, str(path))
+    ours = Pi0(tiny_lerobot.config(request.param)).eval()
+    load_weights(ours, path)
+    return theirs.model, ours
+
+
+@pytest.fixture(scope="module")
+def batch():
+    g = torch.Generator().manual_seed(2)
+    images = [torch.rand(B, 3, 56, 56, generator=g) * 2 - 1 for _ in range(3)]
+    masks = [torch.ones(B, dtype=torch.bool), torch.tensor([True, False, True]), torch.zeros(B, dtype=torch.bool)]
+    tokens = torch.randint(0, 1000, (B, L), generator=g)
+    token_mask = torch.arange(L) < torch.tensor([[9], [4], [7]])
+    state = torch.randn(B, A, generator=g)
+    actions, noise = torch.randn(2, B, H, A, generator=g)
+    time = torch.rand(B, generator=g) * 0.999 + 0.001
+    return images, masks, tokens, token_mask, state, actions, noise, time
+
+
+def observation(batch) -> Observation:
+    """What is masked everywhere (the third camera, the last tokens) is left out."""
+    images, masks, tokens, token_mask, state, *_ = batch
+    slots = ("base_0_rgb", "left_wrist_0_rgb")
+    return Observation(
+        dict(zip(slots, images, strict=False)),
+        dict(zip(slots, masks, strict=False)),
+        state,
+        tokens[:, :9],
+        token_mask[:, :9],
+    )
+
+
+def lerobot_inputs(theirs, batch):
+    images, masks, tokens, token_mask, state, *_ = batch
+    inputs = [images, masks, tokens, token_mask]
+    return [*inputs, state] if hasattr(theirs, "state_proj") else inputs
+
+
+def test_loss_samples_and_gradients(pair, batch):
+    theirs, ours = pair
+    *_, actions, noise, time = batch
+    inputs = lerobot_inputs(theirs, batch)
+
+    expected = theirs.forward(*inputs, actions, noise, time)
+    loss = ours.flow_loss(observation(batch), actions, noise, time)
+    torch.testing.assert_close(loss.mean(-1), expected.mean(-1), atol=2e-5, rtol=0)
+
+    with torch.no_grad():
+        samples = ours.sample_actions(observation(batch), noise, num_steps=10)
+        torch.testing.assert_close(samples, theirs.sample_actions(*inputs, noise, num_steps=10), atol=2e-5, rtol=0)
+
+    expected.mean().backward()
+    loss.mean().backward()
+    gradients = {name: p.grad for name, p in theirs.named_parameters()}
+    compared = 0
+    for name, parameter in ours.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        theirs_name = file_name(name)
+        reference = gradients.get(theirs_name)
+        if reference is None:
+            # the tied embedding is held under either name
+            reference = gradients["paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight"]
+        assert parameter.grad is not None, name
+        error = (parameter.grad - reference).norm() / reference.norm()
+        assert error <= 1e-5, f"{name}: {error:.1e}"
+        compared += 1
+    assert compared > 60

@@ -1,0 +1,64 @@
+"""lerobot's π₀ and π₀.₅ at tiny width: their widths are hard-coded, so what builds them is patched."""
+
+import importlib
+from unittest import mock
+
+import torch
+
+from pisft.model import ModelConfig
+
+VOCAB = 257152  # hard-coded there too
+
+
+def config(variant: str) -> ModelConfig:
+    return ModelConfig(
+        variant=variant,
+        image_size=56,
+        vision={"width": 48, "depth": 2, "mlp": 96, "heads": 4, "patch": 14},
+        depth=3,
+        heads=8,
+        kv_heads=1,
+        head_dim=16,
+        vlm={"width": 64, "mlp": 128},
+        expert={"width": 32, "mlp": 96},
+        vocab_size=VOCAB,
+        action_horizon=6,
+        tokenizer={"kind": "bytes"},
+    )
+
+
+def build(variant: str) -> torch.nn.Module:
+    """lerobot's policy with the dimensions of `config(variant)`, fp32, each parameter random."""
+    name = f"lerobot.policies.{variant}.modeling_{variant}"
+    module = importlib.import_module(name)
+    configuration = importlib.import_module(f"lerobot.policies.{variant}.configuration_{variant}")
+    policy_config = getattr(configuration, {"pi0": "PI0Config", "pi05": "PI05Config"}[variant])(
+        dtype="float32", device="cpu", chunk_size=6, n_action_steps=6, image_resolution=(56, 56)
+    )
+    ours = config(variant)
+
+    def gemma(kind: str):
+        stack = ours.vlm if kind == "gemma_2b" else ours.expert
+        return module.GemmaConfig(stack.width, ours.depth, stack.mlp, ours.heads, ours.kv_heads, ours.head_dim)
+
+    make = module.PaliGemmaForConditionalGenerationWithPiGemma
+
+    def tiny_paligemma(config):
+        vision = config.vision_config
+        vision.hidden_size, vision.intermediate_size = ours.vision.width, ours.vision.mlp
+        vision.num_hidden_layers, vision.num_attention_heads = ours.vision.depth, ours.vision.heads
+        vision.patch_size, vision.projection_dim = ours.vision.patch, ours.vlm.width
+        return make(config=config)
+
+    torch.manual_seed(1)
+    with (
+        mock.patch.object(module, "get_gemma_config", gemma),
+        mock.patch.object(module, make.__name__, tiny_paligemma),
+    ):
+        policy = getattr(module, {"pi0": "PI0Policy", "pi05": "PI05Policy"}[variant])(policy_config)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            # norms, gates and biases start at zero or one, where a mistake would not show
+            if parameter.ndim == 1 or parameter.abs().max() == 0:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return policy.eval()
