@@ -96,7 +96,7 @@ def start(folder: Path, kill_after: float | None = None, file_limit: int | None 
     It kills itself after `kill_after` seconds of training, and can write no file of more than `file_limit` bytes.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["pisft.train.loop"])
     process = context.Process(target=_main, args=(folder, kill_after, file_limit))
     process.start()
     return process

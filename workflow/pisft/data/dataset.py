@@ -57,33 +57,25 @@ class LeRobotData:
         feature = self.feature(key)
         if not feature["dtype"].startswith(NUMERIC) or len(feature["shape"]) != 1:
             raise DataError(
-                f"{self.root}/meta/info.json: '{key}' is {feature['dtype']} {feature['shape']}; "
-                "expected a vector"
+                f"{self.root}/meta/info.json: '{key}' is {feature['dtype']} {feature['shape']}; expected a vector"
             )
         width, column = feature["shape"][0], self._read_data(key)
         if pa.types.is_nested(column.type):
-            widths = (
-                np.diff(column.offsets) if hasattr(column, "offsets") else np.array([column.type.list_size])
-            )
+            widths = np.diff(column.offsets) if hasattr(column, "offsets") else np.array([column.type.list_size])
             if (widths != width).any():
                 found = widths[widths != width][0]
-                raise DataError(
-                    f"{self.root}/data: '{key}' has {found} values a frame; info.json says {width}"
-                )
+                raise DataError(f"{self.root}/data: '{key}' has {found} values a frame; info.json says {width}")
             column = column.flatten()
         values = column.to_numpy(zero_copy_only=False).astype(np.float32)
         if values.size != self.num_frames * width:
-            raise DataError(
-                f"{self.root}/data: '{key}' has missing values, or more than the {width} of info.json"
-            )
+            raise DataError(f"{self.root}/data: '{key}' has missing values, or more than the {width} of info.json")
         return values.reshape(self.num_frames, width)
 
     def feature(self, key: str) -> dict[str, Any]:
         """The `features` entry of info.json; an unknown key is a `DataError` with the nearest valid name."""
         if key not in self.features:
             raise DataError(
-                f"{self.root}/meta/info.json: features: there is no '{key}'; "
-                f"{nearest(key, list(self.features))}"
+                f"{self.root}/meta/info.json: features: there is no '{key}'; {nearest(key, list(self.features))}"
             )
         return self.features[key]
 
@@ -161,9 +153,7 @@ class LeRobotData:
     def _read_episodes(self) -> dict[str, np.ndarray]:
         paths = sorted((self.root / "meta/episodes").glob("*/*.parquet"))
         wanted = ("episode_index", "length", "dataset_from_index", "videos/")
-        tables = [
-            _read(path, [name for name in _schema(path).names if name.startswith(wanted)]) for path in paths
-        ]
+        tables = [_read(path, [name for name in _schema(path).names if name.startswith(wanted)]) for path in paths]
         if not sum(table.num_rows for table in tables):
             raise DataError(f"{self.root}/meta/episodes: the dataset has no episodes; record or fetch some")
         table = pa.concat_tables(tables).sort_by("episode_index")
@@ -197,16 +187,12 @@ class LeRobotData:
             if feature["dtype"] == "video":
                 for episode in range(self.num_episodes):
                     if not (path := self._video_file(key, episode)).is_file():
-                        raise DataError(
-                            f"{path}: the video of '{key}', episode {episode} is missing; fetch it again"
-                        )
+                        raise DataError(f"{path}: the video of '{key}', episode {episode} is missing; fetch it again")
 
     def _read_tasks(self) -> tuple[list[str], np.ndarray]:
         path = self.root / "meta/tasks.parquet"
         table = _read(path)
-        names = [
-            name for name in table.column_names if name != "task_index"
-        ]  # pandas may name the text's column
+        names = [name for name in table.column_names if name != "task_index"]  # pandas may name the text's column
         tasks = dict(zip(table["task_index"].to_pylist(), table[names[0]].to_pylist(), strict=True))
         index = self._read_data("task_index").to_numpy().astype(np.int64)
         if missing := set(index.tolist()) - set(tasks):
@@ -219,9 +205,7 @@ class LeRobotData:
 
     def _video_file(self, key: str, episode: int) -> Path:
         chunk, file = (self._episode(f"videos/{key}/{name}_index", episode) for name in ("chunk", "file"))
-        return self.root / self._video_path.format(
-            video_key=key, chunk_index=int(chunk), file_index=int(file)
-        )
+        return self.root / self._video_path.format(video_key=key, chunk_index=int(chunk), file_index=int(file))
 
     def _episode(self, name: str, episode: int) -> float:
         if name not in self._episodes:
@@ -257,9 +241,7 @@ class LeRobotData:
                     part += table[key].to_pylist()
                 if left.stop <= end:
                     break
-            pictures = [
-                _picture(cell["bytes"], f"{self.root}: '{key}' of episode {episode}") for cell in part
-            ]
+            pictures = [_picture(cell["bytes"], f"{self.root}: '{key}' of episode {episode}") for cell in part]
             yield episode, np.stack(pictures)
 
 
@@ -286,6 +268,4 @@ def _parquet(path: Path, read: Any) -> Any:
     try:
         return read(path)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again"
-        ) from error
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again") from error

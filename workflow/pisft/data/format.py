@@ -87,9 +87,7 @@ class Format:
         prompt = self.config.prompt
         text = clean_prompt((task or "") if prompt.from_task else "") or clean_prompt(prompt.default or "")
         if not text:
-            raise DataError(
-                "prompt: the frame has no task and the format no prompt.default; give one of them"
-            )
+            raise DataError("prompt: the frame has no task and the format no prompt.default; give one of them")
         return text
 
     def _shifted(self, actions: np.ndarray, state: np.ndarray, sign: int) -> np.ndarray:

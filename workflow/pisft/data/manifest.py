@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pisft.data.canonical import write_json
+from pisft.canonical import write_json
 from pisft.data.errors import DataError
 
 MEND = "fetch or build the dataset again, or delete the manifest if the change is meant"
@@ -18,10 +18,7 @@ MEND = "fetch or build the dataset again, or delete the manifest if the change i
 
 def describe(root: str | Path) -> dict[str, dict[str, Any]]:
     """Relative path → {"size", "sha256"} of every file under `root` that is not hidden, sorted."""
-    return {
-        name: {"size": path.stat().st_size, "sha256": sha256(path)}
-        for name, path in _files(Path(root)).items()
-    }
+    return {name: {"size": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(Path(root)).items()}
 
 
 def sha256(path: str | Path) -> str:
@@ -57,8 +54,7 @@ def verify_hashes(root: str | Path, path: str | Path) -> None:
     for name, expected in _read(path).items():
         if (digest := sha256(Path(root) / name)) != expected["sha256"]:
             raise DataError(
-                f"{Path(root) / name}: changed: sha256 {digest[:12]}…; "
-                f"{path} says {expected['sha256'][:12]}…: {MEND}"
+                f"{Path(root) / name}: changed: sha256 {digest[:12]}…; {path} says {expected['sha256'][:12]}…: {MEND}"
             )
 
 
@@ -67,9 +63,7 @@ def _files(root: Path) -> dict[str, Path]:
         raise DataError(f"{root}: is not a folder; expected the files of a manifest")
     files = {path.relative_to(root): path for path in sorted(root.rglob("*")) if path.is_file()}
     # hidden files are a downloader's notes, with clock times in them
-    return {
-        p.as_posix(): path for p, path in files.items() if not any(part.startswith(".") for part in p.parts)
-    }
+    return {p.as_posix(): path for p, path in files.items() if not any(part.startswith(".") for part in p.parts)}
 
 
 def _read(path: str | Path) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pisft.data.canonical import write_json
+from pisft.canonical import write_json
 from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
 from pisft.data.format import Format
@@ -71,9 +71,7 @@ def measure(
     states, actions, chunks, offset = [], [], [], 0
     for data, episodes in datasets:
         columns = {key: data.column(key) for key in format.vector_keys}
-        slices = [
-            data.episode_slices[e] for e in (range(data.num_episodes) if episodes is None else episodes)
-        ]
+        slices = [data.episode_slices[e] for e in (range(data.num_episodes) if episodes is None else episodes)]
         if not slices:
             raise DataError(f"{data.root}: no episode is selected; norm_stats need at least one")
         rows = np.concatenate([np.arange(s.start, s.stop) for s in slices])
@@ -87,9 +85,7 @@ def measure(
     for name, values in (("state", state), ("actions", action)):
         if not np.isfinite(values).all():
             frame, dim = np.argwhere(~np.isfinite(values))[0]
-            raise DataError(
-                f"{name}: frame {frame} of the selected ones has {values[frame, dim]} in dim {dim}"
-            )
+            raise DataError(f"{name}: frame {frame} of the selected ones has {values[frame, dim]} in dim {dim}")
 
     def encoded(dim: int) -> np.ndarray:
         # one dim at a time bounds the memory: a chunk has `action_horizon` times the frames
@@ -146,9 +142,7 @@ def health(
 
 def save(stats: NormStats, path: str | Path) -> None:
     """Write openpi's schema: {"norm_stats": {"state": {"mean": [...], ...}, "actions": {...}}}."""
-    content = {
-        name: {key: value.tolist() for key, value in asdict(getattr(stats, name)).items()} for name in FIELDS
-    }
+    content = {name: {key: value.tolist() for key, value in asdict(getattr(stats, name)).items()} for name in FIELDS}
     write_json(path, {"norm_stats": content})
 
 

@@ -68,13 +68,9 @@ class TrainingSet:
     def sample(self, index: int) -> dict[str, Any]:
         """Frame `index` in the dataset's own keys; its pictures are resized, its actions a chunk (H, d)."""
         format = self.preprocessor.format
-        pictures = {
-            key: self.images[slot][index].transpose(1, 2, 0) for slot, key in format.config.cameras.items()
-        }
+        pictures = {key: self.images[slot][index].transpose(1, 2, 0) for slot, key in format.config.cameras.items()}
         vectors = {source.key: self.vectors[source.key][index] for source in format.config.state}
-        chunks = {
-            source.key: self.vectors[source.key][self._chunk(index)] for source in format.config.actions
-        }
+        chunks = {source.key: self.vectors[source.key][self._chunk(index)] for source in format.config.actions}
         return {**pictures, **vectors, **chunks, "task": self.tasks[index]}
 
     def item(self, index: int) -> Item:
@@ -89,9 +85,7 @@ class TrainingSet:
         tokens = [self._prompt(index, state) for index, state in zip(indices, states, strict=True)]
         images = {slot: pictures[indices] for slot, pictures in self.images.items()}
         normalised = self.preprocessor.normalised_actions(actions)
-        return observation(images, self.preprocessor.normalised_state(states), tokens), torch.from_numpy(
-            normalised
-        )
+        return observation(images, self.preprocessor.normalised_state(states), tokens), torch.from_numpy(normalised)
 
     def _chunk(self, indices: np.ndarray | int) -> np.ndarray:
         """Frames whose actions make the chunks of `indices`, (..., H)."""

@@ -46,9 +46,7 @@ def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            packets = [
-                p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt
-            ]
+            packets = [p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt]
             shown = np.sort([float(p.pts * p.time_base) for p in packets])
     except (av.FFmpegError, IndexError) as error:
         raise DataError(f"{path}: cannot be read ({error}); fetch or record this video again") from error
@@ -59,9 +57,7 @@ def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
         raise _missing(path, timestamps[missing.argmax()], shown[-1])
 
 
-def _collect(
-    path: Path, frames: Iterator[av.VideoFrame], timestamps: np.ndarray, tolerance: float
-) -> np.ndarray:
+def _collect(path: Path, frames: Iterator[av.VideoFrame], timestamps: np.ndarray, tolerance: float) -> np.ndarray:
     found: list[np.ndarray] = []
     shown = 0.0
     for frame in frames:

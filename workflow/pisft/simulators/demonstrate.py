@@ -70,9 +70,7 @@ def stage(simulator: Simulator, task: str, seed: int, path: Path) -> bool:
     return simulator.success
 
 
-def _stage(
-    origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, workers: int
-) -> dict[str, list[int]]:
+def _stage(origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, workers: int) -> dict[str, list[int]]:
     """Stage every episode that is not; returns the seeds of each task's episodes, in order.
 
     Episode i has the range's i-th seed, or where the expert fails on it, the first of those i + k·episodes_per_task

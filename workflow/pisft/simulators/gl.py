@@ -13,6 +13,8 @@ INSTALL = "Install one: apt-get install libegl1 (EGL, with or without a GPU), or
 
 def choose() -> None:
     """Set MUJOCO_GL to egl, or to osmesa where there is no EGL; one that is set already is kept, if it can work."""
+    # Mesa's threads only wait for each other on pictures this small; the processes are the parallelism.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     asked = os.environ.get("MUJOCO_GL")
     if asked is None:
         found = [name for name, library in LIBRARIES.items() if _loads(library)]

@@ -56,7 +56,9 @@ class Metaworld:
             if self.done:
                 return
             if not np.isfinite(action).all():
-                raise SimulatorError(f"{self.task}: step {self.steps}: the action is {action.tolist()}; expected numbers")
+                raise SimulatorError(
+                    f"{self.task}: step {self.steps}: the action is {action.tolist()}; expected numbers"
+                )
             self._state, _, _, _, info = self._env.step(action)
             self.steps += 1
             self.success = bool(info["success"])

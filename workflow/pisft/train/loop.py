@@ -20,6 +20,7 @@ from pisft.config.model import BaseWeights
 from pisft.model import Pi0, load_weights
 from pisft.train import corpus as corpora
 from pisft.train import state as states
+from pisft.train.base import base_path
 from pisft.train.batches import Batch, Batches
 from pisft.train.diagnose import nonfinite
 from pisft.train.errors import Interrupted
@@ -62,7 +63,7 @@ def build_model(config: Resolved, device: torch.device) -> Pi0:
     torch.manual_seed(config.train.seed)
     model = Pi0(config.model)
     if isinstance(config.model.base, BaseWeights):
-        load_weights(model, config.model.base)
+        load_weights(model, base_path(config.model.base))
     return model.float().to(device).train()
 
 

@@ -1,0 +1,233 @@
+"""What the model promises beside parity: nothing that is masked matters, draws are independent, files are strict."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pisft.model import ModelConfig, Observation, Pi0, WeightsError, load_weights, save_weights
+from pisft.model.weights import file_name
+
+ROOT = Path(__file__).parents[2]
+B, K, H, A = 3, 4, 5, 32
+
+
+def tiny(variant: str) -> Pi0:
+    config = ModelConfig(
+        variant=variant,
+        image_size=32,
+        vision={"width": 16, "depth": 2, "mlp": 32, "heads": 2, "patch": 16},
+        depth=3,
+        heads=4,
+        head_dim=8,
+        vlm={"width": 16, "mlp": 32},
+        expert={"width": 8, "mlp": 16},
+        vocab_size=64,
+        action_horizon=H,
+        tokenizer={"kind": "bytes"},
+    )
+    torch.manual_seed(0)
+    model = Pi0(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))  # norms and gates start at zero, where mistakes hide
+    return model
+
+
+def draw(seed: int):
+    g = torch.Generator().manual_seed(seed)
+    obs = Observation(
+        images={s: torch.rand(B, 3, 32, 32, generator=g) * 2 - 1 for s in ("base_0_rgb", "right_wrist_0_rgb")},
+        image_masks={
+            "base_0_rgb": torch.ones(B, dtype=torch.bool),
+            "right_wrist_0_rgb": torch.zeros(B, dtype=torch.bool),
+        },
+        state=torch.randn(B, A, generator=g),
+        tokens=torch.randint(0, 64, (B, 12), generator=g),
+        token_mask=torch.arange(12) < torch.tensor([[5], [7], [1]]),
+    )
+    actions = torch.randn(B, H, A, generator=g)
+    noise = torch.randn(B, K, H, A, generator=g)
+    return obs, actions, noise, torch.rand(B, K, generator=g)
+
+
+def without_what_is_masked(obs: Observation) -> Observation:
+    return replace(
+        obs,
+        images={"base_0_rgb": obs.images["base_0_rgb"]},
+        image_masks={"base_0_rgb": obs.image_masks["base_0_rgb"]},
+        tokens=obs.tokens[:, :7],
+        token_mask=obs.token_mask[:, :7],
+    )
+
+
+def gradients(model: Pi0, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.mean().backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("variant", ["pi0", "pi05"])
+@pytest.mark.parametrize("seed", range(3))
+def test_leaving_out_masked_cameras_and_padding_changes_neither_loss_nor_gradients(variant, seed):
+    model = tiny(variant)
+    obs, actions, noise, time = draw(seed)
+    full = model.flow_loss(obs, actions, noise, time)
+    lean = model.flow_loss(without_what_is_masked(obs), actions, noise, time)
+    torch.testing.assert_close(lean, full, atol=1e-5, rtol=1e-5)
+    expected = gradients(model, full)
+    found = gradients(model, model.flow_loss(without_what_is_masked(obs), actions, noise, time))
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        assert (gradient - expected[name]).norm() <= 1e-4 * expected[name].norm() + 1e-6, name
+
+
+@pytest.mark.parametrize("variant", ["pi0", "pi05"])
+@torch.no_grad()
+def test_draws_that_share_a_prefix_are_those_computed_alone(variant):
+    model = tiny(variant)
+    obs, actions, noise, time = draw(0)
+    together = model.flow_loss(obs, actions, noise, time)
+    assert together.shape == (B, K, H, A)
+    for k in range(K):
+        alone = model.flow_loss(obs, actions, noise[:, k], time[:, k])
+        torch.testing.assert_close(together[:, k], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["pi0", "pi05"])
+@torch.no_grad()
+def test_sampling_with_the_cached_prefix_is_integrating_the_velocity(variant):
+    model = tiny(variant)
+    obs, _, noise, _ = draw(0)
+    x_t = noise[:, 0]
+    for step in range(5):
+        time = torch.full((B, 1), 1 - step / 5)
+        x_t = x_t - model.velocity(obs, x_t[:, None], time)[:, 0] / 5
+    torch.testing.assert_close(model.sample_actions(obs, noise[:, 0], num_steps=5), x_t, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_blind_policy_needs_no_picture():
+    model = tiny("pi0")
+    obs, actions, noise, time = draw(0)
+    masked = replace(obs, image_masks={slot: torch.zeros_like(m) for slot, m in obs.image_masks.items()})
+    expected = model.flow_loss(masked, actions, noise, time)
+    found = model.flow_loss(replace(obs, images={}, image_masks={}), actions, noise, time)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["pi0", "pi05"])
+def test_every_trainable_parameter_gets_a_gradient_and_no_other(variant):
+    model = tiny(variant)
+    model.flow_loss(*draw(0)).mean().backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert all(name.startswith(("layers.2.vlm.", "vlm_norm.")) for name in frozen)
+    assert not any(".k_proj" in name or ".v_proj" in name for name in frozen)
+
+
+@pytest.mark.parametrize("variant", ["pi0", "pi05"])
+def test_weights_survive_the_file_bit_for_bit(variant, tmp_path):
+    model, other = tiny(variant), tiny(variant)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    save_weights(model, tmp_path / "a/model.safetensors")
+    load_weights(other, tmp_path / "a")
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, other.get_parameter(name)), name
+    save_weights(other, tmp_path / "b.safetensors")
+    assert (tmp_path / "b.safetensors").read_bytes() == (tmp_path / "a/model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A model, its file, and the tensors in it to be tampered with."""
+    model = tiny("pi05")
+    path = tmp_path / "model.safetensors"
+    save_weights(model, path)
+    return model, path, load_file(path)
+
+
+def refused(model: Pi0, path: Path, *expected: str) -> None:
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(WeightsError) as error:
+        load_weights(model, path)
+    for text in (str(path), *expected):
+        assert text in str(error.value)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), "nothing was loaded"
+
+
+def test_a_missing_weight_is_refused(stored):
+    model, path, tensors = stored
+    del tensors["time_mlp_in.bias"]
+    save_file(tensors, path)
+    refused(model, path, "missing time_mlp_in.bias")
+
+
+def test_a_surplus_weight_is_refused(stored):
+    model, path, tensors = stored
+    tensors["base_model.model.x"] = torch.zeros(1)
+    save_file(tensors, path)
+    refused(model, path, "surplus base_model.model.x")
+
+
+def test_a_weight_of_another_shape_is_refused(stored):
+    model, path, tensors = stored
+    tensors["action_in_proj.weight"] = torch.zeros(8, 7)
+    save_file(tensors, path)
+    refused(model, path, "action_in_proj.weight: found [8, 7], expected [8, 32]")
+
+
+def test_the_other_variants_weights_are_refused(stored):
+    _, path, _ = stored
+    refused(tiny("pi0"), path, "missing state_proj.weight", "surplus time_mlp_in.weight")
+
+
+def test_a_truncated_file_is_refused(stored):
+    model, path, _ = stored
+    path.write_bytes(path.read_bytes()[:1000])
+    refused(model, path, "cannot be read as safetensors")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    refused(tiny("pi0"), tmp_path / "nothing.safetensors")
+
+
+def test_lerobots_layout_is_read(stored, tmp_path):
+    model, _, tensors = stored
+    vlm = "paligemma_with_expert.paligemma"
+    tensors[f"{vlm}.model.language_model.embed_tokens.weight"] = tensors[f"{vlm}.lm_head.weight"].clone()
+    save_file({f"model.{name}": tensor for name, tensor in tensors.items()}, tmp_path / "lerobot.safetensors")
+    other = tiny("pi05")
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    load_weights(other, tmp_path / "lerobot.safetensors")
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, other.get_parameter(name)), name
+
+
+@pytest.mark.parametrize("variant", ["pi0", "pi05"])
+def test_the_table_is_one_to_one_at_full_size(variant):
+    config = ModelConfig(
+        variant=variant,
+        vision={"width": 1152, "depth": 27, "mlp": 4304, "heads": 16, "patch": 14},
+        depth=18,
+        heads=8,
+        head_dim=256,
+        vlm={"width": 2048, "mlp": 16384},
+        expert={"width": 1024, "mlp": 4096},
+        vocab_size=257152,
+        tokenizer={"kind": "paligemma"},
+    )
+    with torch.device("meta"):
+        model = Pi0(config)
+    names = [file_name(name) for name, _ in model.named_parameters()]
+    assert len(names) == len(set(names))
+    top = ("action_in_proj.", "action_out_proj.", "state_proj.", "action_time_mlp_", "time_mlp_")
+    assert all(name.startswith(("paligemma_with_expert.", *top)) for name in names)
+    assert 3.2e9 < sum(p.numel() for p in model.parameters()) < 3.5e9

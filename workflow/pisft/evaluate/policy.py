@@ -1,0 +1,32 @@
+"""A trained model as a policy: observations in, robot actions out. Start from `Policy(model, preprocessor).infer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pisft.data.preprocess import Preprocessor, collate
+from pisft.model import Pi0
+
+SAMPLING_STEPS = 10  # Euler steps from noise to actions; openpi's number
+
+
+class Policy:
+    """`model` in evaluation mode, on the device that its parameters are on."""
+
+    def __init__(self, model: Pi0, preprocessor: Preprocessor):
+        self.model, self.preprocessor = model.eval(), preprocessor
+        self.device = next(model.parameters()).device
+        self.noise_shape = (preprocessor.model.action_horizon, preprocessor.model.action_dim)
+
+    @torch.inference_mode()
+    def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> list[np.ndarray]:
+        """Robot actions float32 (H, d) for each observation, in the dataset's keys; `noise` float32 (B, H, A)."""
+        items = [self.preprocessor.item(observation) for observation in observations]
+        batch, _ = collate(items)
+        start = torch.from_numpy(noise).to(self.device)
+        chunks = self.model.sample_actions(batch.to(self.device), start, SAMPLING_STEPS).cpu().numpy()
+        return [self.preprocessor.actions(chunk, item.encoded_state) for chunk, item in zip(chunks, items, strict=True)]

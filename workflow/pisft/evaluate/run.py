@@ -1,0 +1,157 @@
+"""What eval.json holds, and how it comes about. Start from `evaluate`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pisft.config.experiment import Resolved
+from pisft.data.dataset import LeRobotData
+from pisft.data.format import Format
+from pisft.data.norm_stats import load as load_norm_stats
+from pisft.data.preprocess import Preprocessor
+from pisft.data.split import split
+from pisft.data.training_set import TrainingSet
+from pisft.evaluate.intervals import wilson95
+from pisft.evaluate.open_loop import open_loop
+from pisft.evaluate.policy import SAMPLING_STEPS, Policy
+from pisft.evaluate.rollout import Episode, rollout
+from pisft.evaluate.video import choose, film, name
+from pisft.model import Pi0, load_weights
+
+
+def evaluate(
+    config: Resolved, run_dir: Path, data_root: Path, device: torch.device, workers: int
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """(eval.json's content, seconds of each part) of the checkpoint in `run_dir`, which also gets `videos/`.
+
+    The first has no clock, host or path in it, and is the same for every number of `workers`. Raises `PisftError`s.
+    """
+    stats = load_norm_stats(run_dir / "norm_stats.json")
+    preprocessor = Preprocessor(config.model, Format(config.format), stats)
+    model = Pi0(config.model)
+    load_weights(model, run_dir / "checkpoint")
+    policy = Policy(model.to(device), preprocessor)
+    checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
+
+    timing: dict[str, float] = {}
+    started = time.perf_counter()
+    heldout, episodes = _heldout(config, data_root, preprocessor)
+    opened = {"episodes": episodes, **open_loop(policy, heldout)}
+    timing["open_loop_s"] = time.perf_counter() - started
+    closed = closed_loop(config, policy, run_dir / "videos", workers, timing) if config.eval.closed_loop else None
+    content = {
+        "experiment": config.name,
+        "checkpoint": {
+            "step": checkpoint["step"],
+            "sha256": checkpoint["files"]["model.safetensors"]["sha256"],
+        },
+        "open_loop": opened,
+        "closed_loop": closed,
+    }
+    return _rounded(content), _rounded(timing)
+
+
+def closed_loop(
+    config: Resolved, policy: Policy, videos: Path, workers: int, timing: dict[str, float]
+) -> dict[str, Any]:
+    """Roll out `config.eval.closed_loop`, film some episodes, and add up."""
+    loop = config.eval.closed_loop
+    simulator = config.simulators[loop.simulator]
+    suites = {suite: simulator.suites[suite] for suite in loop.suites}
+    tasks = list(dict.fromkeys(task for suite in suites.values() for task in suite))
+    first = simulator.seeds[loop.seeds].first + loop.seed
+    seeds = range(first, first + loop.episodes_per_task)
+
+    started = time.perf_counter()
+    episodes = rollout(
+        simulator,
+        [(task, seed) for task in tasks for seed in seeds],
+        policy,
+        replan_steps=loop.replan_steps,
+        batch_size=loop.batch_size,
+        seed=loop.seed,
+        workers=workers,
+    )
+    timing["rollouts_s"] = time.perf_counter() - started
+    started = time.perf_counter()
+    filmed = choose(episodes)
+    film(simulator, filmed, videos, workers)
+    timing["videos_s"] = time.perf_counter() - started
+
+    shown = {(episode.task, episode.seed) for episode in filmed}
+    return {
+        "protocol": {
+            "simulator": simulator.simulator,
+            "suites": suites,
+            "tasks": {task: simulator.tasks[task] for task in tasks},
+            "max_steps": simulator.max_steps,
+            "replan_steps": loop.replan_steps,
+            "batch_size": loop.batch_size,
+            "episodes_per_task": loop.episodes_per_task,
+            "seeds": {"range": loop.seeds, "first": seeds[0], "last": seeds[-1]},
+            "render": simulator.render.model_dump(mode="json"),
+            "sampling_steps": SAMPLING_STEPS,
+        },
+        "tasks": {task: success_rate(e for e in episodes if e.task == task) for task in tasks},
+        "suites": {suite: success_rate(e for e in episodes if e.task in suites[suite]) for suite in suites},
+        "overall": success_rate(episodes),
+        "episodes": [
+            {
+                "task": episode.task,
+                "seed": episode.seed,
+                "success": episode.success,
+                "steps": episode.steps,
+                "video": f"videos/{name(episode)}" if (episode.task, episode.seed) in shown else None,
+            }
+            for episode in episodes
+        ],
+    }
+
+
+def success_rate(episodes: Iterable[Episode]) -> dict[str, Any]:
+    """Successes, episodes, their ratio and its 95 % interval."""
+    outcomes = [episode.success for episode in episodes]
+    return {
+        "successes": sum(outcomes),
+        "episodes": len(outcomes),
+        "success": sum(outcomes) / len(outcomes),
+        "wilson95": list(wilson95(sum(outcomes), len(outcomes))),
+    }
+
+
+def _heldout(config: Resolved, data_root: Path, preprocessor: Preprocessor) -> tuple[TrainingSet, list[dict[str, Any]]]:
+    """The first `config.eval.open_loop.episodes` held-out episodes of all datasets, and which they are."""
+    datasets: list[LeRobotData] = []
+    chosen: list[Sequence[int]] = []
+    left = config.eval.open_loop.episodes
+    for use in config.datasets:
+        data = LeRobotData(data_root / use.name / "lerobot")
+        _, heldout = split(
+            use.selected(data.num_episodes), config.split.heldout_fraction, config.split.seed, validated=True
+        )
+        datasets.append(data)
+        chosen.append(heldout[:left])
+        left -= len(chosen[-1])
+    episodes = [
+        {"dataset": use.name, "episode": episode}
+        for use, numbers in zip(config.datasets, chosen, strict=True)
+        for episode in numbers
+    ]
+    return TrainingSet(datasets, preprocessor, chosen), episodes
+
+
+def _rounded(content: Any) -> Any:
+    """Floats to six decimals, in dicts and lists of any depth."""
+    if isinstance(content, float):
+        return round(content, 6)
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_rounded(value) for value in content]
+    return content

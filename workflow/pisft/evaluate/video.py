@@ -1,0 +1,80 @@
+"""Pictures of rollouts for a person: start from `film`. The chosen episodes are simulated once more with the actions
+that were executed, and drawn with shadows and smooth edges; the files are the same bytes every time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+from pisft.config.simulator import SimulatorConfig
+from pisft.evaluate.rollout import Episode
+from pisft.simulators.base import Simulator, SimulatorError
+from pisft.simulators.pool import Pool
+
+SIZE = 240  # pixels a side
+FPS = 20
+
+
+def film(simulator: SimulatorConfig, episodes: Sequence[Episode], folder: Path, workers: int) -> None:
+    """Write `folder`/<name of the episode> for each of `episodes`; other videos in `folder` are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stride = max(1, round(simulator.fps / FPS))
+    jobs = [(episode, stride, simulator.fps / stride, folder / name(episode)) for episode in episodes]
+    if jobs:
+        with Pool(simulator, min(workers, len(jobs))) as pool:
+            for _ in tqdm(pool.map(film_one, jobs), total=len(jobs), desc="videos", unit="video"):
+                pass
+    for stale in set(folder.glob("*.mp4")) - {folder / name(episode) for episode in episodes}:
+        stale.unlink()
+
+
+def choose(episodes: Iterable[Episode]) -> list[Episode]:
+    """Each task's first success and first failure, in the order in which they ran."""
+    first: dict[tuple[str, bool], Episode] = {}
+    for episode in episodes:
+        first.setdefault((episode.task, episode.success), episode)
+    return list(first.values())
+
+
+def name(episode: Episode) -> str:
+    """File name of an episode's video."""
+    return f"{episode.task}_{episode.seed}.mp4"
+
+
+def film_one(simulator: Simulator, episode: Episode, stride: int, fps: float, path: Path) -> None:
+    """In a worker: replay one episode, drawing every `stride`-th step and the last one."""
+    simulator.reset(episode.task, episode.seed)
+    pictures = [simulator.picture(SIZE)]
+    for i in range(0, episode.steps, stride):
+        simulator.step(episode.actions[i : i + stride])
+        pictures.append(simulator.picture(SIZE))
+    if (simulator.success, simulator.steps) != (episode.success, episode.steps):
+        raise SimulatorError(
+            f"{episode.task}, seed {episode.seed}: a replay took {simulator.steps} steps, the rollout {episode.steps}; "
+            "the simulator is not deterministic here, and its results cannot be trusted"
+        )
+    write_mp4(path, pictures, round(fps))
+
+
+def write_mp4(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:
+    """H.264 that every browser plays, put in place by a rename; pictures uint8 (H, W, 3) with even sides."""
+    height, width = pictures[0].shape[:2]
+    temporary = path.with_name(f".{path.name}.tmp")
+    # x264 takes its decisions by the number of threads, so that is fixed.
+    options = {"crf": "20", "preset": "medium", "threads": "1"}
+    try:
+        with av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream("libx264", fps, options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for picture in pictures:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+            container.mux(stream.encode())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
