@@ -14,7 +14,7 @@ from pisft.provenance.graph import building
 
 
 def main() -> None:
-    args = experiment_parser(__doc__.splitlines()[0]).parse_args()
+    args = experiment_parser(__doc__).parse_args()
     root, node = node_of("norm_stats", args.config)
     with building(node, root) as build:
         config = read_resolved(args.config)

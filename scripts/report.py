@@ -10,7 +10,7 @@ from pisft.report.page import render
 
 
 def main() -> None:
-    args = experiment_parser(__doc__.splitlines()[0]).parse_args()
+    args = experiment_parser(__doc__).parse_args()
     root, node = node_of("report", args.config)
     with building(node, root) as build:
         target = root / node.target

@@ -10,7 +10,7 @@ from pisft.train.loop import train
 
 
 def main() -> None:
-    args = experiment_parser(__doc__.splitlines()[0]).parse_args()
+    args = experiment_parser(__doc__).parse_args()
     root, node = node_of("checkpoint", args.config)
     with building(node, root) as build:
         files = train(read_resolved(args.config), root / f"results/{node.name}", root / "data", build.key)

@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from pisft.config.model import BaseWeights
 from pisft.data import DataError
+from pisft.model import save_weights
 from pisft.train.errors import TrainingError
 from pisft.train.loop import Trainer
 from safetensors.torch import load_file
@@ -158,3 +160,14 @@ def test_bf16_keeps_fp32_weights(tmp_path, image_dataset):
     t = trainer(tmp_path, image_dataset, precision="bf16")
     assert torch.isfinite(t.update(t.batches.make(0))).all()
     assert all(tensor.dtype == torch.float32 for tensor in t.tensors().values())
+
+
+def test_training_starts_from_the_base_weights(tmp_path, image_dataset):
+    make_experiment(tmp_path / "base", image_dataset)
+    run(tmp_path / "base")
+    base = tmp_path / "base/results/tiny/checkpoint"
+    config = make_experiment(tmp_path / "next", image_dataset, seed=1)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"base": BaseWeights(path=str(base))})})
+    t = Trainer(config, tmp_path / "next/results/tiny", tmp_path / "next/data", KEY)
+    save_weights(t.model, tmp_path / "loaded.safetensors")
+    assert (tmp_path / "loaded.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()

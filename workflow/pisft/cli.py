@@ -32,7 +32,9 @@ def run(main: Callable[[], int | None]) -> None:
 
 def experiment_parser(description: str) -> argparse.ArgumentParser:
     """A parser with the one argument of every stage of an experiment: its `config.json`."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "config", type=Path, help="results/<exp>/config.json (scripts/resolve.py <exp> writes it)"
     )

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pisft.config.simulator import SimulatorConfig
 from pisft.simulators.base import Simulator
 from pisft.simulators.pool import Pool
+from pisft.simulators.progress import bar
 
 
 class Actor(Protocol):
@@ -58,10 +59,10 @@ def rollout(
     results: list[Episode] = []
     with (
         Pool(simulator, min(workers, batch_size)) as pool,
-        tqdm(total=len(episodes), desc="rollouts", unit="episode") as bar,
+        bar(len(episodes), "rollouts", "episode") as progress,
     ):
         for group in batched(episodes, batch_size):
-            results += _run_group(pool, group, policy, replan_steps, batch_size, seed, bar)
+            results += _run_group(pool, group, policy, replan_steps, batch_size, seed, progress)
     return results
 
 
@@ -92,7 +93,7 @@ def _run_group(
     replan_steps: int,
     batch_size: int,
     seed: int,
-    bar: tqdm,
+    progress: tqdm,
 ) -> list[Episode]:
     seen = pool.run(begin, dict(enumerate(group)))
     rows = [seen.get(slot, seen[0]) for slot in range(batch_size)]
@@ -112,7 +113,7 @@ def _run_group(
             if done:
                 actions = np.concatenate(executed[slot])[:steps]
                 ended[slot] = Episode(*group[slot], success, steps, actions)
-                bar.update()
+                progress.update()
             else:
                 rows[slot] = observation
         replan += 1

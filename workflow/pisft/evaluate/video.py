@@ -10,12 +10,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from tqdm import tqdm
 
 from pisft.config.simulator import SimulatorConfig
 from pisft.evaluate.rollout import Episode
 from pisft.simulators.base import Simulator, SimulatorError
 from pisft.simulators.pool import Pool
+from pisft.simulators.progress import bar
 
 SIZE = 240  # pixels a side
 FPS = 20
@@ -27,9 +27,9 @@ def film(simulator: SimulatorConfig, episodes: Sequence[Episode], folder: Path, 
     stride = max(1, round(simulator.fps / FPS))
     jobs = [(episode, stride, simulator.fps / stride, folder / name(episode)) for episode in episodes]
     if jobs:
-        with Pool(simulator, min(workers, len(jobs))) as pool:
-            for _ in tqdm(pool.map(film_one, jobs), total=len(jobs), desc="videos", unit="video"):
-                pass
+        with bar(len(jobs), "videos", "video") as progress, Pool(simulator, min(workers, len(jobs))) as pool:
+            for _ in pool.map(film_one, jobs):
+                progress.update()
     for stale in set(folder.glob("*.mp4")) - {folder / name(episode) for episode in episodes}:
         stale.unlink()
 
@@ -66,8 +66,8 @@ def write_mp4(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:
     """H.264 that every browser plays, put in place by a rename; pictures uint8 (H, W, 3) with even sides."""
     height, width = pictures[0].shape[:2]
     temporary = path.with_name(f".{path.name}.tmp")
-    # x264 takes its decisions by the number of threads, so that is fixed.
-    options = {"crf": "20", "preset": "medium", "threads": "1"}
+    # x264 decides by the number of threads, and its macroblock tree now and then otherwise on the same pictures.
+    options = {"crf": "20", "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
     try:
         with av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"}) as container:
             stream = container.add_stream("libx264", fps, options=options)

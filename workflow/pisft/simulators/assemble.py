@@ -12,9 +12,9 @@ import datasets
 import numpy as np
 from lerobot.configs import RGBEncoderConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
-from tqdm import tqdm
 
 from pisft.config.simulator import SimulatorConfig
+from pisft.simulators.progress import bar
 
 # Lossless but for the rounding of RGB to YUV, since a policy acts on pictures that were never compressed; 3 kB a frame
 # at 96 pixels. Every second frame stands on its own.
@@ -71,12 +71,14 @@ def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None
         video_backend="pyav",
     )
     try:
-        for path in tqdm(episodes, desc="dataset", unit="episode"):
-            with np.load(path) as staged:
-                frames = {key: staged[key] for key in (*features, "task")}
-            for i in range(len(frames["task"])):
-                dataset.add_frame({**{key: frames[key][i] for key in features}, "task": str(frames["task"][i])})
-            dataset.save_episode()
+        with bar(len(episodes), "dataset", "episode") as progress:
+            for path in episodes:
+                with np.load(path) as staged:
+                    frames = {key: staged[key] for key in (*features, "task")}
+                for i, task in enumerate(frames["task"]):
+                    dataset.add_frame({**{key: frames[key][i] for key in features}, "task": str(task)})
+                dataset.save_episode()
+                progress.update()
     finally:
         dataset.finalize()
     for path in root.rglob("*.mp4"):

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pisft.config.dataset import GeneratedDataset
 from pisft.config.simulator import SimulatorConfig
 from pisft.simulators.base import Simulator, SimulatorError
 from pisft.simulators.pool import Pool
+from pisft.simulators.progress import bar
 
 PACKAGES = ("metaworld", "mujoco")
 
@@ -50,7 +50,7 @@ def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, work
 
 
 def stage(simulator: Simulator, task: str, seed: int, path: Path) -> bool:
-    """Let the expert try; write observations and actions of all its steps to `path`, and return whether it succeeded."""
+    """In a worker: let the expert try, write what it saw and did at each step to `path`; True if it succeeded."""
     simulator.reset(task, seed)
     frames: dict[str, list] = {}
     while not simulator.done:
@@ -81,15 +81,15 @@ def _stage(origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, 
     for task in origin.tasks:
         (staging / task).mkdir(parents=True, exist_ok=True)
     todo = set(seeds)
-    with tqdm(total=len(todo), desc="demonstrations", unit="episode") as bar, Pool(simulator, workers) as pool:
+    with bar(len(todo), "demonstrations", "episode") as progress, Pool(simulator, workers) as pool:
         while todo:
             paths = {staging / task / f"{seeds[task, i]}.npz": (task, i) for task, i in sorted(todo)}
             done = {path: _succeeded(path) for path in paths if zipfile.is_zipfile(path)}
-            bar.update(sum(done.values()))
+            progress.update(sum(done.values()))
             missing = [(task, seeds[task, i], path) for path, (task, i) in paths.items() if path not in done]
             for (_, _, path), success in pool.map(stage, missing):
                 done[path] = success
-                bar.update(success)
+                progress.update(success)
             todo = {paths[path] for path, success in done.items() if not success}
             for task, i in todo:
                 seeds[task, i] += count

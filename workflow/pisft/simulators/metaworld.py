@@ -57,7 +57,7 @@ class Metaworld:
                 return
             if not np.isfinite(action).all():
                 raise SimulatorError(
-                    f"{self.task}: step {self.steps}: the action is {action.tolist()}; expected numbers"
+                    f"{self.task}, step {self.steps}: the action is {action.tolist()}; expected finite numbers"
                 )
             self._state, _, _, _, info = self._env.step(action)
             self.steps += 1

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from pisft.config.simulator import SimulatorConfig
-from pisft.simulators import worker
+from pisft.simulators import worker as program
 from pisft.simulators.base import SimulatorError
 
 
@@ -105,7 +105,7 @@ def _start(config: SimulatorConfig) -> tuple[Connection, subprocess.Popen]:
     ours, theirs = Pipe()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", worker.__name__, str(theirs.fileno())],
+            [sys.executable, "-m", program.__name__, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             process_group=0,  # a Ctrl-C in the terminal reaches the parent alone

@@ -10,8 +10,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pisft.config.experiment import Resolved
 from pisft.canonical import write_json
+from pisft.config.experiment import Resolved
 from pisft.model import Pi0, save_weights
 from pisft.train.errors import TrainingError
 from pisft.train.state import sync_folder

@@ -1,0 +1,16 @@
+"""A small MetaWorld configuration for tests."""
+
+from pisft.config.simulator import SimulatorConfig
+
+
+def simulator(**changes) -> SimulatorConfig:
+    content = {
+        "simulator": "metaworld",
+        "tasks": {"button-press-topdown": "press the button from above", "drawer-close": "close the drawer"},
+        "suites": {"both": ["button-press-topdown", "drawer-close"], "one": ["drawer-close"]},
+        "max_steps": 150,
+        "fps": 80,
+        "render": {"size": 32, "shadowsize": 0, "offsamples": 0, "reflectance": False},
+        "seeds": {"demonstrations": {"first": 0, "last": 9}, "testing": {"first": 10, "last": 19}},
+    }
+    return SimulatorConfig.model_validate(content | changes)

@@ -1,0 +1,43 @@
+"""What tests let simulator processes do. Their interpreters find this file by PYTHONPATH."""
+
+import os
+import signal
+import sys
+import time
+
+
+def remember(sim, value):
+    before = getattr(sim, "remembered", None)
+    sim.remembered = value
+    return before, os.getpid()
+
+
+def torch_is_loaded(sim):
+    sim.reset("drawer-close", 0)
+    sim.observation()
+    return "torch" in sys.modules
+
+
+def double(sim, x):
+    return 2 * x
+
+
+def die(sim):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def full_disk(sim):
+    raise OSError(28, "No space left on device", "/somewhere")
+
+
+def bug(sim):
+    raise KeyError("oops")
+
+
+def interrupted(sim):
+    os.kill(os.getpid(), signal.SIGINT)
+    return "still here"
+
+
+def linger(sim):
+    time.sleep(60)

@@ -1,0 +1,137 @@
+"""eval.json is a function of the checkpoint and the protocol, and says what it was measured on."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from metaworld_config import simulator
+from pisft.canonical import write_json
+from pisft.config import Resolved
+from pisft.data.dataset import LeRobotData
+from pisft.data.format import Format
+from pisft.data.norm_stats import load as load_norm_stats
+from pisft.data.preprocess import Preprocessor
+from pisft.data.sampling import noise_and_time
+from pisft.data.training_set import TrainingSet
+from pisft.evaluate import open_loop as opened
+from pisft.evaluate.policy import Policy
+from pisft.evaluate.rollout import Episode
+from pisft.evaluate.run import evaluate, success_rate
+from pisft.model import Pi0, save_weights
+from tiny_training import make_experiment
+
+
+@pytest.fixture(scope="module")
+def experiment(video_dataset, tmp_path_factory):
+    """(config, folder) of a tiny model that was never trained, to be rolled out in MetaWorld."""
+    folder = tmp_path_factory.mktemp("experiment")
+    torch.set_num_threads(1)
+    tiny = make_experiment(folder, video_dataset)
+    loop = {"simulator": "mw", "suites": ["both", "one"], "episodes_per_task": 2, "replan_steps": 3, "batch_size": 3}
+    content = tiny.model_dump(mode="json", by_alias=True) | {
+        "eval": {"open_loop": {"episodes": 50}, "closed_loop": loop | {"seed": 1}},
+        "simulators": {"mw": simulator(max_steps=12).model_dump(mode="json")},
+    }
+    run_dir = folder / "results/tiny"
+    (run_dir / "checkpoint").mkdir()
+    torch.manual_seed(0)
+    weights = run_dir / "checkpoint/model.safetensors"
+    save_weights(Pi0(tiny.model), weights)
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    write_json(run_dir / "checkpoint.json", {"step": 8, "files": {"model.safetensors": {"sha256": sha256}}})
+    return Resolved.model_validate(content), folder
+
+
+def _evaluate(experiment, workers):
+    config, folder = experiment
+    return evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), workers)
+
+
+def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_schema(experiment):
+    content, timing = _evaluate(experiment, 1)
+    videos = experiment[1] / "results/tiny/videos"
+    before = {path.name: path.read_bytes() for path in videos.iterdir()}
+    again, _ = _evaluate(experiment, 2)
+    assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True)
+    assert {path.name: path.read_bytes() for path in videos.iterdir()} == before
+
+    assert set(timing) == {"open_loop_s", "rollouts_s", "videos_s"}
+    assert content["experiment"] == "tiny" and content["checkpoint"]["step"] == 8
+    assert [list(episode) for episode in content["open_loop"]["episodes"]] == [["dataset", "episode"]]
+    assert len(content["open_loop"]["action_mae"]["per_dim"]) == 4
+    closed = content["closed_loop"]
+    assert closed["protocol"]["seeds"] == {"range": "testing", "first": 11, "last": 12}
+    assert closed["protocol"]["render"]["size"] == 32
+    assert [(e["task"], e["seed"]) for e in closed["episodes"]] == [
+        (task, seed) for task in ("button-press-topdown", "drawer-close") for seed in (11, 12)
+    ]
+    assert set(closed["suites"]) == {"both", "one"}
+    assert closed["suites"]["one"] == closed["tasks"]["drawer-close"]
+    assert closed["overall"]["episodes"] == 4
+    shown = {e["video"] for e in closed["episodes"]} - {None}
+    assert shown == {f"videos/{name}" for name in before} and len(shown) >= 2
+    assert str(experiment[1]) not in json.dumps(content)
+
+
+def test_without_a_closed_loop_there_is_none(experiment):
+    config, folder = experiment
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"closed_loop": None})})
+    content, timing = evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), 1)
+    assert content["closed_loop"] is None and set(timing) == {"open_loop_s"}
+
+
+def test_success_rates_add_up():
+    episodes = [Episode("a", i, i < 3, 1, np.zeros((1, 4))) for i in range(4)]
+    rate = success_rate(episodes)
+    assert (rate["successes"], rate["episodes"], rate["success"]) == (3, 4, 0.75)
+    assert 0.2 < rate["wilson95"][0] < 0.75 < rate["wilson95"][1] < 1.0
+
+
+@pytest.fixture
+def policy_and_frames(experiment):
+    config, folder = experiment
+    stats = load_norm_stats(folder / "results/tiny/norm_stats.json")
+    preprocessor = Preprocessor(config.model, Format(config.format), stats)
+    data = LeRobotData(folder / "data/tiny/lerobot")
+    return Policy(Pi0(config.model), preprocessor), TrainingSet([data], preprocessor, [[1, 3]])  # 7 and 15 frames
+
+
+def test_a_policy_gives_each_observation_its_chunk_of_robot_actions(policy_and_frames):
+    policy, frames = policy_and_frames
+    samples = [frames.sample(i) for i in (0, 5, 9)]
+    noise = np.random.default_rng(0).standard_normal((3, *policy.noise_shape), dtype=np.float32)
+    together = policy.infer(samples, noise)
+    assert [chunk.shape for chunk in together] == [(4, 4)] * 3
+    (alone,) = policy.infer(samples[1:2], noise[1:2])
+    np.testing.assert_allclose(together[1], alone, atol=1e-4)
+
+
+def test_open_loop_counts_each_action_once_and_nothing_past_the_end(policy_and_frames, monkeypatch):
+    policy, frames = policy_and_frames
+    counted = []
+
+    def off_by(samples, noise):
+        truth = [policy.preprocessor.format.absolute_actions(sample) for sample in samples]
+        counted.extend(truth)
+        return [chunk + np.array([0.5, 0.0, -0.25, 0.0], np.float32) for chunk in truth]
+
+    monkeypatch.setattr(policy, "infer", off_by)
+    result = opened.open_loop(policy, frames)
+    assert result["frames"] == 2 + 4 == len(counted)
+    assert result["action_mae"]["per_dim"] == pytest.approx([0.5, 0.0, 0.25, 0.0], abs=1e-6)
+    assert result["action_mae"]["mean"] == pytest.approx(0.1875)
+    lengths = [len(e) for e in opened._action_errors(policy, frames, np.array([0, 4, 7, 19]), None)]
+    assert lengths == [4, 3, 4, 3]
+
+
+def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_frames, monkeypatch):
+    policy, frames = policy_and_frames
+    monkeypatch.setattr(policy.model, "velocity", lambda observation, x_t, time: torch.zeros_like(x_t))
+    chosen = np.array([0, 4, 7, 11, 15, 19])
+    noise, _ = noise_and_time(opened.SEED, 0, np.arange(6), opened.DRAWS, *policy.noise_shape)
+    _, actions = frames.batch(chosen)
+    expected = ((noise - actions.numpy()[:, None]) ** 2)[..., :4].mean()
+    assert opened.open_loop(policy, frames)["flow_loss"] == pytest.approx(expected, rel=1e-5)
+    assert opened.open_loop(policy, frames) == opened.open_loop(policy, frames)

@@ -1,0 +1,138 @@
+"""A simulated episode is a function of its task, seed and actions, and pictures are what the configuration says."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from metaworld_config import simulator
+from pisft.simulators.base import SimulatorError, open_simulator
+
+
+def _episode(sim, task, seed, steps=12):
+    """What is seen along some fixed actions."""
+    rng = np.random.default_rng(0)
+    sim.reset(task, seed)
+    seen = [sim.observation()]
+    for _ in range(steps // 4):
+        sim.step(rng.uniform(-1, 1, (4, 4)))
+        seen.append(sim.observation())
+    return seen
+
+
+def _assert_same(a, b):
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one["observation.state"], other["observation.state"])
+        np.testing.assert_array_equal(one["observation.image"], other["observation.image"])
+
+
+def test_an_episode_does_not_depend_on_those_before_or_beside_it():
+    fresh = _episode(open_simulator(simulator()), "drawer-close", 3)
+    used, beside = open_simulator(simulator()), open_simulator(simulator())
+    _episode(used, "button-press-topdown", 7)
+    np.random.seed(5)
+    beside.reset("drawer-close", 8)
+    _episode(used, "drawer-close", 4)
+    used.step(np.ones((40, 4)))
+    beside.picture(48)
+    _assert_same(_episode(used, "drawer-close", 3), fresh)
+    _assert_same(_episode(used, "drawer-close", 3), fresh)
+
+
+def test_seeds_make_different_episodes():
+    sim = open_simulator(simulator())
+    sim.reset("button-press-topdown", 0)
+    one = sim.observation()["observation.image"]
+    sim.reset("button-press-topdown", 1)
+    assert (sim.observation()["observation.image"] != one).any()
+
+
+def test_an_observation_has_the_keys_and_types_of_lerobot_datasets():
+    sim = open_simulator(simulator())
+    sim.reset("drawer-close", 0)
+    seen = sim.observation()
+    assert list(seen) == ["observation.image", "observation.state", "task"]
+    assert seen["observation.image"].shape == (32, 32, 3) and seen["observation.image"].dtype == np.uint8
+    assert seen["observation.state"].shape == (4,) and seen["observation.state"].dtype == np.float32
+    assert seen["task"] == "close the drawer"
+    assert sim.picture(48).shape == (48, 48, 3)
+
+
+def test_pictures_are_upright_and_follow_the_render_settings():
+    picture = {}
+    for turned in (True, False):
+        render = simulator().render.model_copy(update={"rotate_180": turned})
+        sim = open_simulator(simulator(render=render.model_dump()))
+        sim.reset("drawer-close", 0)
+        picture[turned] = sim.observation()["observation.image"]
+    np.testing.assert_array_equal(picture[True], picture[False][::-1, ::-1])
+    # Upright, the top of the picture is the grey back wall, all of one colour.
+    assert np.ptp(picture[True][:2].reshape(-1, 3), axis=0).max() < 40
+    assert np.ptp(picture[False][:2].reshape(-1, 3), axis=0).max() > 40
+
+
+def test_the_expert_succeeds_and_a_step_after_success_does_nothing():
+    sim = open_simulator(simulator())
+    sim.reset("drawer-close", 0)
+    while not sim.done:
+        sim.step(sim.expert_action()[None])
+    steps = sim.steps
+    assert sim.success and 20 < steps < 150
+    sim.step(np.zeros((5, 4)))
+    assert sim.steps == steps
+
+
+def test_an_episode_stops_at_the_cap_in_the_middle_of_a_chunk():
+    sim = open_simulator(simulator(max_steps=7))
+    sim.reset("drawer-close", 0)
+    sim.step(np.zeros((5, 4)))
+    assert not sim.done
+    sim.step(np.zeros((5, 4)))
+    assert sim.done and sim.steps == 7 and not sim.success
+
+
+def test_actions_that_are_not_numbers_and_unknown_names_are_errors():
+    sim = open_simulator(simulator())
+    sim.reset("drawer-close", 0)
+    with pytest.raises(SimulatorError, match=r"drawer-close, step 0: .*nan"):
+        sim.step(np.full((1, 4), np.nan))
+    with pytest.raises(SimulatorError, match="no task 'fly'"):
+        sim.reset("fly", 0)
+    render = simulator().render.model_copy(update={"camera": "corner9"})
+    sim = open_simulator(simulator(render=render.model_dump()))
+    sim.reset("drawer-close", 0)
+    with pytest.raises(SimulatorError, match=r"corner9.*valid: .*corner2"):
+        sim.observation()
+
+
+@pytest.mark.parametrize(
+    ("setting", "absent", "expected"),
+    [
+        (None, {"libEGL.so.1"}, "osmesa"),
+        (None, {"libEGL.so.1", "libOSMesa.so.8"}, "apt-get install libegl1"),
+        ("egl", {"libEGL.so.1"}, "libEGL.so.1 is not installed"),
+        ("glfw", set(), "MUJOCO_GL is 'glfw'; expected egl or osmesa"),
+    ],
+)
+def test_a_missing_opengl_is_told_with_what_to_install(setting, absent, expected):
+    code = f"""
+import ctypes, os
+real = ctypes.CDLL
+def cdll(name, *args, **kwargs):
+    if name in {absent!r}: raise OSError(name)
+    return real(name, *args, **kwargs) if name not in ("libEGL.so.1", "libOSMesa.so.8") else None
+ctypes.CDLL = cdll
+from pisft.simulators import gl
+from pisft.simulators.base import SimulatorError
+try:
+    gl.choose()
+    print(os.environ["MUJOCO_GL"])
+except SimulatorError as error:
+    print(error)
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}
+    if setting:
+        environment["MUJOCO_GL"] = setting
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert expected in done.stdout and done.stdout.count("\n") == 1, done.stdout + done.stderr

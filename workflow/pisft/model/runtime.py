@@ -1,0 +1,18 @@
+"""The device to compute on, and the settings under which the same program gives the same numbers."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def configure() -> torch.device:
+    """The GPU if there is one, else the CPU with all cores that this process may use (or OMP_NUM_THREADS)."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    return torch.device("cpu")
