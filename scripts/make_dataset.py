@@ -22,13 +22,9 @@ from pisft.simulators.demonstrate import record
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="name of a file in config/datasets/, without .yaml")
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate"
-    )
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
     args = parser.parse_args()
     node = Node("dataset", args.dataset)
     manifest = Path(node.target)
@@ -38,9 +34,7 @@ def main() -> None:
         facts: dict = {}
         match origin:
             case GeneratedDataset():
-                simulator = load_simulator(
-                    origin.simulator, ".", f"config/datasets/{args.dataset}.yaml", "simulator"
-                )
+                simulator = load_simulator(origin.simulator, ".", f"config/datasets/{args.dataset}.yaml", "simulator")
                 facts = record(origin, simulator, root, args.workers)
             case HubDataset():
                 facts = fetch(origin, root)

@@ -43,9 +43,7 @@ def schemas() -> dict[str, dict]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
     stale = []
@@ -56,9 +54,7 @@ def main() -> int:
             if not check:
                 write_json(path, schema)
     for path in stale:
-        print(
-            f"{path}: {'differs from the types; run: make schema' if check else 'written'}", file=sys.stderr
-        )
+        print(f"{path}: {'differs from the types; run: make schema' if check else 'written'}", file=sys.stderr)
     return int(check and bool(stale))
 
 

@@ -1,6 +1,6 @@
 """Train an experiment from wherever it stands to `checkpoint.json`; run it again after an interruption to go on.
 
-    python scripts/train.py results/quickstart/config.json
+python scripts/train.py results/quickstart/config.json
 """
 
 from pisft.cli import experiment_parser, node_of, run

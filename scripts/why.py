@@ -15,9 +15,7 @@ from pisft.provenance.graph import accept, lineage, node_of, state
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", help="an artefact, such as results/<exp>/eval.json")
     parser.add_argument("--accept", action="store_true", help="record that changed code is equivalent")
     args = parser.parse_args()

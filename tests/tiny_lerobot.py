@@ -4,7 +4,6 @@ import importlib
 from unittest import mock
 
 import torch
-
 from pisft.model import ModelConfig
 
 VOCAB = 257152  # hard-coded there too

@@ -7,13 +7,12 @@ both sides get the fp32 embedding here.
 import importlib
 
 import pytest
+import tiny_lerobot
 import torch
-from safetensors.torch import save_model
-
 from pisft.model import Observation, Pi0, load_weights
 from pisft.model.pi0 import sincos
 from pisft.model.weights import file_name
-import tiny_lerobot
+from safetensors.torch import save_model
 
 B, H, A, L = 3, 6, 32, 12
 

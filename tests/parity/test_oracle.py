@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from pisft.model import ModelConfig, Observation, Pi0, load_weights
 
 DATA = Path(__file__).parent / "data"

@@ -175,9 +175,7 @@ def test_committed_schemas_are_those_of_the_types():
 
     schemas = run_path(str(ROOT / "scripts/schema.py"))["schemas"]()
     for name, schema in schemas.items():
-        assert json.loads((ROOT / f"config/schema/{name}.schema.json").read_text()) == schema, (
-            "run: make schema"
-        )
+        assert json.loads((ROOT / f"config/schema/{name}.schema.json").read_text()) == schema, "run: make schema"
 
 
 @pytest.mark.parametrize("kind", ["dataset", "experiment", "format", "model", "simulator"])

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-
 from pisft.model import ModelConfig, Observation, Pi0, WeightsError, load_weights, save_weights
 from pisft.model.weights import file_name
+from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).parents[2]
 B, K, H, A = 3, 4, 5, 32

@@ -47,16 +47,12 @@ class Project:
         result = subprocess.run(
             command,
             cwd=self.root,
-            env=os.environ
-            | {"PYTHONPATH": str(self.root / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"}
-            | env,
+            env=os.environ | {"PYTHONPATH": str(self.root / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"} | env,
             capture_output=True,
             text=True,
         )
         if check and result.returncode:
-            raise AssertionError(
-                f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
-            )
+            raise AssertionError(f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
         return result
 
     def python(self, *args: str, **kwargs) -> subprocess.CompletedProcess:

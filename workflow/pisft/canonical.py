@@ -1,7 +1,11 @@
-"""Files that are the same bytes for the same content, and never half written: start from `write_json`."""
+"""Files that are the same bytes for the same content, never half written, and known by their hash.
+
+Start from `write_json` and `file_facts`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -24,3 +28,9 @@ def write_text(path: str | Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_facts(path: str | Path) -> dict[str, Any]:
+    """{"size", "sha256"} of a file."""
+    with open(path, "rb") as file:
+        return {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -22,9 +22,7 @@ def run(main: Callable[[], int | None]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         where = f" while writing {error.filename}" if error.filename else ""
-        code = _say(
-            f"no space left{where}; free some and run the same command again: what was built is still there"
-        )
+        code = _say(f"no space left{where}; free some and run the same command again: what was built is still there")
     except KeyboardInterrupt as interruption:
         code = _say(f"{interruption or 'interrupted'}; run the same command again to go on") and 130
     sys.exit(code or 0)
@@ -32,12 +30,8 @@ def run(main: Callable[[], int | None]) -> None:
 
 def experiment_parser(description: str) -> argparse.ArgumentParser:
     """A parser with the one argument of every stage of an experiment: its `config.json`."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "config", type=Path, help="results/<exp>/config.json (scripts/resolve.py <exp> writes it)"
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="results/<exp>/config.json (scripts/resolve.py <exp> writes it)")
     return parser
 
 

@@ -57,9 +57,7 @@ def parse(content: Any, cls: type[T], source: str | Path) -> T:
     try:
         return cls.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(
-            "\n".join(dict.fromkeys(_message(source, cls, e) for e in error.errors()))
-        ) from None
+        raise ConfigError("\n".join(dict.fromkeys(_message(source, cls, e) for e in error.errors()))) from None
 
 
 # What other trainers call it: no spelling is close, but the meaning is.
@@ -121,9 +119,7 @@ def _message(source: str | Path, cls: type[BaseModel], error: dict[str, Any]) ->
     return f"{source}: {key}: found {_show(error['input'])}; {reason}"
 
 
-def _follow(
-    cls: type[BaseModel], loc: tuple[str | int, ...]
-) -> tuple[list[type[BaseModel]], list[str | int]]:
+def _follow(cls: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[list[type[BaseModel]], list[str | int]]:
     """The types that hold the last part of pydantic's `loc`, and `loc` as the keys and indices a file has.
 
     Besides those, `loc` names the member of a union that was tried, and the wrapper that a file's top level is

@@ -79,18 +79,14 @@ class Train(Strict):
 
     steps: PositiveInt
     global_batch_size: PositiveInt = 32
-    flow_samples_per_prefix: PositiveInt = Field(
-        1, description="noise and time draws that share a prefix pass"
-    )
+    flow_samples_per_prefix: PositiveInt = Field(1, description="noise and time draws that share a prefix pass")
     peak_lr: PositiveFloat = 2.5e-5
     end_lr: NonNegativeFloat = 2.5e-6
     warmup_steps: NonNegativeInt = 1000
     decay_steps: PositiveInt = 30000
     weight_decay: NonNegativeFloat = 1e-10
     clip_grad_norm: PositiveFloat = 1.0
-    ema: float | None = Field(
-        0.99, gt=0.0, lt=1.0, description="decay of the averaged weights; null for none"
-    )
+    ema: float | None = Field(0.99, gt=0.0, lt=1.0, description="decay of the averaged weights; null for none")
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: NonNegativeInt = 0
     log_every: PositiveInt = 50
@@ -110,9 +106,7 @@ class ClosedLoop(Strict):
     simulator: str = Field(description="config/simulators/")
     suites: list[str] = Field(min_length=1)
     episodes_per_task: PositiveInt
-    replan_steps: PositiveInt = Field(
-        description="actions of a chunk that are executed before the next inference"
-    )
+    replan_steps: PositiveInt = Field(description="actions of a chunk that are executed before the next inference")
     batch_size: PositiveInt = Field(description="episodes that share each inference; part of the protocol")
     seeds: str = "testing"
     seed: NonNegativeInt = 0
@@ -242,9 +236,7 @@ def _inherit(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _overlay(below: Any, above: Any) -> Any:
     if isinstance(below, dict) and isinstance(above, dict):
-        return {
-            key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above
-        }
+        return {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
     return above
 
 
@@ -271,13 +263,9 @@ def _check_closed_loop(path: Path, loop: ClosedLoop, simulator: SimulatorConfig,
     _check_seeds(path, f"{key}.seeds", loop.seeds, simulator, loop.seed, loop.episodes_per_task)
 
 
-def _check_seeds(
-    path: Path, key: str, name: str, simulator: SimulatorConfig, offset: int, count: int
-) -> None:
+def _check_seeds(path: Path, key: str, name: str, simulator: SimulatorConfig, offset: int, count: int) -> None:
     if name not in simulator.seeds:
-        raise ConfigError(
-            f"{path}: {key}: unknown seed range '{name}'; {nearest(name, list(simulator.seeds))}"
-        )
+        raise ConfigError(f"{path}: {key}: unknown seed range '{name}'; {nearest(name, list(simulator.seeds))}")
     seeds = simulator.seeds[name]
     if seeds.first + offset + count - 1 > seeds.last:
         raise ConfigError(

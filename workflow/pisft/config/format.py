@@ -54,9 +54,7 @@ class Prompt(Strict):
 class FormatConfig(Strict):
     """One format; several `state` or `actions` sources are concatenated in order."""
 
-    cameras: dict[Slot, str] = Field(
-        description="OpenPI slot → dataset key; a slot left out is never computed"
-    )
+    cameras: dict[Slot, str] = Field(description="OpenPI slot → dataset key; a slot left out is never computed")
     state: Sources
     actions: Sources
     delta_mask: list[int] = Field(

@@ -74,13 +74,9 @@ class ModelConfig(Strict):
     @model_validator(mode="after")
     def _divisible(self):
         if self.image_size % self.vision.patch:
-            raise ValueError(
-                f"image_size {self.image_size} is not a multiple of vision.patch {self.vision.patch}"
-            )
+            raise ValueError(f"image_size {self.image_size} is not a multiple of vision.patch {self.vision.patch}")
         if self.vision.width % self.vision.heads:
-            raise ValueError(
-                f"vision.width {self.vision.width} is not a multiple of vision.heads {self.vision.heads}"
-            )
+            raise ValueError(f"vision.width {self.vision.width} is not a multiple of vision.heads {self.vision.heads}")
         if self.heads % self.kv_heads:
             raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
         if self.head_dim % 2:

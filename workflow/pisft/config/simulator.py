@@ -47,9 +47,7 @@ class SimulatorConfig(Strict):
                 raise ValueError(f"seeds.{name}: last {r.last} is before first {r.first}")
         for (a, ra), (b, rb) in zip(ranges, ranges[1:], strict=False):
             if rb.first <= ra.last:
-                raise ValueError(
-                    f"seeds.{a} ({ra.first}-{ra.last}) and seeds.{b} ({rb.first}-{rb.last}) overlap"
-                )
+                raise ValueError(f"seeds.{a} ({ra.first}-{ra.last}) and seeds.{b} ({rb.first}-{rb.last}) overlap")
         return self
 
     @model_validator(mode="after")

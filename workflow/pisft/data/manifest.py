@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pisft.canonical import write_json
+from pisft.canonical import file_facts, write_json
 from pisft.data.errors import DataError
 
 MEND = "fetch or build the dataset again, or delete the manifest if the change is meant"
@@ -18,13 +17,7 @@ MEND = "fetch or build the dataset again, or delete the manifest if the change i
 
 def describe(root: str | Path) -> dict[str, dict[str, Any]]:
     """Relative path → {"size", "sha256"} of every file under `root` that is not hidden, sorted."""
-    return {name: {"size": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(Path(root)).items()}
-
-
-def sha256(path: str | Path) -> str:
-    """Hex digest of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: file_facts(path) for name, path in _files(Path(root)).items()}
 
 
 def write_manifest(root: str | Path, path: str | Path, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +45,7 @@ def verify_hashes(root: str | Path, path: str | Path) -> None:
     """`verify_sizes`, and then the content of every file."""
     verify_sizes(root, path)
     for name, expected in _read(path).items():
-        if (digest := sha256(Path(root) / name)) != expected["sha256"]:
+        if (digest := file_facts(Path(root) / name)["sha256"]) != expected["sha256"]:
             raise DataError(
                 f"{Path(root) / name}: changed: sha256 {digest[:12]}…; {path} says {expected['sha256'][:12]}…: {MEND}"
             )

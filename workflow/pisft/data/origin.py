@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pisft.config.dataset import HubDataset, LocalDataset
+from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
 
 
 def link(origin: LocalDataset, root: Path) -> None:
-    """Make `root` a link to the local folder, which is never written."""
+    """Make `root` a link to the local folder, which must hold a dataset and is never written."""
     folder = Path(origin.path).expanduser().absolute()
     if not folder.is_dir():
         raise DataError(f"{folder}: is not a folder; expected a LeRobot dataset (the dataset's `path`)")
+    LeRobotData(folder)
     if root.exists() and not root.is_symlink():
         raise DataError(f"{root}: lies in the way of a link to {folder}; move it away")
     root.parent.mkdir(parents=True, exist_ok=True)

@@ -92,8 +92,6 @@ def save_weights(model: Pi0, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-
-
 def _load(model: Pi0, file: Path, stored: safe_open) -> None:
     names = {name: name for name in stored.keys()}  # noqa: SIM118 (not a dict)
     if names and all(name.startswith("model.") for name in names):

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pisft.canonical import write_json
+from pisft.canonical import file_facts, write_json
 from pisft.config import load_dataset, read_resolved, resolve
 from pisft.config.dataset import GeneratedDataset, LocalDataset
 from pisft.config.experiment import Resolved, load_simulator
@@ -62,9 +62,7 @@ STAGES = {
     "dataset": Stage("make_dataset.py", "data/{name}/manifest.json", None),
     "config": Stage("resolve.py", "results/{name}/config.json", slices.config),
     "norm_stats": Stage("norm_stats.py", "results/{name}/norm_stats.json", slices.norm_stats, ("dataset",)),
-    "checkpoint": Stage(
-        "train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats")
-    ),
+    "checkpoint": Stage("train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats")),
     "eval": Stage("evaluate.py", "results/{name}/eval.json", slices.evaluation, ("dataset", "checkpoint")),
     "report": Stage(
         "report.py",
@@ -124,9 +122,7 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
     record = _read_record(path)
     if record is None:
         record = _read_record(_previous(path))
-        if record is not None and any(
-            _altered(root / file, facts) for file, facts in record["outputs"].items()
-        ):
+        if record is not None and any(_altered(root / file, facts) for file, facts in record["outputs"].items()):
             return None
     return record
 
@@ -179,13 +175,9 @@ def accept(node: Node, root: Path = Path()) -> bool:
         for parent, key in record["parents"].items()
         if key in (recorded(node_of(parent), root) or {}).get("accepted_from", [])
     }
-    refused = [
-        line for line in differences(record, now) if not line.startswith("code ") and line not in equivalent
-    ]
+    refused = [line for line in differences(record, now) if not line.startswith("code ") and line not in equivalent]
     if refused:
-        raise ProvenanceError(
-            f"{node.target}: cannot be accepted, since not only code changed: {'; '.join(refused)}"
-        )
+        raise ProvenanceError(f"{node.target}: cannot be accepted, since not only code changed: {'; '.join(refused)}")
     accepted = {"accepted_from": [*record.get("accepted_from", []), record["key"]]}
     write_json(root / node.provenance, now | {"outputs": record["outputs"]} | accepted)
     return True
@@ -247,12 +239,6 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     _previous(path).unlink(missing_ok=True)
 
 
-def file_facts(path: Path) -> dict[str, Any]:
-    """Size and sha256 of a file."""
-    with path.open("rb") as file:
-        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
 def made_from(node: Node, root: Path = Path()) -> list[Node]:
     """The artefacts that must lie on disk before `node` can be built: its configuration and its parents."""
     if node.stage in ("dataset", "config"):
@@ -289,9 +275,7 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         origin = load_dataset(node.name, root).origin
         simulator = None
         if isinstance(origin, GeneratedDataset):
-            simulator = load_simulator(
-                origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator"
-            )
+            simulator = load_simulator(origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator")
         config = slices.dataset(origin, simulator)
         if isinstance(origin, LocalDataset):
             pins["files"] = listing_digest(root / Path(origin.path).expanduser())

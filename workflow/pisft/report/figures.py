@@ -36,9 +36,7 @@ def loss_curve(metrics: list[dict[str, float | None]]) -> str:
         if train:
             axes.plot(*zip(*train, strict=True), color=BLUE, linewidth=1.2, label="training")
         if valid:
-            axes.plot(
-                *zip(*valid, strict=True), color=ORANGE, linewidth=1.6, marker="o", ms=3, label="held-out"
-            )
+            axes.plot(*zip(*valid, strict=True), color=ORANGE, linewidth=1.6, marker="o", ms=3, label="held-out")
         if train and min(loss for _, loss in train) > 0:
             axes.set_yscale("log")
         axes.set_xlabel("step")
@@ -87,9 +85,7 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 def _svg(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
     none: Any = None
-    figure.savefig(
-        buffer, format="svg", metadata={"Date": none, "Creator": none, "Title": none}, transparent=True
-    )
+    figure.savefig(buffer, format="svg", metadata={"Date": none, "Creator": none}, transparent=True)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

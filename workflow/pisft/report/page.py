@@ -27,9 +27,7 @@ def render(run_dir: Path) -> str:
     stats = _json(run_dir / "norm_stats.json")["norm_stats"]
     health = _json(run_dir / "norm_stats.report.json")
     evaluation = _json(run_dir / "eval.json")
-    manifests = [
-        _json(run_dir.parents[1] / f"data/{use['name']}/manifest.json") for use in config["datasets"]
-    ]
+    manifests = [_json(run_dir.parents[1] / f"data/{use['name']}/manifest.json") for use in config["datasets"]]
     provenance = {stage: _json(run_dir / f"provenance/{stage}.json") for stage in STAGES}
     features = manifests[0].get("features", {})
     names = {
@@ -79,9 +77,7 @@ def _metrics(path: Path) -> list[dict[str, float | None]]:
         with path.open(newline="") as file:
             return [{key: float(v) if v else None for key, v in row.items()} for row in csv.DictReader(file)]
     except (OSError, ValueError) as error:
-        raise PisftError(
-            f"{path}: cannot be read ({error}); expected the table that training writes"
-        ) from error
+        raise PisftError(f"{path}: cannot be read ({error}); expected the table that training writes") from error
 
 
 def _dim_names(sources: list[dict[str, Any]], features: dict[str, Any], count: int) -> list[str]:

@@ -6,7 +6,6 @@ a row is logged or the state is saved. `history` is also what finds the first st
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from pisft.config.experiment import Resolved
 from pisft.config.model import BaseWeights
 from pisft.model import Pi0, load_weights
+from pisft.model.runtime import configure
 from pisft.train import corpus as corpora
 from pisft.train import state as states
 from pisft.train.base import base_path
@@ -41,21 +41,12 @@ def train(config: Resolved, run_dir: Path, data_root: Path, key: str) -> list[Pa
     The datasets lie in `data_root`/<dataset>/lerobot. `key`, a hash, stands for all that the result depends on: a state
     with the same key is gone on from. Raises `Interrupted` after SIGINT or SIGTERM.
     """
-    configure_torch()
+    device = configure()
     with held(run_dir / "train_state") as check:
-        trainer = Trainer(config, run_dir, data_root, key)
+        trainer = Trainer(config, run_dir, data_root, key, device)
         with stop_requests() as stop:
             trainer.run(stop.is_set, check)
         return trainer.publish()
-
-
-def configure_torch() -> None:
-    """All cores that this process may use, and the same result each time."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
-    if not torch.cuda.is_available():
-        torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def build_model(config: Resolved, device: torch.device) -> Pi0:
@@ -70,9 +61,8 @@ def build_model(config: Resolved, device: torch.device) -> Pi0:
 class Trainer:
     """One run: its data, model, optimiser and place on disk. `step` counts the updates done."""
 
-    def __init__(self, config: Resolved, run_dir: Path, data_root: Path, key: str):
-        self.config, self.run_dir, self.key = config, run_dir, key
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, config: Resolved, run_dir: Path, data_root: Path, key: str, device: torch.device):
+        self.config, self.run_dir, self.key, self.device = config, run_dir, key, device
         self.corpus = corpora.load(config, run_dir, data_root)
         self.batches = Batches(config, self.corpus.training, self.corpus.weights, self.device)
         self.model = build_model(config, self.device)
@@ -167,6 +157,7 @@ class Trainer:
         """Write the checkpoint from the averaged weights, or the plain ones where there are none."""
         validated = self.validated or self.validate()
         facts = {
+            "key": self.key,
             "step": self.step,
             "train_loss": self.history[-LAST:, 0].double().mean().item(),
             "val_loss": validated["val_loss"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pisft.canonical import write_json
+from pisft.canonical import file_facts, write_json
 from pisft.config.experiment import Resolved
 from pisft.model import Pi0, save_weights
 from pisft.train.errors import TrainingError
@@ -29,12 +28,12 @@ def publish(run_dir: Path, model: Pi0, config: Resolved, facts: dict[str, Any]) 
             shutil.rmtree(leftover, ignore_errors=True)
         new.mkdir()
         save_weights(model, new / "model.safetensors")
-        for name in ("config.json", "norm_stats.json"):
-            shutil.copyfile(run_dir / name, new / name)
+        shutil.copyfile(run_dir / "norm_stats.json", new / "norm_stats.json")
         write_json(new / "model.json", config.model.model_dump(mode="json"))
+        write_json(new / "format.json", config.format.model_dump(mode="json"))
         for path in new.iterdir():
             _sync(path)
-        index = facts | {"files": {path.name: _facts(path) for path in sorted(new.iterdir())}}
+        index = facts | {"files": {path.name: file_facts(path) for path in sorted(new.iterdir())}}
         if final.exists():
             os.rename(final, old)
         os.rename(new, final)
@@ -49,11 +48,6 @@ def publish(run_dir: Path, model: Pi0, config: Resolved, facts: dict[str, Any]) 
         shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
     return [run_dir / "checkpoint.json", *sorted(final.iterdir())]
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _sync(path: Path) -> None:
