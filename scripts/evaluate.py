@@ -23,7 +23,7 @@ def main() -> None:
     run_dir = root / f"results/{node.name}"
     with building(node, root) as build:
         config = read_resolved(args.config)
-        content, timing = evaluate(config, run_dir, root / "data", configure(), args.workers)
+        content, timing = evaluate(config, run_dir, root / "data", configure(threads=1), args.workers)
         write_json(run_dir / "eval.timing.json", timing)
         write_json(run_dir / "eval.json", content)
         videos = [e["video"] for e in (content["closed_loop"] or {"episodes": []})["episodes"] if e["video"]]

@@ -24,7 +24,7 @@ def one_thread(monkeypatch):
 
 def trainer(folder, dataset, **changes):
     config = make_experiment(folder, dataset, **changes)
-    return Trainer(config, folder / "results/tiny", folder / "data", KEY)
+    return Trainer(config, folder / "results/tiny", folder / "data", KEY, torch.device("cpu"))
 
 
 def published(folder):
@@ -127,7 +127,7 @@ def test_without_held_out_episodes_the_error_says_what_to_raise(tmp_path, image_
     config = make_experiment(tmp_path, image_dataset)
     config = config.model_copy(update={"split": config.split.model_copy(update={"heldout_fraction": 0.0})})
     with pytest.raises(DataError, match="heldout_fraction"):
-        Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY)
+        Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, torch.device("cpu"))
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_samples_and_dims(tmp_path, image_dataset, monkeypatch):
@@ -168,6 +168,6 @@ def test_training_starts_from_the_base_weights(tmp_path, image_dataset):
     base = tmp_path / "base/results/tiny/checkpoint"
     config = make_experiment(tmp_path / "next", image_dataset, seed=1)
     config = config.model_copy(update={"model": config.model.model_copy(update={"base": BaseWeights(path=str(base))})})
-    t = Trainer(config, tmp_path / "next/results/tiny", tmp_path / "next/data", KEY)
+    t = Trainer(config, tmp_path / "next/results/tiny", tmp_path / "next/data", KEY, torch.device("cpu"))
     save_weights(t.model, tmp_path / "loaded.safetensors")
     assert (tmp_path / "loaded.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()

@@ -66,7 +66,8 @@ def test_a_package_version_reruns_what_it_matters_to(project):
     assert '"mujoco"' in text
     project.python(
         "-c",
-        "import json; from pathlib import Path; from pisft.canonical import write_json; from pisft.provenance.graph import digest\n"
+        "import json; from pathlib import Path\n"
+        "from pisft.canonical import write_json; from pisft.provenance.graph import digest\n"
         f"p = Path({str(record)!r}); r = json.loads(p.read_text())\n"
         "r['packages']['mujoco'] = '0.0'; r.pop('key'); o = r.pop('outputs')\n"
         "write_json(p, {**r, 'key': digest(r), 'outputs': o})",

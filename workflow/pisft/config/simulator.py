@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -33,7 +34,7 @@ class SimulatorConfig(Strict):
 
     simulator: Literal["metaworld"]
     tasks: dict[str, str] = Field(description="task → the instruction that its policy is given")
-    suites: dict[str, list[str]] = {}
+    suites: dict[str, list[str]] = Field({}, description="name → tasks")
     max_steps: PositiveInt = Field(description="an episode that has not succeeded by then has failed")
     fps: PositiveInt
     render: MetaworldRender
@@ -45,7 +46,7 @@ class SimulatorConfig(Strict):
         for name, r in ranges:
             if r.last < r.first:
                 raise ValueError(f"seeds.{name}: last {r.last} is before first {r.first}")
-        for (a, ra), (b, rb) in zip(ranges, ranges[1:], strict=False):
+        for (a, ra), (b, rb) in itertools.pairwise(ranges):
             if rb.first <= ra.last:
                 raise ValueError(f"seeds.{a} ({ra.first}-{ra.last}) and seeds.{b} ({rb.first}-{rb.last}) overlap")
         return self

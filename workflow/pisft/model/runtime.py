@@ -7,12 +7,16 @@ import os
 import torch
 
 
-def configure() -> torch.device:
-    """The GPU if there is one, else the CPU with all cores that this process may use (or OMP_NUM_THREADS)."""
+def configure(threads: int | None = None) -> torch.device:
+    """The GPU if there is one, else the CPU with `threads`, or all cores that this process may use.
+
+    Sums of floats depend on the number of threads, so a fixed one makes results the same on machines that differ in
+    their cores. OMP_NUM_THREADS takes precedence.
+    """
     if torch.cuda.is_available():
         return torch.device("cuda")
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False
     return torch.device("cpu")

@@ -1,0 +1,47 @@
+"""The workflow reads well, starts fast, and tells an unknown name from a known one."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_lint_has_no_remark_but_that_the_environment_is_locked_elsewhere(bare_project):
+    output = bare_project.snakemake("--lint", check=False)
+    remarks = {line.strip() for line in (output.stdout + output.stderr).splitlines() if line.startswith("    * ")}
+    assert remarks <= {"* Specify a conda environment or container for each rule.:"}
+
+
+def test_planning_imports_no_torch(bare_project):
+    code = "import sys, snakemake.cli as c\ntry: c.main(sys.argv[1:])\nexcept SystemExit as e: assert not e.code\n"
+    check = "print('heavy:', sorted({'torch', 'lerobot', 'mujoco', 'transformers'} & set(sys.modules)))"
+    result = bare_project.run(sys.executable, "-c", code + check, "-n", "results/quickstart/report.html")
+    assert "heavy: []" in result.stdout
+    assert "Job stats:" in result.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config/experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_plans(bare_project, path):
+    assert {"norm_stats", "train", "evaluate"} <= bare_project.plan(f"results/{path.stem}/eval.json")
+
+
+def test_an_unknown_experiment_gets_the_nearest_name(bare_project):
+    result = bare_project.snakemake("-n", "results/quickstrat/eval.json", check=False)
+    assert result.returncode != 0
+    assert "did you mean 'quickstart'?" in result.stdout + result.stderr
+
+
+def test_a_typo_in_an_experiment_names_file_key_and_remedy(bare_project):
+    bare_project.edit("config/experiments/quickstart.yaml", "peak_lr:", "learning_rate:")
+    result = bare_project.snakemake("-n", "results/quickstart/eval.json", check=False)
+    assert result.returncode != 0
+    message = "config/experiments/quickstart.yaml: train.learning_rate: unknown key; did you mean 'peak_lr'?"
+    assert message in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_every_script_explains_itself(script, bare_project):
+    help_text = bare_project.python(f"scripts/{script.name}", "--help").stdout
+    assert "usage:" in help_text and f"python scripts/{script.name}" in help_text
