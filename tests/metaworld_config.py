@@ -6,7 +6,11 @@ from pisft.config.simulator import SimulatorConfig
 def simulator(**changes) -> SimulatorConfig:
     content = {
         "simulator": "metaworld",
-        "tasks": {"button-press-topdown": "press the button from above", "drawer-close": "close the drawer"},
+        "tasks": {
+            "button-press-topdown": "press the button from above",
+            "drawer-close": "close the drawer",
+            "push": "push",
+        },
         "suites": {"both": ["button-press-topdown", "drawer-close"], "one": ["drawer-close"]},
         "max_steps": 150,
         "fps": 80,

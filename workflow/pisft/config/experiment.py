@@ -19,7 +19,10 @@ from pisft.config.simulator import SimulatorConfig
 
 
 class DatasetUse(Strict):
-    """One dataset of an experiment; `episodes` such as `["0-49", "60"]` (both ends included), or all."""
+    """One dataset of an experiment; `episodes` such as `["0-49", "60"]` (both ends included), or all.
+
+    `weight` counts per frame: with 2, an epoch shows each frame of this dataset twice.
+    """
 
     name: str
     weight: PositiveFloat = 1.0

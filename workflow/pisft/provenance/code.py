@@ -31,6 +31,7 @@ PACKAGES_THAT_MATTER = frozenset(
         "transformers",
     }
 )
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DATA_SUFFIXES = frozenset({".css", ".html", ".j2", ".js", ".json"})
 
 
@@ -122,9 +123,8 @@ def _imports(path: Path, module: str | None) -> set[str]:
 def _hash_source(path: Path) -> str:
     tree = _tree(path)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                if isinstance(body[0].value.value, str):
-                    node.body = body[1:] or [ast.Pass()]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
