@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pisft.cli import run
 
-PARTS = ("Snakefile", "config", "pyproject.toml", "rules", "scripts", "slurm", "workflow")
+PARTS = ("Snakefile", "config", "profiles", "pyproject.toml", "rules", "scripts", "slurm", "workflow")
 
 
 def resident_kib(root_pid: int) -> int:

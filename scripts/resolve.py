@@ -13,7 +13,7 @@ from pisft.provenance.graph import Node, building
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="name of a file in config/experiments/, without .yaml")
     name = parser.parse_args().experiment
     node = Node("config", name)

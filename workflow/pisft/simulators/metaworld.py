@@ -132,10 +132,10 @@ def _renderer(task: str, look: MetaworldRender) -> mujoco.Renderer:
     if not look.reflectance:
         model.mat_reflectance[:] = 0
     with _opengl_errors():
-        return mujoco.Renderer(model, look.size, look.size)
-
-
-atexit.register(_renderer.cache_clear)  # OpenGL's own exit comes before the interpreter would free them
+        renderer = mujoco.Renderer(model, look.size, look.size)
+    # Before OpenGL's own exit, which is registered with its first use and would come before the interpreter's.
+    atexit.register(_renderer.cache_clear)
+    return renderer
 
 
 @contextlib.contextmanager
