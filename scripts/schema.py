@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from pisft.canonical import write_json
+from pisft.canonical import write_text
 from pisft.cli import run
 from pisft.config.dataset import DatasetConfig
 from pisft.config.experiment import Experiment
@@ -19,6 +19,16 @@ from pisft.config.simulator import SimulatorConfig
 from pydantic import BaseModel, TypeAdapter
 
 FOLDER = Path("config/schema")
+DOCS = Path("docs/configuration.md")
+INTRODUCTION = """# Configuration
+
+Made from the types in `workflow/pisft/config/` by `make schema`; the JSON schemas in `config/schema/` are made from the
+same. Every file is YAML, read strictly: an unknown key, a wrong type or a name that is not there is one line that names
+the file, the key and the nearest valid name.
+
+An experiment may say `extends: <other experiment>` and then only what differs. `scripts/resolve.py <exp>` writes
+`results/<exp>/config.json`, in which every name is looked up and every default spelled out.
+"""
 
 
 def schemas() -> dict[str, dict]:
@@ -32,6 +42,57 @@ def schemas() -> dict[str, dict]:
     found["dataset"] = TypeAdapter(DatasetConfig.model_fields["origin"].rebuild_annotation()).json_schema()
     found["experiment"] = with_extends(found["experiment"])
     return found
+
+
+def canonical(schema: dict) -> str:
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def reference(found: dict[str, dict]) -> str:
+    """The page: a section a file type, a table a mapping."""
+    parts = [INTRODUCTION]
+    for kind in ("experiment", "format", "dataset", "model", "simulator"):
+        schema = found[kind].get("else", found[kind])
+        definitions = found[kind].get("$defs", {})
+        parts.append(f"## `config/{kind}s/<{kind}>.yaml`\n")
+        if "properties" in schema:
+            parts.append(table(schema))
+        parts += [
+            f"### {name}\n\n{first_paragraph(part)}\n\n{table(part)}"
+            for name, part in definitions.items()
+            if not name.startswith("Partial") and "properties" in part
+        ]
+    return "\n".join(parts)
+
+
+def table(schema: dict) -> str:
+    lines = ["| key | type | default | |", "|---|---|---|---|"]
+    for key, field in schema["properties"].items():
+        default = f"`{json.dumps(field['default'], ensure_ascii=False)}`" if "default" in field else ""
+        if key in schema.get("required", []):
+            default = "required"
+        lines.append(f"| `{key}` | {type_name(field)} | {default} | {field.get('description', '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def type_name(field: dict) -> str:
+    if "$ref" in field:
+        return field["$ref"].rpartition("/")[2]
+    if "enum" in field or "const" in field:
+        return " \\| ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    for union in ("anyOf", "oneOf"):
+        if union in field:
+            return " \\| ".join(type_name(part) for part in field[union])
+    kind = field.get("type", "any")
+    if kind == "array":
+        return f"list of {type_name(field['items'])}" if "items" in field else "list"
+    if kind == "object" and isinstance(field.get("additionalProperties"), dict):
+        return f"mapping to {type_name(field['additionalProperties'])}"
+    return kind
+
+
+def first_paragraph(schema: dict) -> str:
+    return " ".join(schema.get("description", "").split("\n\n")[0].split())
 
 
 def with_extends(schema: dict) -> dict:
@@ -61,12 +122,13 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
     stale = []
-    for name, schema in schemas().items():
-        path = FOLDER / f"{name}.schema.json"
-        if not path.is_file() or json.loads(path.read_text()) != schema:
+    found = schemas()
+    files = {FOLDER / f"{name}.schema.json": canonical(schema) for name, schema in found.items()}
+    for path, text in (files | {DOCS: reference(found)}).items():
+        if not path.is_file() or path.read_text() != text:
             stale.append(path)
             if not check:
-                write_json(path, schema)
+                write_text(path, text)
     for path in stale:
         print(f"{path}: {'differs from the types; run: make schema' if check else 'written'}", file=sys.stderr)
     return int(check and bool(stale))
