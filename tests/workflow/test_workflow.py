@@ -27,6 +27,13 @@ def test_every_experiment_plans(bare_project, path):
     assert {"norm_stats", "train", "evaluate"} <= bare_project.plan(f"results/{path.stem}/eval.json")
 
 
+def test_all_experiments_plan_together(bare_project):
+    names = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
+    output = bare_project.snakemake("-n", *(f"results/{name}/eval.json" for name in names)).stdout
+    counts = dict(line.split() for line in output.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:] if line)
+    assert int(counts["train"]) == int(counts["evaluate"]) == len(names)
+
+
 def test_an_unknown_experiment_gets_the_nearest_name(bare_project):
     result = bare_project.snakemake("-n", "results/quickstrat/eval.json", check=False)
     assert result.returncode != 0

@@ -249,9 +249,10 @@ def made_from(node: Node, root: Path = Path()) -> list[Node]:
 def stamp(node: Node, fresh: bool, root: Path = Path()) -> str:
     """A file older than everything where `node` is fresh; where not, newer than it and with content never seen.
 
-    The content counts because Snakemake takes an input whose checksum it knows for unchanged.
+    The content counts because Snakemake takes an input whose checksum it knows for unchanged; and each stamp has a
+    folder to itself because it lists a folder once and then takes for absent what is written there later.
     """
-    path = root / f".snakemake/pisft/{node.stage}/{node.name}"
+    path = root / f".snakemake/pisft/{node.stage}/{node.name}/stamp"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("" if fresh else str(time.time_ns()))
     if fresh:
