@@ -39,7 +39,7 @@ def test_a_new_suite_reruns_nothing_that_does_not_use_it(project):
 def test_how_it_runs_is_no_reason_to_train(project):
     project.edit(QUICKSTART, "  save_every: 250", "  save_every: 100")
     with (project.root / QUICKSTART).open("a") as file:
-        file.write("cluster: {workers: 1}\n")
+        file.write("cluster: {micro_batch_size: 8}\n")
     assert project.plan() == {"config", "report"}
 
 

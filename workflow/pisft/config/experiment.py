@@ -137,8 +137,9 @@ class Logging(Strict):
 class Cluster(Strict):
     """How, never what: no part of any key."""
 
-    micro_batch_size: PositiveInt | None = None
-    workers: PositiveInt = Field(2, description="processes that simulate")
+    micro_batch_size: PositiveInt | None = Field(
+        None, description="samples that go through the model at once; null for the whole batch"
+    )
 
 
 class Experiment(Strict):
