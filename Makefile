@@ -16,8 +16,9 @@ test-slow: setup
 	pytest -m slow tests
 
 lint: setup
-	ruff check . && ruff format --check . && snakefmt --check Snakefile rules && snakemake --lint
+	ruff check . && ruff format --check . && snakefmt --check Snakefile rules
 	python scripts/schema.py --check
+	pytest -q tests/workflow/test_workflow.py -k lint
 
 schema: setup
 	python scripts/schema.py

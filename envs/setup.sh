@@ -4,17 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v uv >/dev/null; then
-  if command -v python3 >/dev/null; then
-    python3 -m pip install --quiet --user --disable-pip-version-check uv 2>/dev/null ||
-      python3 -m pip install --quiet --disable-pip-version-check uv 2>/dev/null || true
+export PATH="$PWD/.uv/bin:$PATH"
+if ! uv --version >/dev/null 2>&1; then
+  if ! { python3 -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv; }; then
+    echo "uv is missing and could not be installed with python3 -m venv and pip; see docs/install.md" >&2
+    exit 1
   fi
-  export PATH="$HOME/.local/bin:$PATH"
-  hash -r
-  command -v uv >/dev/null || { echo "uv is missing and could not be installed with pip; see docs/install.md" >&2; exit 1; }
 fi
 
-# Byte code is compiled here once: otherwise every start of Snakemake or Python pays for it where it may not be written.
+# Byte code is compiled here once: otherwise every start of Snakemake pays for it where it may not be written.
 if [ ! -e .venv/.complete ] || [ uv.lock -nt .venv/.complete ] || [ pyproject.toml -nt .venv/.complete ]; then
   uv sync --locked --compile-bytecode
   touch .venv/.complete
