@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from pisft.config import read_resolved
 from pisft.config.model import BaseWeights
 from pisft.data import DataError
-from pisft.model import save_weights
+from pisft.model import Pi0, save_weights
+from pisft.model.weights import file_name
 from pisft.train.errors import TrainingError
 from pisft.train.loop import Trainer
 from safetensors.torch import load_file
@@ -171,3 +173,16 @@ def test_training_starts_from_the_base_weights(tmp_path, image_dataset):
     t = Trainer(config, tmp_path / "next/results/tiny", tmp_path / "next/data", KEY, torch.device("cpu"))
     save_weights(t.model, tmp_path / "loaded.safetensors")
     assert (tmp_path / "loaded.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+
+
+def test_a_policy_without_cameras_trains_and_its_eyes_stay_as_they_were(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset)
+    path = tmp_path / "results/tiny/config.json"
+    config = json.loads(path.read_text())
+    config["format"]["cameras"] = {}
+    path.write_text(json.dumps(config))
+    trained = load_file(run(tmp_path)[1].parent / "model.safetensors")
+    torch.manual_seed(config["train"]["seed"])
+    fresh = Pi0(read_resolved(path).model)
+    assert torch.equal(trained[file_name("projector.weight")], fresh.projector.weight)
+    assert not torch.equal(trained[file_name("layers.0.vlm.k_proj.weight")], fresh.layers[0].vlm.k_proj.weight)

@@ -55,6 +55,10 @@ def build_model(config: Resolved, device: torch.device) -> Pi0:
     model = Pi0(config.model)
     if isinstance(config.model.base, BaseWeights):
         load_weights(model, base_path(config.model.base))
+    if not config.format.cameras:
+        # a blind policy's eyes get no gradient
+        model.vision.requires_grad_(False)
+        model.projector.requires_grad_(False)
     return model.float().to(device).train()
 
 
