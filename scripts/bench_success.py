@@ -44,7 +44,7 @@ def main() -> int:
     for name in EYES:
         show(name, *counts[name])
     p = fisher(*counts[EYES[0]], *counts[EYES[1]])
-    print(f"\nFisher's exact test, {EYES[0]} better than {EYES[1]}: p = {p:.2e} (one-sided)")
+    print(f"\nFisher's exact test, {EYES[0]} against {EYES[1]}: p = {p:.2e} (two-sided)")
     return 0
 
 
