@@ -9,9 +9,9 @@ import importlib
 import pytest
 import tiny_lerobot
 import torch
-from pisft.model import Observation, Pi0, load_weights
+from pisft.model import ModelConfig, Observation, Pi0, load_weights
 from pisft.model.pi0 import sincos
-from pisft.model.weights import file_name
+from pisft.model.weights import EMBED, EMBEDDING, IGNORED, file_name
 from safetensors.torch import save_model
 
 B, H, A, L = 3, 6, 32, 12
@@ -71,7 +71,7 @@ def test_loss_samples_and_gradients(pair, batch):
 
     expected = theirs.forward(*inputs, actions, noise, time)
     loss = ours.flow_loss(observation(batch), actions, noise, time)
-    torch.testing.assert_close(loss.mean(-1), expected.mean(-1), atol=2e-5, rtol=0)
+    torch.testing.assert_close(loss, expected, atol=2e-5, rtol=0)
 
     with torch.no_grad():
         samples = ours.sample_actions(observation(batch), noise, num_steps=10)
@@ -88,7 +88,7 @@ def test_loss_samples_and_gradients(pair, batch):
         reference = gradients.get(theirs_name)
         if reference is None:
             # the tied embedding is held under either name
-            reference = gradients["paligemma_with_expert.paligemma.model.language_model.embed_tokens.weight"]
+            reference = gradients[EMBEDDING]
         assert parameter.grad is not None, name
         if name.startswith("vision.") and name.endswith("k_proj.bias"):
             # softmax does not see a shift of all keys: the gradient is zero but for rounding
@@ -98,3 +98,29 @@ def test_loss_samples_and_gradients(pair, batch):
         assert error <= 1e-5, f"{name}: {error:.1e}"
         compared += 1
     assert compared > 60
+
+
+@pytest.mark.parametrize("variant", ["pi0", "pi05"])
+def test_names_and_shapes_at_full_size(variant):
+    name = {"pi0": "PI0", "pi05": "PI05"}[variant]
+    module = importlib.import_module(f"lerobot.policies.{variant}.modeling_{variant}")
+    config = ModelConfig(
+        variant=variant,
+        vision={"width": 1152, "depth": 27, "mlp": 4304, "heads": 16, "patch": 14},
+        depth=18,
+        heads=8,
+        head_dim=256,
+        vlm={"width": 2048, "mlp": 16384},
+        expert={"width": 1024, "mlp": 4096},
+        vocab_size=tiny_lerobot.VOCAB,
+        tokenizer={"kind": "paligemma"},
+    )
+    with torch.device("meta"):
+        ours = Pi0(config)
+        theirs = getattr(module, f"{name}Pytorch")(getattr(module, f"{name}Config")(dtype="float32", device="cpu"))
+
+    found = [(file_name(name), p.shape) for name, p in ours.named_parameters()]
+    expected = {name: p.shape for name, p in theirs.state_dict().items()}
+    del expected[IGNORED]
+    assert expected.pop(EMBEDDING) == expected[EMBED]
+    assert sorted(found) == sorted(expected.items())
