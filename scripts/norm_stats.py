@@ -8,9 +8,10 @@ from pisft.cli import experiment_parser, node_of, run
 from pisft.config import read_resolved
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
-from pisft.data.norm_stats import health, measure, save, widen
+from pisft.data.norm_stats import health, load, measure, save, widen
 from pisft.data.split import split
 from pisft.provenance.graph import building
+from pisft.train.base import base_stats
 
 
 def main() -> None:
@@ -30,7 +31,10 @@ def main() -> None:
         limits = (config.norm_stats.min_std, config.norm_stats.min_range)
         target = root / node.target
         report = target.with_name("norm_stats.report.json")
-        save(widen(measured, *limits), target)
+        if config.norm_stats.source == "base":
+            save(load(base_stats(config, root)), target)
+        else:
+            save(widen(measured, *limits), target)
         write_json(report, health(measured, config.format.normalisation, *limits))
         build.outputs.extend([target, report])
 

@@ -13,7 +13,8 @@ def main() -> None:
     args = experiment_parser(__doc__).parse_args()
     root, node = node_of("checkpoint", args.config)
     with building(node, root) as build:
-        files = train(read_resolved(args.config), root / f"results/{node.name}", root / "data", build.key)
+        run_dir = root / f"results/{node.name}"
+        files = train(read_resolved(args.config), run_dir, root / "data", build.key, build.fingerprint)
         build.outputs.extend(files)
 
 

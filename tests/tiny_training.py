@@ -57,8 +57,18 @@ TRAIN = {
 }
 
 
-def make_experiment(folder: Path, dataset: Path, cluster: dict[str, Any] | None = None, **changes: Any) -> Resolved:
-    """Write `folder`/results/tiny (config.json, norm_stats.json) and `folder`/data/tiny; `changes` go into `train`."""
+def make_experiment(
+    folder: Path,
+    dataset: Path,
+    cluster: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    parts: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Resolved:
+    """Write `folder`/results/tiny (config.json, norm_stats.json) and `folder`/data/tiny.
+
+    `changes` go into `train`, `model` into the model; `parts` are whole parts of the experiment.
+    """
     run_dir, data = folder / "results/tiny", folder / "data/tiny"
     run_dir.mkdir(parents=True, exist_ok=True)
     data.mkdir(parents=True, exist_ok=True)
@@ -67,7 +77,8 @@ def make_experiment(folder: Path, dataset: Path, cluster: dict[str, Any] | None 
     config = Resolved.model_validate(
         {
             "name": "tiny",
-            "model": MODEL,
+            "model_name": "tiny",
+            "model": MODEL | (model or {}),
             "format": FORMAT,
             "datasets": [{"name": "tiny", "origin": {"source": "local", "path": "data/tiny/lerobot"}}],
             "split": {"heldout_fraction": 0.2},
@@ -76,6 +87,7 @@ def make_experiment(folder: Path, dataset: Path, cluster: dict[str, Any] | None 
             "logging": {"tensorboard": False},
             "cluster": cluster or {},
         }
+        | (parts or {})
     )
     (run_dir / "config.json").write_text(json.dumps(config.model_dump(mode="json", by_alias=True)))
     save(compute(dataset, Format(config.format), config.format.action_horizon), run_dir / "norm_stats.json")

@@ -1,10 +1,12 @@
 """However a run is stopped, the same command goes on, and ends with the weights of a run that nobody stopped."""
 
+import contextlib
 import csv
 import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from tiny_training import make_experiment, start
@@ -144,3 +146,57 @@ def test_a_run_that_ended_before_it_published_only_publishes(tmp_path, image_dat
     assert finish(tmp_path) == 0
     assert result(tmp_path) == result(undisturbed)
     assert steps_and_losses(tmp_path) == table
+
+
+def test_a_run_that_loses_any_of_its_processes_ends_and_goes_on_to_the_same_weights(tmp_path, image_dataset):
+    cluster = {"gpus": 2}
+    for name in ("undisturbed", "killed"):
+        make_experiment(tmp_path / name, image_dataset, cluster, **LONG | {"steps": 150})
+    assert finish(tmp_path / "undisturbed") == 0
+    folder = tmp_path / "killed"
+    for victim in ("launcher", "rank 0", "rank 1"):
+        before = len(states(folder)) and int(states(folder)[-1].name[5:])
+        launcher = start(folder)
+        wait_for(lambda before=before: states(folder) and int(states(folder)[-1].name[5:]) > before, launcher)
+        ranks = trainers(launcher.pid)
+        assert len(ranks) == 2
+        os.kill({"launcher": launcher.pid, "rank 0": ranks[0], "rank 1": ranks[1]}[victim], signal.SIGKILL)
+        launcher.join(60)
+        assert launcher.exitcode == (-signal.SIGKILL if victim == "launcher" else 1)
+        if victim != "launcher":
+            assert f"process {victim[-1]} of 2 was ended by SIGKILL" in log(folder)
+        deadline = time.monotonic() + 30
+        while any(alive(pid) for pid in ranks):
+            assert time.monotonic() < deadline, "a process was left behind"
+            time.sleep(0.05)
+    assert finish(folder) == 0
+    assert result(folder) == result(tmp_path / "undisturbed")
+    assert steps_and_losses(folder) == steps_and_losses(tmp_path / "undisturbed")
+
+
+def test_a_signal_to_the_launcher_lets_all_processes_save_the_same_step(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset, {"gpus": 2}, **LONG)
+    launcher = start(tmp_path)
+    wait_for(lambda: states(tmp_path), launcher)
+    os.kill(launcher.pid, signal.SIGTERM)
+    launcher.join(60)
+    assert launcher.exitcode == 130
+    assert finish(tmp_path) == 0
+    assert [row[0] for row in steps_and_losses(tmp_path)] == [str(step) for step in range(2, 61, 2)]
+
+
+def trainers(launcher):
+    """Process ids of the ranks below `launcher`, in order: the server that it started has forked them."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    servers = {pid for pid, parent in parents.items() if parent == launcher}
+    return sorted(pid for pid, parent in parents.items() if parent in servers)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

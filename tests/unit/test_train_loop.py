@@ -14,6 +14,7 @@ from pisft.model import Pi0, save_weights
 from pisft.model.weights import file_name
 from pisft.train.errors import TrainingError
 from pisft.train.loop import Trainer
+from pisft.train.world import World
 from safetensors.torch import load_file
 from tiny_training import KEY, make_experiment, run
 
@@ -26,7 +27,7 @@ def one_thread(monkeypatch):
 
 def trainer(folder, dataset, **changes):
     config = make_experiment(folder, dataset, **changes)
-    return Trainer(config, folder / "results/tiny", folder / "data", KEY, torch.device("cpu"))
+    return Trainer(config, folder / "results/tiny", folder / "data", KEY, World())
 
 
 def published(folder):
@@ -94,6 +95,7 @@ def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_pat
     assert index["val_loss"] == pytest.approx(float(rows(tmp_path)[-1]["val_loss"]), rel=1e-5)
     assert index["train_loss"] == pytest.approx(state["history"][:, 0].mean().item())
     assert {file.name for file in files} == {*index["files"], "checkpoint.json"}
+    assert not list(run_dir.glob("train_state/*/last"))
     for name, facts in index["files"].items():
         content = (run_dir / "checkpoint" / name).read_bytes()
         assert facts == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -120,16 +122,17 @@ def test_the_loss_over_real_dims_leaves_the_padding_out(tmp_path, image_dataset)
     t = trainer(tmp_path, image_dataset)
     (batch,) = t.batches.make(0)
     full = t.model.flow_loss(batch.observation, batch.actions, batch.noise, batch.time)
-    loss, real, _ = t.update([batch])
+    loss, real, _, *dims = t.update([batch])
     assert loss.item() == pytest.approx(full.mean().item(), rel=1e-5)
     assert real.item() == pytest.approx(full[..., :4].mean().item(), rel=1e-5)
+    assert torch.stack(dims).tolist() == pytest.approx(full[..., :4].mean((0, 1, 2)).tolist(), rel=1e-5)
 
 
 def test_without_held_out_episodes_the_error_says_what_to_raise(tmp_path, image_dataset):
     config = make_experiment(tmp_path, image_dataset)
     config = config.model_copy(update={"split": config.split.model_copy(update={"heldout_fraction": 0.0})})
     with pytest.raises(DataError, match="heldout_fraction"):
-        Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, torch.device("cpu"))
+        Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, World())
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_samples_and_dims(tmp_path, image_dataset, monkeypatch):
@@ -170,7 +173,7 @@ def test_training_starts_from_the_base_weights(tmp_path, image_dataset):
     base = tmp_path / "base/results/tiny/checkpoint"
     config = make_experiment(tmp_path / "next", image_dataset, seed=1)
     config = config.model_copy(update={"model": config.model.model_copy(update={"base": BaseWeights(path=str(base))})})
-    t = Trainer(config, tmp_path / "next/results/tiny", tmp_path / "next/data", KEY, torch.device("cpu"))
+    t = Trainer(config, tmp_path / "next/results/tiny", tmp_path / "next/data", KEY, World())
     save_weights(t.model, tmp_path / "loaded.safetensors")
     assert (tmp_path / "loaded.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
 

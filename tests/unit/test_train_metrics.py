@@ -9,7 +9,7 @@ from tiny_training import KEY, make_experiment
 def metrics(folder, dataset, step=0, text=None, **logging):
     config = make_experiment(folder, dataset)
     config = config.model_copy(update={"logging": config.logging.model_copy(update=logging)})
-    return Metrics(config, folder / "results/tiny", KEY, step, text)
+    return Metrics(config, folder / "results/tiny", 4, KEY, step, text)
 
 
 def test_a_resumed_table_is_that_of_the_state(tmp_path, image_dataset):
@@ -21,7 +21,7 @@ def test_a_resumed_table_is_that_of_the_state(tmp_path, image_dataset):
     second.log(4, {"loss": 1.125, "val_loss": 1.0})
     lines = (tmp_path / "results/tiny/metrics.csv").read_text().splitlines()
     assert [line.split(",")[:2] for line in lines] == [["step", "loss"], ["2", "1.5"], ["4", "1.125"]]
-    assert {line.count(",") for line in lines} == {len(COLUMNS) - 1}
+    assert {line.count(",") for line in lines} == {len(COLUMNS) + 4 - 1}
 
 
 def test_a_tracker_that_fails_is_left_out(tmp_path, image_dataset, monkeypatch, capsys):

@@ -6,6 +6,7 @@ checks them against each other. The result is what `results/<exp>/config.json` h
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,17 @@ from pisft.config.dataset import DatasetConfig, GeneratedDataset, HubDataset, Lo
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.simulator import SimulatorConfig
+
+
+def _numbers(text: str) -> list[int]:
+    """`0-3,7` as [0, 1, 2, 3, 7]: ascending, each once; a `ValueError` for anything else."""
+    numbers: set[int] = set()
+    for item in filter(None, text.split(",")):
+        first, _, last = item.strip().partition("-")
+        if not first.isdigit() or (last and not last.isdigit()) or int(last or first) < int(first):
+            raise ValueError("expected numbers or ranges such as 0-3")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return sorted(numbers)
 
 
 class DatasetUse(Strict):
@@ -34,26 +46,20 @@ class DatasetUse(Strict):
         if value is None:
             return None
         items = [str(item) for item in (value if isinstance(value, list) else [value])]
-        for item in items:
-            first, _, last = item.partition("-")
-            if not first.isdigit() or (last and not last.isdigit()) or int(last or first) < int(first):
-                raise ValueError("expected episode numbers or ranges such as 0-49")
+        _numbers(",".join(items))
         return items
 
     def selected(self, total: int) -> list[int]:
         """Episode numbers out of `total`, ascending; one that does not exist is a `ConfigError`."""
         if self.episodes is None:
             return list(range(total))
-        chosen: set[int] = set()
-        for item in self.episodes:
-            first, _, last = item.partition("-")
-            chosen |= set(range(int(first), int(last or first) + 1))
-        if chosen and max(chosen) >= total:
+        chosen = _numbers(",".join(self.episodes))
+        if chosen and chosen[-1] >= total:
             raise ConfigError(
                 f"datasets: {self.name}: episodes {', '.join(self.episodes)} selected, "
                 f"but the dataset has {total} (0-{total - 1})"
             )
-        return sorted(chosen)
+        return chosen
 
 
 class Split(Strict):
@@ -64,23 +70,57 @@ class Split(Strict):
 
 
 class NormStatsConfig(Strict):
-    """`dataset`: computed from the training episodes. `min_std` and `min_range` widen nearly constant dims."""
+    """`dataset`: computed from the training episodes. `min_std` and `min_range` widen nearly constant dims.
 
-    source: Literal["dataset"] = Field("dataset", alias="from")
+    `base`: those that the base weights were trained with.
+    """
+
+    source: Literal["dataset", "base"] = Field("dataset", alias="from")
     min_std: NonNegativeFloat = 0.0
     min_range: NonNegativeFloat = 0.0
 
 
 class Full(Strict):
-    """Every parameter that gets a gradient is trained."""
+    """Every parameter that gets a gradient is trained, but for the parts in `freeze`."""
 
     method: Literal["full"] = "full"
+    freeze: list[Literal["vision", "vlm", "expert"]] = Field(
+        [], description="vision: SigLIP; vlm: projector, embedding and Gemma; expert: the rest"
+    )
+
+
+class Lora(Strict):
+    """Low-rank adapters by peft, after one of three published choices or on modules of one's own.
+
+    Regular expressions match whole names as in the checkpoint's file, without `.weight`.
+    """
+
+    method: Literal["lora"]
+    targets: Literal["openpi", "rlinf", "lerobot"] | list[str] = Field(
+        "openpi", description="modules that get an adapter, by preset or as regular expressions"
+    )
+    train: list[str] = Field([], description="modules besides the preset's that are trained in full")
+    rank: PositiveInt | None = Field(None, description="null for the preset's own")
+    alpha: PositiveFloat | None = Field(
+        None, description="adapters are scaled by alpha / rank; null for the preset's own"
+    )
+    adapter: str | None = Field(None, description="a saved adapter folder to go on from")
+
+    @field_validator("targets", "train")
+    @classmethod
+    def _valid_patterns(cls, value):
+        for pattern in value if isinstance(value, list) else []:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
+        return value
 
 
 class Train(Strict):
     """Optimisation; the defaults are openpi's."""
 
-    steps: PositiveInt
+    steps: NonNegativeInt = Field(description="0 publishes the base weights as they are")
     global_batch_size: PositiveInt = 32
     flow_samples_per_prefix: PositiveInt = Field(1, description="noise and time draws that share a prefix pass")
     peak_lr: PositiveFloat = 2.5e-5
@@ -90,11 +130,14 @@ class Train(Strict):
     weight_decay: NonNegativeFloat = 1e-10
     clip_grad_norm: PositiveFloat = 1.0
     ema: float | None = Field(0.99, gt=0.0, lt=1.0, description="decay of the averaged weights; null for none")
-    precision: Literal["fp32", "bf16"] = "bf16"
+    augment: bool = Field(False, description="openpi's crops, rotations and colours, drawn per sample")
+    precision: Literal["fp32", "bf16"] = Field("bf16", description="of computing; trained weights are fp32 either way")
+    deterministic: bool = Field(False, description="the same bits on every run on a GPU too; a CPU always gives them")
     seed: NonNegativeInt = 0
     log_every: PositiveInt = 50
     validate_every: PositiveInt = 1000
     save_every: PositiveInt = 1000
+    keep_every: PositiveInt | None = Field(None, description="weights kept in kept/step_<n>; null for none")
 
 
 class OpenLoop(Strict):
@@ -118,6 +161,9 @@ class ClosedLoop(Strict):
 class Eval(Strict):
     """What eval.json holds."""
 
+    checkpoint: Literal["last", "best"] | PositiveInt = Field(
+        "last", description="the weights that are published: of the last step, of the least val_loss, or of a kept step"
+    )
     open_loop: OpenLoop = OpenLoop()
     closed_loop: ClosedLoop | None = None
 
@@ -127,6 +173,9 @@ class Logging(Strict):
 
     tensorboard: bool = True
     wandb: Literal["off", "offline", "online"] = "off"
+    profile_steps: tuple[NonNegativeInt, PositiveInt] | None = Field(
+        None, description="[first, end]: a trace of these steps, in trace/"
+    )
 
     @field_validator("wandb", mode="before")
     @classmethod
@@ -137,9 +186,34 @@ class Logging(Strict):
 class Cluster(Strict):
     """How, never what: no part of any key."""
 
-    micro_batch_size: PositiveInt | None = Field(
-        None, description="samples that go through the model at once; null for the whole batch"
+    num_nodes: PositiveInt = 1
+    gpus: PositiveInt | str = Field(
+        1, description="GPUs of each node: a count, or numbers such as 0-3 or 0,2; without a GPU, processes"
     )
+    micro_batch_size: PositiveInt | None = Field(
+        None, description="samples that go through the model at once on each process; null for its whole share"
+    )
+    activation_checkpointing: bool = Field(
+        False, description="recompute each block in the backward pass: less memory, more time"
+    )
+    compile: bool = Field(False, description="torch.compile, block by block")
+
+    @field_validator("gpus")
+    @classmethod
+    def _gpu_numbers(cls, value):
+        if isinstance(value, str):
+            _numbers(value)
+        return value
+
+    @property
+    def gpus_per_node(self) -> int:
+        """How many processes run on each node."""
+        return self.gpus if isinstance(self.gpus, int) else len(_numbers(self.gpus))
+
+    @property
+    def visible_gpus(self) -> str | None:
+        """What CUDA_VISIBLE_DEVICES should be, where `gpus` names them."""
+        return None if isinstance(self.gpus, int) else ",".join(map(str, _numbers(self.gpus)))
 
 
 class Experiment(Strict):
@@ -151,7 +225,7 @@ class Experiment(Strict):
     datasets: list[DatasetUse] = Field(min_length=1)
     split: Split = Split()
     norm_stats: NormStatsConfig = NormStatsConfig()
-    finetune: Full = Full()
+    finetune: Annotated[Full | Lora, Field(discriminator="method")] = Full()
     train: Train
     eval: Eval = Eval()
     logging: Logging = Logging()
@@ -168,6 +242,7 @@ class Resolved(Experiment):
     """An experiment in which every name has become what it stands for."""
 
     name: str
+    model_name: str
     model: ModelConfig
     format: FormatConfig
     datasets: list[ResolvedDataset]
@@ -192,13 +267,23 @@ def load_simulator(name: str, root: str | Path, source: str | Path, key: str) ->
     return read_yaml(find_named(Path(root) / "config/simulators", name, source, key), SimulatorConfig)
 
 
-def resolve(name: str, root: str | Path = ".") -> Resolved:
-    """The experiment `name` under `root/config`, resolved and checked; raises `ConfigError`."""
+def load_model(name: str, root: str | Path = ".", source: str | Path = "") -> ModelConfig:
+    """Read `config/models/<name>.yaml`; `source` says who asked, for the error."""
+    path = find_named(Path(root) / "config/models", name, source or f"data/base/{name}", "model")
+    return parse(_inherit(path), ModelConfig, path)
+
+
+def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -> Resolved:
+    """The experiment `name` under `root/config`, resolved and checked; raises `ConfigError`.
+
+    `children` are the experiments that go on from this one.
+    """
     root = Path(root)
     path = experiment_path(name, root)
     experiment = parse(_inherit(path), Experiment, path)
 
-    model = read_yaml(find_named(root / "config/models", experiment.model, path, "model"), ModelConfig)
+    model = load_model(experiment.model, root, path)
+    _check_base(path, experiment, model, root, (*children, name))
     fmt = read_yaml(find_named(root / "config/formats", experiment.format, path, "format"), FormatConfig)
     datasets, simulators = [], {}
     for use in experiment.datasets:
@@ -213,11 +298,13 @@ def resolve(name: str, root: str | Path = ".") -> Resolved:
 
     content = experiment.model_dump(by_alias=True) | {
         "name": name,
+        "model_name": experiment.model,
         "model": model.model_dump() | {"action_horizon": fmt.action_horizon},
         "format": fmt.model_dump(),
         "datasets": datasets,
         "simulators": {key: sim.model_dump() for key, sim in simulators.items()},
     }
+    _check_train(path, experiment)
     return parse(content, Resolved, path)
 
 
@@ -242,6 +329,59 @@ def _overlay(below: Any, above: Any) -> Any:
     if isinstance(below, dict) and isinstance(above, dict):
         return {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
     return above
+
+
+def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Path, line: tuple[str, ...]) -> None:
+    """`line` are this experiment and those that go on from it."""
+    if model.base == "scratch":
+        if isinstance(experiment.finetune, Lora):
+            raise ConfigError(
+                f"{path}: finetune.method: found lora; the model '{experiment.model}' has no base weights"
+            )
+        if experiment.norm_stats.source == "base":
+            raise ConfigError(
+                f"{path}: norm_stats.from: found base; the model '{experiment.model}' has no base weights"
+            )
+        return
+    if (base := model.base.experiment) is None:
+        if experiment.norm_stats.source == "base" and model.base.path is None:
+            raise ConfigError(
+                f"{path}: norm_stats.from: found base; only an experiment or a folder has statistics beside its weights"
+            )
+        return
+    if base in line:
+        raise ConfigError(f"{path}: model: base.experiment: goes round in a circle through {base}")
+    other = resolve(base, root, line).model
+    for key in ModelConfig.model_fields.keys() - {"action_horizon", "max_token_len", "base"}:
+        if getattr(model, key) != getattr(other, key):
+            raise ConfigError(
+                f"{path}: model: {key} is {getattr(model, key)}; its base experiment {base} has {getattr(other, key)}"
+            )
+
+
+def _check_train(path: Path, experiment: Experiment) -> None:
+    train, cluster = experiment.train, experiment.cluster
+    processes = cluster.num_nodes * cluster.gpus_per_node
+    if train.global_batch_size % processes:
+        raise ConfigError(
+            f"{path}: train.global_batch_size: found {train.global_batch_size}; expected a multiple of the number of "
+            f"processes, {processes} (cluster.num_nodes · cluster.gpus)"
+        )
+    chosen = experiment.eval.checkpoint
+    if (
+        isinstance(chosen, int)
+        and chosen != train.steps
+        and (not train.keep_every or chosen % train.keep_every or chosen > train.steps)
+    ):
+        raise ConfigError(
+            f"{path}: eval.checkpoint: found {chosen}; expected last, best or a step that is kept "
+            f"(train.keep_every is {train.keep_every}, train.steps {train.steps})"
+        )
+    window = experiment.logging.profile_steps
+    if window and not window[0] < window[1] <= train.steps:
+        raise ConfigError(
+            f"{path}: logging.profile_steps: found {list(window)}; expected [first, end] within train.steps"
+        )
 
 
 def _check_generated(name: str, origin: GeneratedDataset, simulator: SimulatorConfig, root: Path) -> None:

@@ -37,18 +37,20 @@ class TokenizerConfig(Strict):
 
 
 class BaseWeights(Strict):
-    """Weights to start from: a local file or folder (`path`), or a hub repo at a pinned revision."""
+    """Weights to start from, by exactly one of `path`, `repo`, `orbax` and `experiment`."""
 
-    path: str | None = None
-    repo: str | None = None
-    revision: str | None = None
+    path: str | None = Field(None, description="a safetensors file, or a folder with model.safetensors")
+    repo: str | None = Field(None, description="a hub repo that holds model.safetensors")
+    revision: str | None = Field(None, description="the commit or tag of `repo`")
+    orbax: str | None = Field(None, description="folder of one of openpi's JAX checkpoints; it is converted once")
+    experiment: str | None = Field(None, description="an experiment whose checkpoint to go on from; built if need be")
 
     @model_validator(mode="after")
     def _one_source(self):
-        if (self.path is None) == (self.repo is None):
-            raise ValueError("give exactly one of path and repo")
-        if self.repo is not None and self.revision is None:
-            raise ValueError("a hub repo needs a pinned revision")
+        if sum(source is not None for source in (self.path, self.repo, self.orbax, self.experiment)) != 1:
+            raise ValueError("give exactly one of path, repo, orbax and experiment")
+        if (self.repo is None) != (self.revision is None):
+            raise ValueError("a hub repo needs a pinned revision, and nothing else does")
         return self
 
 

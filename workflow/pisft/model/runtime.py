@@ -7,16 +7,18 @@ import os
 import torch
 
 
-def configure(threads: int | None = None) -> torch.device:
+def configure(threads: int | None = None, deterministic: bool = False) -> torch.device:
     """The GPU if there is one, else the CPU with `threads`; by default OMP_NUM_THREADS, or all cores it may use.
 
     Sums of floats depend on the number of threads, so a fixed one makes results the same on machines that differ in
-    their cores; it takes precedence over OMP_NUM_THREADS, which Snakemake sets to the threads of a rule.
+    their cores; it takes precedence over OMP_NUM_THREADS, which Snakemake sets to the threads of a rule. A CPU is
+    always deterministic; a GPU where `deterministic` asks for it, at a cost.
     """
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if threads or "OMP_NUM_THREADS" not in os.environ:
+    gpu = torch.cuda.is_available()
+    if not gpu and (threads or "OMP_NUM_THREADS" not in os.environ):
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    return torch.device("cpu")
+    if deterministic or not gpu:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for, before its first call
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    return torch.device("cuda" if gpu else "cpu")

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from pisft.config.model import ModelConfig
 from pisft.errors import PisftError
 from pisft.model.pi0 import Pi0
 
@@ -80,10 +86,15 @@ def load_weights(model: Pi0, path: str | Path) -> None:
 
 def save_weights(model: Pi0, path: str | Path) -> None:
     """Write the weights to `path` in openpi's layout, put in place by a rename; the same weights, the same bytes."""
+    save_tensors({name: p.detach().cpu() for name, p in model.named_parameters()}, model.config, path)
+
+
+def save_tensors(weights: Mapping[str, Tensor], config: ModelConfig, path: str | Path) -> None:
+    """`save_weights` of values on the CPU, by our names."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {file_name(name): p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-    tensors[IGNORED] = torch.zeros(model.config.vocab_size, model.config.expert.width, dtype=tensors[EMBED].dtype)
+    tensors = {file_name(name): value.contiguous() for name, value in weights.items()}
+    tensors[IGNORED] = torch.zeros(config.vocab_size, config.expert.width, dtype=tensors[EMBED].dtype)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         save_file(tensors, temporary, metadata={"format": "pt"})
@@ -100,8 +111,20 @@ def _load(model: Pi0, file: Path, stored: safe_open) -> None:
     if EMBEDDING in names:
         # lerobot trains the embedding under its own name and leaves lm_head, which nothing reads, as it was
         names[EMBED] = names.pop(EMBEDDING)
+    parameters = {
+        file_name(name.replace(".base_layer.", ".")): p
+        for name, p in model.named_parameters()
+        if ".lora_" not in name  # adapters are files of their own
+    }
+    fill(parameters, names, stored, f"{file}: does not hold this {model.config.variant}'s weights; nothing was loaded")
 
-    parameters = {file_name(name): p for name, p in model.named_parameters()}
+
+def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: safe_open, refusal: str) -> None:
+    """Fill each of `parameters` with what `stored` has under `names[name]`, converted to its dtype; of a sharded one,
+    this process's shard.
+
+    A missing or surplus name, or another shape, is a `WeightsError` that begins with `refusal` and lists them all.
+    """
     missing = sorted(parameters.keys() - names.keys())
     surplus = sorted(names.keys() - parameters.keys())
     shapes = [
@@ -110,16 +133,23 @@ def _load(model: Pi0, file: Path, stored: safe_open) -> None:
         if name in names and (found := stored.get_slice(names[name]).get_shape()) != list(p.shape)
     ]
     if missing or surplus or shapes:
-        raise WeightsError(
-            "\n  ".join(
-                [
-                    f"{file}: does not hold this {model.config.variant}'s weights; nothing was loaded",
-                    *(f"missing {name}" for name in missing),
-                    *(f"surplus {name}" for name in surplus),
-                    *(f"shape of {line}" for line in shapes),
-                ]
-            )
-        )
+        lines = [
+            refusal,
+            *(f"missing {name}" for name in missing),
+            *(f"surplus {name}" for name in surplus),
+            *(f"shape of {line}" for line in shapes),
+        ]
+        raise WeightsError("\n  ".join(lines))
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(stored.get_tensor(names[name]))
+            if isinstance(parameter, DTensor):
+                put_shard(parameter, stored.get_slice(names[name]))
+            else:
+                parameter.copy_(stored.get_tensor(names[name]))
+
+
+def put_shard(parameter: DTensor, whole: Any) -> None:
+    """Fill this process's shard of `parameter` from `whole`, a tensor or a slice of a file, split on its first dim."""
+    shape, offset = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
+    if shape[0]:
+        parameter.to_local().copy_(whole[offset[0] : offset[0] + shape[0]])

@@ -23,14 +23,15 @@ from typing import Any, NamedTuple
 from pisft.canonical import file_facts, write_json
 from pisft.config import load_dataset, read_resolved, resolve
 from pisft.config.dataset import GeneratedDataset, LocalDataset
-from pisft.config.experiment import Resolved, load_simulator
+from pisft.config.experiment import Lora, Resolved, load_model, load_simulator
+from pisft.config.model import BaseWeights
 from pisft.errors import PisftError
 from pisft.provenance import slices
 from pisft.provenance.code import code_hashes, package_versions
 
 
 class Node(NamedTuple):
-    """One artefact: a stage of an experiment, or (`stage == "dataset"`) a dataset."""
+    """One artefact: a stage of an experiment, a dataset, or (`stage == "base"`) a model's converted base weights."""
 
     stage: str
     name: str
@@ -45,12 +46,15 @@ class Node(NamedTuple):
         """The file that says what the artefact was made from; written last."""
         if self.stage == "dataset":
             return f"data/{self.name}/provenance.json"
+        if self.stage == "base":
+            return f"data/base/{self.name}/provenance.json"
         return f"results/{self.name}/provenance/{self.stage}.json"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`parents` are stages of the same experiment; "dataset" stands for all of its datasets."""
+    """`parents` are stages of the same experiment; "dataset" stands for all of its datasets, "base" for what its base
+    weights come from and "base_stats" for their statistics, where there are any."""
 
     script: str
     target: str
@@ -60,9 +64,14 @@ class Stage:
 
 STAGES = {
     "dataset": Stage("make_dataset.py", "data/{name}/manifest.json", None),
+    "base": Stage("convert.py", "data/base/{name}/model.safetensors", None),
     "config": Stage("resolve.py", "results/{name}/config.json", slices.config),
-    "norm_stats": Stage("norm_stats.py", "results/{name}/norm_stats.json", slices.norm_stats, ("dataset",)),
-    "checkpoint": Stage("train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats")),
+    "norm_stats": Stage(
+        "norm_stats.py", "results/{name}/norm_stats.json", slices.norm_stats, ("dataset", "base_stats")
+    ),
+    "checkpoint": Stage(
+        "train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats", "base")
+    ),
     "eval": Stage("evaluate.py", "results/{name}/eval.json", slices.evaluation, ("dataset", "checkpoint")),
     "report": Stage(
         "report.py",
@@ -71,6 +80,9 @@ STAGES = {
         ("dataset", "norm_stats", "checkpoint", "eval"),
     ),
 }
+
+
+ROOTS = ("dataset", "base")  # of no experiment, and made from no other artefact
 
 
 def node_of(target: str) -> Node:
@@ -99,15 +111,28 @@ def parents(node: Node, exp: Resolved | None) -> list[Node]:
     for stage in STAGES[node.stage].parents:
         if stage == "dataset":
             found += [Node("dataset", use.name) for use in exp.datasets]
+        elif stage == "base":
+            found += _base(exp, "checkpoint")
+        elif stage == "base_stats":
+            found += _base(exp, "norm_stats") if exp.norm_stats.source == "base" else []
         else:
             found.append(Node(stage, node.name))
     return found
 
 
+def _base(exp: Resolved, stage: str) -> list[Node]:
+    """The artefact that the base weights of `exp` are: `stage` of another experiment, or converted ones."""
+    if not isinstance(exp.model.base, BaseWeights):
+        return []
+    if exp.model.base.experiment is not None:
+        return [Node(stage, exp.model.base.experiment)]
+    return [Node("base", exp.model_name)] if exp.model.base.orbax is not None else []
+
+
 @cache
 def expected(node: Node, root: Path = Path()) -> dict[str, Any]:
     """What `node` would be made from now, with its key."""
-    exp = None if node.stage == "dataset" else _resolve(node.name, root)
+    exp = None if node.stage in ROOTS else _resolve(node.name, root)
     keys = {parent.target: expected(parent, root)["key"] for parent in parents(node, exp)}
     return _ingredients(node, exp, keys, root)
 
@@ -149,7 +174,7 @@ def state(node: Node, root: Path = Path()) -> str | None:
 
 def lineage(node: Node, root: Path = Path()) -> list[Node]:
     """`node` and all that it is made from, what comes first first."""
-    if node.stage == "dataset":
+    if node.stage in ROOTS:
         return [node]
     exp = _resolve(node.name, root)
     order: list[Node] = [Node("config", node.name)]
@@ -201,10 +226,22 @@ def differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Build:
-    """A build under way: the `key` of what is being built, and its files, to be filled in."""
+    """A build under way: what it is made from, and its files, to be filled in."""
 
-    key: str
+    ingredients: dict[str, Any]
     outputs: list[Path] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Of what is being built."""
+        return self.ingredients["key"]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of a training run: its key but for how long it is and which weights are taken, so that it can go on."""
+        config = self.ingredients["config"] | {"chosen": None}
+        config["train"] = {name: value for name, value in config["train"].items() if name != "steps"}
+        return digest(self.ingredients | {"key": None, "config": config})
 
 
 @contextlib.contextmanager
@@ -217,7 +254,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     exp = None
     if node.stage == "config":
         exp = resolve(node.name, root)
-    elif node.stage != "dataset":
+    elif node.stage not in ROOTS:
         exp = read_resolved(root / Node("config", node.name).target)
     keys = {}
     for parent in parents(node, exp):
@@ -232,7 +269,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     path = root / node.provenance
     if path.is_file():
         os.replace(path, _previous(path))
-    build = Build(ingredients["key"])
+    build = Build(ingredients)
     yield build
     files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
     write_json(path, ingredients | {"outputs": files})
@@ -241,7 +278,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
 
 def made_from(node: Node, root: Path = Path()) -> list[Node]:
     """The artefacts that must lie on disk before `node` can be built: its configuration and its parents."""
-    if node.stage in ("dataset", "config"):
+    if node.stage in ("config", *ROOTS):
         return []
     return [Node("config", node.name), *parents(node, _resolve(node.name, root))]
 
@@ -280,8 +317,13 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         config = slices.dataset(origin, simulator)
         if isinstance(origin, LocalDataset):
             pins["files"] = listing_digest(root / Path(origin.path).expanduser())
+    elif node.stage == "base":
+        model = load_model(node.name, root)
+        config = slices.base(model)
+        pins["files"] = listing_digest(root / Path(model.base.orbax).expanduser())
     else:
         config = stage.slice(exp)
+        pins |= _pins(node, exp, root)
     content = {
         "stage": node.stage,
         "config": config,
@@ -293,8 +335,25 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
     return content | {"key": digest(content)}
 
 
+def _pins(node: Node, exp: Resolved, root: Path) -> dict[str, str]:
+    """Files from outside the graph that the artefact is made from."""
+    files = {}
+    base = exp.model.base
+    reads_base = node.stage == "checkpoint" or (node.stage == "norm_stats" and exp.norm_stats.source == "base")
+    if reads_base and isinstance(base, BaseWeights) and base.path is not None:
+        files["base"] = base.path
+    if node.stage == "checkpoint" and isinstance(exp.finetune, Lora) and exp.finetune.adapter is not None:
+        files["adapter"] = exp.finetune.adapter
+    return {name: listing_digest(root / Path(path).expanduser()) for name, path in files.items()}
+
+
 def listing_digest(folder: Path) -> str:
-    """Digest of the names and sizes below `folder` and of the content of its `meta/*.json`: cheap enough for a DAG."""
+    """Digest of the names and sizes below `folder` and of the content of its `meta/*.json`: cheap enough for a DAG.
+
+    Of a file, its size.
+    """
+    if folder.is_file():
+        return digest(folder.stat().st_size)
     if not folder.is_dir():
         return "absent"
     files = sorted(path for path in folder.rglob("*") if path.is_file())

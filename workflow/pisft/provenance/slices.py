@@ -10,10 +10,11 @@ from typing import Any
 
 from pisft.config.dataset import GeneratedDataset, LocalDataset
 from pisft.config.experiment import Resolved
+from pisft.config.model import BaseWeights, ModelConfig
 from pisft.config.simulator import SimulatorConfig
 
 FORMAT = {"state", "actions", "delta_mask", "action_horizon", "normalisation"}
-HOW = {"log_every", "validate_every", "save_every"}
+HOW = {"log_every", "validate_every", "save_every", "keep_every"}
 
 
 def dataset(origin, simulator: SimulatorConfig | None) -> dict[str, Any]:
@@ -36,21 +37,28 @@ def norm_stats(exp: Resolved) -> dict[str, Any]:
     }
 
 
+def base(model: ModelConfig) -> dict[str, Any]:
+    """Of converted base weights: the model they are for; the folder is pinned by what it holds."""
+    return {"model": _model(model)}
+
+
 def checkpoint(exp: Resolved) -> dict[str, Any]:
-    """All that the weights depend on."""
+    """All that the weights depend on; the best ones, on when they were looked at too."""
+    best = exp.eval.checkpoint == "best"
     return {
-        "model": exp.model.model_dump(mode="json"),
+        "model": _model(exp.model),
         "format": exp.format.model_dump(mode="json"),
         "datasets": _datasets(exp),
         "split": exp.split.model_dump(mode="json"),
         "finetune": exp.finetune.model_dump(mode="json"),
-        "train": exp.train.model_dump(mode="json", exclude=HOW),
+        "train": exp.train.model_dump(mode="json", exclude=HOW - ({"validate_every"} if best else set())),
+        "chosen": exp.eval.checkpoint,
     }
 
 
 def evaluation(exp: Resolved) -> dict[str, Any]:
     """The protocol."""
-    content = {"eval": exp.eval.model_dump(mode="json")}
+    content = {"eval": exp.eval.model_dump(mode="json", exclude={"checkpoint"})}
     if loop := exp.eval.closed_loop:
         simulator = exp.simulators[loop.simulator]
         tasks = sorted({task for suite in loop.suites for task in simulator.suites[suite]})
@@ -67,6 +75,14 @@ def report(exp: Resolved) -> dict[str, Any]:
 def config(exp: Resolved) -> dict[str, Any]:
     """The whole."""
     return exp.model_dump(mode="json", by_alias=True)
+
+
+def _model(model: ModelConfig) -> dict[str, Any]:
+    """Base weights in files are pinned by what they hold, and those of an experiment by its key."""
+    content = model.model_dump(mode="json")
+    if isinstance(model.base, BaseWeights):
+        content["base"] = model.base.model_dump(mode="json", include={"repo", "revision"}, exclude_none=True)
+    return content
 
 
 def _datasets(exp: Resolved) -> list[dict[str, Any]]:

@@ -1,15 +1,22 @@
-"""Where the weights lie that training starts from. Start from `base_path`."""
+"""Where the weights lie that training starts from, and the statistics that belong to them. Start from `base_path`."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
-from pisft.config.model import BaseWeights
+from pisft.config.experiment import Resolved
 from pisft.train.errors import TrainingError
 
 
-def base_path(base: BaseWeights) -> Path:
-    """The file or folder that `base` names; from the hub only model.safetensors is fetched, into its own cache."""
+def base_path(config: Resolved, root: Path) -> Path:
+    """The file or folder with the base weights; from the hub only model.safetensors is fetched, into its own cache."""
+    base = config.model.base
     if base.path is not None:
-        return Path(base.path).expanduser()
+        return root / Path(base.path).expanduser()
+    if base.experiment is not None:
+        return root / f"results/{base.experiment}/checkpoint"
+    if base.orbax is not None:
+        return root / f"data/base/{config.model_name}"
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -21,3 +28,16 @@ def base_path(base: BaseWeights) -> Path:
             f"{' '.join(str(error).split())[:300]}; log in with `hf auth login` if it is gated, or download it and "
             "name its folder as model.base.path"
         ) from error
+
+
+def base_stats(config: Resolved, root: Path) -> Path:
+    """The norm_stats.json that the base weights were trained with: beside them, or in openpi's `assets/*/`."""
+    folder = base_path(config, root)
+    found = [folder / "norm_stats.json", *sorted(folder.glob("assets/**/norm_stats.json"))]
+    found = [path for path in found if path.is_file()]
+    if len(found) != 1:
+        raise TrainingError(
+            f"norm_stats.from: base: {folder}: found {len(found)} norm_stats.json; expected one, beside the weights or "
+            "in assets/"
+        )
+    return found[0]

@@ -17,6 +17,7 @@ from pisft.config.experiment import Resolved
 from pisft.data.sampling import batch_indices, noise_and_time
 from pisft.data.training_set import TrainingSet
 from pisft.model import Observation
+from pisft.train.world import World
 
 
 @dataclass(frozen=True)
@@ -49,25 +50,26 @@ def make_batch(frames: TrainingSet, indices: np.ndarray, seed: int, step: int, p
 
 
 class Batches:
-    """The training batches of an experiment."""
+    """The training batches of an experiment: of each, the part that falls to this process."""
 
-    def __init__(self, config: Resolved, frames: TrainingSet, weights: list[float], device: torch.device):
-        self.train, self.frames, self.weights, self.device = config.train, frames, weights, device
+    def __init__(self, config: Resolved, frames: TrainingSet, weights: list[float], world: World):
+        self.train, self.frames, self.weights, self.world = config.train, frames, weights, world
         self.micro_batch_size = config.cluster.micro_batch_size or config.train.global_batch_size
 
     def indices(self, step: int) -> np.ndarray:
-        """Training frames of step `step` (from 0), (global_batch_size,)."""
+        """Training frames of step `step` (from 0), of all processes, (global_batch_size,)."""
         return batch_indices(self.train.seed, step, self.train.global_batch_size, self.frames.sizes, self.weights)
 
     def make(self, step: int) -> list[Batch]:
-        """The micro-batches of step `step` (from 0)."""
+        """This process's micro-batches of step `step` (from 0)."""
         indices = self.indices(step)
-        places = np.arange(len(indices))
-        cuts = range(self.micro_batch_size, len(indices), self.micro_batch_size)
-        draws = self.train.flow_samples_per_prefix
+        mine = self.world.share(len(indices))
+        places = np.arange(len(indices))[mine]
+        cuts = range(self.micro_batch_size, len(places), self.micro_batch_size)
+        train = self.train
         return [
-            make_batch(self.frames, i, self.train.seed, step, p, draws).to(self.device)
-            for i, p in zip(np.split(indices, cuts), np.split(places, cuts), strict=True)
+            make_batch(self.frames, i, train.seed, step, p, train.flow_samples_per_prefix).to(self.world.device)
+            for i, p in zip(np.split(indices[mine], cuts), np.split(places, cuts), strict=True)
         ]
 
     def ahead(self, first: int, end: int) -> Iterator[list[Batch]]:

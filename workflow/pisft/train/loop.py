@@ -1,4 +1,4 @@
-"""Trains one experiment from wherever it stands to its checkpoint, in one process. Start from `train`.
+"""Trains one experiment from wherever it stands to its checkpoint. Start from `train`.
 
 The step itself never waits for the device: losses and norms gather in `history`, on the device, and are read only where
 a row is logged or the state is saved. `history` is also what finds the first step that was not finite.
@@ -6,8 +6,10 @@ a row is logged or the state is saved. `history` is also what finds the first st
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -15,135 +17,150 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pisft.config.experiment import Resolved
-from pisft.config.model import BaseWeights
-from pisft.model import Pi0, load_weights
-from pisft.model.runtime import configure
 from pisft.train import corpus as corpora
 from pisft.train import state as states
-from pisft.train.base import base_path
 from pisft.train.batches import Batch, Batches
 from pisft.train.diagnose import nonfinite
 from pisft.train.errors import Interrupted
+from pisft.train.launch import launch
 from pisft.train.lease import held
-from pisft.train.metrics import Metrics
+from pisft.train.metrics import Metrics, NoMetrics
 from pisft.train.objective import flow_losses
 from pisft.train.optim import Optimizer, learning_rate
-from pisft.train.publish import publish
+from pisft.train.parallel import build
+from pisft.train.publish import publish, published, write_weights
+from pisft.train.rates import Rates
 from pisft.train.signals import stop_requests
+from pisft.train.trace import Trace
 from pisft.train.validate import Validation
+from pisft.train.world import Vote, World
 
 LAST = 100  # updates whose mean loss checkpoint.json tells
 
 
-def train(config: Resolved, run_dir: Path, data_root: Path, key: str) -> list[Path]:
+def train(config: Resolved, run_dir: Path, data_root: Path, key: str, fingerprint: str | None = None) -> list[Path]:
     """Train `config` in `run_dir`, which holds config.json and norm_stats.json; the files of the checkpoint.
 
-    The datasets lie in `data_root`/<dataset>/lerobot. `key`, a hash, stands for all that the result depends on: a state
-    with the same key is gone on from. Raises `Interrupted` after SIGINT or SIGTERM.
+    The datasets lie in `data_root`/<dataset>/lerobot. `key`, a hash, stands for all that the checkpoint depends on, and
+    `fingerprint` for all that the path of training depends on: a state with the same one is gone on from. Raises
+    `Interrupted` after SIGINT or SIGTERM.
     """
-    device = configure()
-    with held(run_dir / "train_state") as check:
-        trainer = Trainer(config, run_dir, data_root, key, device)
-        with stop_requests() as stop:
-            trainer.run(stop.is_set, check)
-        return trainer.publish()
+    arguments = (config, run_dir, data_root, key, fingerprint or key)
+    launch(train_process, arguments, config.cluster, config.train.deterministic)
+    return published(run_dir)
 
 
-def build_model(config: Resolved, device: torch.device) -> Pi0:
-    """The model with its base weights, or those of `train.seed`."""
-    torch.manual_seed(config.train.seed)
-    model = Pi0(config.model)
-    if isinstance(config.model.base, BaseWeights):
-        load_weights(model, base_path(config.model.base))
-    if not config.format.cameras:
-        # a blind policy's eyes get no gradient
-        model.vision.requires_grad_(False)
-        model.projector.requires_grad_(False)
-    return model.float().to(device).train()
+def train_process(world: World, config: Resolved, run_dir: Path, data_root: Path, key: str, fingerprint: str) -> None:
+    """What each process does."""
+    lease = held(run_dir / "train_state") if world.lead else contextlib.nullcontext(lambda: None)
+    with lease as check, stop_requests() as stop:
+        trainer = Trainer(config, run_dir, data_root, fingerprint, world)
+        trainer.run(stop.is_set, check)
+        trainer.publish(key)
 
 
 class Trainer:
     """One run: its data, model, optimiser and place on disk. `step` counts the updates done."""
 
-    def __init__(self, config: Resolved, run_dir: Path, data_root: Path, key: str, device: torch.device):
-        self.config, self.run_dir, self.key, self.device = config, run_dir, key, device
+    def __init__(self, config: Resolved, run_dir: Path, data_root: Path, fingerprint: str, world: World):
+        self.config, self.run_dir, self.fingerprint, self.world = config, run_dir, fingerprint, world
         self.corpus = corpora.load(config, run_dir, data_root)
-        self.batches = Batches(config, self.corpus.training, self.corpus.weights, self.device)
-        self.model = build_model(config, self.device)
+        self.batches = Batches(config, self.corpus.training, self.corpus.weights, world)
+        self.model = build(config, data_root.parent, world)
         self.optimizer = Optimizer(self.model, config.train)
-        self.validation = Validation(config, self.corpus, self.device)
-        self.history = torch.zeros(config.train.steps, 3, device=self.device)  # loss, loss_real_dims, grad_norm
-        self.folder = run_dir / "train_state" / key[:16]
-        saved = states.latest(self.folder)
-        self.step = states.load(saved, self.tensors()) if saved else 0
-        self.saved_metrics = (saved / "metrics.csv").read_text() if saved else None
-        self.validated: dict[str, float] = {}  # at `step`, where it was
+        self.validation = Validation(config, self.corpus, world)
+        # loss, loss_real_dims, grad_norm, and the loss of each real dim
+        self.history = torch.zeros(config.train.steps, 3 + self.corpus.real_dims, device=world.device)
+        self.folder = run_dir / "train_state" / fingerprint[:16]
+        self.step, self.saved_metrics = 0, None
+        self.val_losses: dict[str, float] = {}  # by step
+        if saved := states.latest(self.folder, config.train.steps):
+            self.step = states.step_of(saved)
+            states.load(saved, self.tensors())
+            self.saved_metrics = (saved / "metrics.csv").read_text()
+            self.val_losses = json.loads((saved / "val_losses.json").read_text())
 
     def tensors(self) -> dict[str, Tensor]:
         """All that changes while training."""
-        return self.optimizer.tensors() | {"history": self.history}
+        return self.optimizer.tensors() | {"history": self.history[: self.step]}
 
     def run(self, stop, check) -> None:
         """Train to the end; `stop()` asks to end after this step, `check()` raises if the lease was lost."""
-        train = self.config.train
-        metrics = Metrics(self.config, self.run_dir, self.key, self.step, self.saved_metrics)
+        train, lead = self.config.train, self.world.lead
+        metrics = self.metrics() if lead else NoMetrics()
+        trace = Trace(self.config.logging.profile_steps, self.run_dir / "trace", self.world)
+        vote = Vote(self.world)
         bar = tqdm(
             total=train.steps,
             initial=self.step,
             desc=self.config.name,
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
+            disable=not lead,
         )
-        timer = Timer()
-        batches = timer.waiting(self.batches.ahead(self.step, train.steps))
+        rates = Rates(self.config, self.model, self.world)
+        batches = rates.waiting(self.batches.ahead(self.step, train.steps))
         try:
             for micro_batches in batches:
-                self.history[self.step] = self.update(micro_batches)
+                with trace.step(self.step):
+                    self.history[self.step] = self.update(micro_batches)
                 self.step += 1
-                timer.samples += train.global_batch_size
+                rates.count(micro_batches)
                 bar.update()
-                last, stopping = self.step == train.steps, stop()
-                validating = last or self.step % train.validate_every == 0
+                last, stopping = self.step == train.steps, vote(stop())
+                keeping = train.keep_every is not None and self.step % train.keep_every == 0
+                validating = last or keeping or self.step % train.validate_every == 0
                 if validating or self.step % train.log_every == 0:
-                    row = self.row() | timer.rates()
+                    row = self.row() | rates.read()
                     bar.set_postfix(loss=f"{row['loss']:.4f}")
-                    self.validated = self.validate() if validating else {}
-                    metrics.log(self.step, row | self.validated)
-                    timer.restart()
+                    metrics.log(self.step, row | (self.validate() if validating else {}))
+                    rates.restart()
+                if keeping:
+                    self.write_weights(self.kept(self.step))
                 if last or stopping or self.step % train.save_every == 0:
                     self.check_finite()
-                    states.save(self.folder, self.step, self.tensors(), {"metrics.csv": metrics.text}, check)
-                    timer.restart()
+                    self.save(metrics.text, check)
+                    rates.restart()
                 if stopping and not last:
                     raise Interrupted(f"{self.config.name}: step {self.step} is saved")
+            vote.settle()
         finally:
             batches.close()
             bar.close()
             metrics.close()
 
+    def metrics(self) -> Metrics:
+        """The loggers, at this step."""
+        dims = self.corpus.real_dims
+        return Metrics(self.config, self.run_dir, dims, self.fingerprint, self.step, self.saved_metrics)
+
     def update(self, micro_batches: list[Batch]) -> Tensor:
-        """One step: (loss, loss_real_dims, grad_norm), a tensor (3,) on the device."""
-        losses = torch.zeros(2, device=self.device)
+        """One step: its row of `history`, on the device."""
+        world, train = self.world, self.config.train
+        row = torch.zeros(self.history.shape[1], device=world.device)
         for batch in micro_batches:
-            share = len(batch) / self.config.train.global_batch_size
-            loss, real = flow_losses(self.model, batch, self.corpus.real_dims, self.config.train.precision)
-            (loss * share).backward()
-            losses += torch.stack([loss.detach(), real]) * share
-        norm = self.optimizer.update(self.step, losses[0])
-        return torch.cat([losses, norm[None]])
+            share = len(batch) / train.global_batch_size
+            loss, dims = flow_losses(self.model, batch, self.corpus.real_dims, train.precision)
+            # gradients of shards are averaged over the processes, where the sum is meant
+            (loss * (share * world.size)).backward()
+            row += torch.cat([loss.detach()[None], dims.mean()[None], loss.new_zeros(1), dims]) * share
+        world.sum(row)
+        row[2] = self.optimizer.update(self.step, row[0])
+        return row
 
     def row(self) -> dict[str, float]:
         """Means since the row before; raises `TrainingError` where one is not finite."""
         self.check_finite()
         train, done = self.config.train, self.step - 1
-        before = max(done // every * every for every in (train.log_every, train.validate_every))
-        loss, real, norm = self.history[before : self.step].mean(0).tolist()
+        every = (train.log_every, train.validate_every, train.keep_every)
+        before = max(done // n * n for n in every if n is not None)
+        loss, real, norm, *dims = self.history[before : self.step].mean(0).tolist()
         return {
             "loss": loss,
             "loss_real_dims": real,
             "lr": learning_rate(done, train),
             "grad_norm": norm,
-        }
+        } | {f"loss_dim_{i}": dim for i, dim in enumerate(dims)}
 
     def check_finite(self) -> None:
         """Raise `TrainingError` naming the first step that was not finite, and what it was trained on."""
@@ -153,46 +170,45 @@ class Trainer:
             raise nonfinite(self.corpus, self.batches.indices(step), step, self.history[step].tolist(), self.folder)
 
     def validate(self) -> dict[str, float]:
-        """The held-out losses of the weights that are published."""
+        """The held-out losses of the weights that are published; where they are the least so far, these are kept."""
         with self.optimizer.averaged():
-            return self.validation(self.model)
+            validated = self.validation(self.model)
+        loss = validated["val_loss"]
+        if self.config.eval.checkpoint == "best" and loss < min(self.val_losses.values(), default=float("inf")):
+            self.write_weights(self.folder / "best")
+        self.val_losses[str(self.step)] = loss
+        return validated
 
-    def publish(self) -> list[Path]:
-        """Write the checkpoint from the averaged weights, or the plain ones where there are none."""
-        validated = self.validated or self.validate()
-        facts = {
-            "key": self.key,
-            "step": self.step,
-            "train_loss": self.history[-LAST:, 0].double().mean().item(),
-            "val_loss": validated["val_loss"],
-        }
+    def save(self, metrics: str, check) -> None:
+        """The resumable state of this step."""
+        notes = {"metrics.csv": metrics, "val_losses.json": json.dumps(self.val_losses)}
+        states.save(self.folder, self.step, self.tensors(), notes, check, self.world)
+
+    def kept(self, step: int) -> Path:
+        """Where the weights of `step` are kept."""
+        return self.folder / "kept" / f"step_{step}"
+
+    def write_weights(self, folder: Path) -> None:
+        """The averaged weights, or the plain ones where there are none, as `folder`."""
         with self.optimizer.averaged():
-            return publish(self.run_dir, self.model, self.config, facts)
+            write_weights(folder, self.model, self.config, self.run_dir / "norm_stats.json", self.world.lead)
 
-
-class Timer:
-    """Samples a second, and the seconds of them that the device stood waiting for data."""
-
-    def __init__(self):
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a new stretch; what validating and saving took is in none."""
-        self.start, self.waited, self.samples = time.perf_counter(), 0.0, 0
-
-    def waiting(self, batches):
-        """The same batches, the wait for each counted."""
-        while True:
-            start = time.perf_counter()
-            batch = next(batches, None)
-            self.waited += time.perf_counter() - start
-            if batch is None:
-                return
-            yield batch
-
-    def rates(self) -> dict[str, float]:
-        """Of the stretch so far."""
-        return {
-            "samples_per_s": self.samples / (time.perf_counter() - self.start),
-            "data_wait_s": self.waited,
-        }
+    def publish(self, key: str) -> None:
+        """Make the weights that the configuration chooses the checkpoint."""
+        chosen, steps = self.config.eval.checkpoint, self.config.train.steps
+        if str(steps) not in self.val_losses:
+            self.validate()
+        if chosen == "best":
+            step, folder = min(self.val_losses, key=self.val_losses.get), self.folder / "best"
+        elif chosen in ("last", steps):
+            step, folder = steps, self.folder / "last"
+            self.write_weights(folder)
+        else:
+            step, folder = chosen, self.kept(chosen)
+        facts = {"key": key, "step": int(step), "val_loss": self.val_losses[str(step)]}
+        if steps:
+            facts["train_loss"] = self.history[-LAST:, 0].double().mean().item()
+        if self.world.lead:
+            publish(self.run_dir, folder, facts)
+            shutil.rmtree(self.folder / "last", ignore_errors=True)
+        self.world.barrier()

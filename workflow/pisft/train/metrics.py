@@ -22,19 +22,20 @@ COLUMNS = (
     "grad_norm",
     "samples_per_s",
     "data_wait_s",
+    "memory_gib",
+    "mfu",
     "val_loss",
     "val_loss_real_dims",
-)
+)  # and the loss of each real action dim, loss_dim_<n>
 
 
 class Metrics:
     """One run's loggers; `step` and `text` (of metrics.csv) are those of the state that it goes on from."""
 
-    def __init__(self, config: Resolved, run_dir: Path, key: str, step: int, text: str | None):
+    def __init__(self, config: Resolved, run_dir: Path, real_dims: int, key: str, step: int, text: str | None):
         self.path = run_dir / "metrics.csv"
-        if text is None:
-            text = ",".join(COLUMNS) + "\n"
-        self.path.write_text(text)
+        self.columns = [*COLUMNS, *(f"loss_dim_{i}" for i in range(real_dims))]
+        self.path.write_text(text or ",".join(self.columns) + "\n")
         self._tensorboard = _tensorboard(run_dir, key, step) if config.logging.tensorboard else None
         self._wandb = _wandb(config, run_dir, key) if config.logging.wandb != "off" else None
 
@@ -47,7 +48,7 @@ class Metrics:
         """Add one row; columns without a value stay empty."""
         line = io.StringIO()
         row = {"step": step} | {name: f"{value:.6g}" for name, value in values.items()}
-        csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(row)
+        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
         with self.path.open("a") as file:
             file.write(line.getvalue())
         if self._tensorboard is not None:
@@ -62,6 +63,18 @@ class Metrics:
             self._tensorboard.close()
         if self._wandb is not None:
             _attempt(self._wandb, lambda run: run.finish())
+
+
+class NoMetrics:
+    """What the processes have that do not write."""
+
+    text = ""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def _tensorboard(run_dir: Path, key: str, step: int) -> Any:

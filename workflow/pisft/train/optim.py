@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 from pisft.config.experiment import Train
 
@@ -32,11 +34,14 @@ def learning_rate(step: int, train: Train) -> float:
 class Optimizer:
     """AdamW (0.9, 0.95) over a model's trainable parameters, and their moving average where `train.ema` asks.
 
+    Of sharded parameters, each process holds its shard's state and average.
+
     openpi's training/optimizer.py: eps 1e-8, weight decay on every parameter, clipping by the global norm.
     """
 
     def __init__(self, model: nn.Module, train: Train):
         self.train = train
+        self.sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
         self.params = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.adamw = torch.optim.AdamW(
             self.params.values(),
@@ -64,6 +69,8 @@ class Optimizer:
         """
         params = list(self.params.values())
         norm = nn.utils.get_total_norm([p.grad for p in params], foreach=True)
+        if isinstance(norm, DTensor):
+            norm = norm.full_tensor()
         nn.utils.clip_grads_with_norm_(params, self.train.clip_grad_norm, norm, foreach=True)
         self.adamw.found_inf = (~torch.isfinite(norm + loss)).float()
         self.adamw.param_groups[0]["lr"] = learning_rate(step, self.train)
@@ -92,7 +99,13 @@ class Optimizer:
         finally:
             self._swap()
 
+    @torch.no_grad()
     def _swap(self) -> None:
+        # by value: a sharded parameter's storage is what its shards are gathered from
         for name, average in (self.ema or {}).items():
-            p = self.params[name]
-            p.data, self.ema[name] = average, p.data
+            parameter = self.params[name]
+            held = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(held)
+        for module in self.sharded:
+            module.reshard()  # what it had gathered for an evaluation is no longer true

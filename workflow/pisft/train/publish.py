@@ -1,7 +1,11 @@
-"""The checkpoint as others find it: `<run_dir>/checkpoint/`, then checkpoint.json. Start from `publish`."""
+"""Weights as others find them: folders of kept ones, and `checkpoint/`, then checkpoint.json.
+
+Start from `write_weights`, which writes a folder, and `publish`, which makes one the checkpoint.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,14 +14,16 @@ from typing import Any
 from safetensors import SafetensorError
 
 from pisft.canonical import file_facts, write_json
-from pisft.config.experiment import Resolved
-from pisft.model import Pi0, save_weights
+from pisft.config.experiment import Lora, Resolved
+from pisft.model import Pi0, lora
+from pisft.model.weights import save_tensors
 from pisft.train.errors import TrainingError
+from pisft.train.parallel import whole
 from pisft.train.state import sync_folder
 
 
-def publish(run_dir: Path, model: Pi0, config: Resolved, facts: dict[str, Any]) -> list[Path]:
-    """Write the weights that `model` holds, with all that is needed to use them; the files that were written.
+def publish(run_dir: Path, weights: Path, facts: dict[str, Any]) -> None:
+    """Make the weights in folder `weights`, on the same disk, `<run_dir>/checkpoint/`, then write checkpoint.json.
 
     checkpoint.json is `facts` and size and sha256 of each file. A checkpoint that is there already is replaced only
     once the new one is complete; a full disk is a `TrainingError` and leaves it as it was.
@@ -26,28 +32,74 @@ def publish(run_dir: Path, model: Pi0, config: Resolved, facts: dict[str, Any]) 
     try:
         for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
-        new.mkdir()
-        save_weights(model, new / "model.safetensors")
-        shutil.copyfile(run_dir / "norm_stats.json", new / "norm_stats.json")
-        write_json(new / "model.json", config.model.model_dump(mode="json"))
-        write_json(new / "format.json", config.format.model_dump(mode="json"))
-        for path in new.iterdir():
-            _sync(path)
-        index = facts | {"files": {path.name: file_facts(path) for path in sorted(new.iterdir())}}
+        shutil.copytree(weights, new, copy_function=_link)
+        names = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+        index = facts | {"files": {name: file_facts(new / name) for name in names}}
         if final.exists():
             os.rename(final, old)
         os.rename(new, final)
         write_json(run_dir / "checkpoint.json", index)
         sync_folder(run_dir)
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"{final}: the checkpoint cannot be written: {error}; the training state is intact: "
-            "make room and run the same command again"
-        ) from error
+    except OSError as error:
+        raise _unwritten(final, error) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
-    return [run_dir / "checkpoint.json", *sorted(final.iterdir())]
+
+
+def published(run_dir: Path) -> list[Path]:
+    """checkpoint.json and the files that it names."""
+    index = json.loads((run_dir / "checkpoint.json").read_text())
+    return [run_dir / "checkpoint.json", *(run_dir / "checkpoint" / name for name in index["files"])]
+
+
+def write_weights(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:
+    """The weights that `model` holds, with all that is needed to use them, as `folder`, whole or not at all.
+
+    All processes call it, since they gather what is sharded; the one that has the `lead` writes.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    tensors = {}
+    for name, value in lora.merged(model, whole):
+        if lead:
+            tensors[name] = value
+    try:
+        if lead:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            save_tensors(tensors, config.model, temporary / "model.safetensors")
+            shutil.copyfile(stats, temporary / "norm_stats.json")
+            write_json(temporary / "model.json", config.model.model_dump(mode="json"))
+            write_json(temporary / "format.json", config.format.model_dump(mode="json"))
+        if isinstance(config.finetune, Lora):
+            lora.save_adapter(model, temporary, whole, lead)
+        if lead:
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(temporary, folder)
+            sync_folder(folder.parent)
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(folder, error) from error
+    finally:
+        if lead:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unwritten(folder: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"{folder}: the checkpoint cannot be written: {error}; the training state is intact: "
+        "make room and run the same command again"
+    )
+
+
+def _link(source: str, target: str) -> None:
+    """A second name of the same file, or a copy where there are no such things."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _sync(path: Path) -> None:

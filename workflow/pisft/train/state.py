@@ -12,6 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import torch.distributed.checkpoint as dcp
@@ -20,50 +21,57 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceSt
 from torch.distributed.checkpoint.api import CheckpointException
 
 from pisft.train.errors import TrainingError
+from pisft.train.world import World
 
 KEPT = 2
+ALONE = World()
 
 # one process is what is meant wherever no process group was made
 warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
 
 
-def save(folder: Path, step: int, tensors: dict[str, Tensor], notes: dict[str, str], check: Callable[[], None]) -> Path:
+def save(
+    folder: Path,
+    step: int,
+    tensors: dict[str, Tensor],
+    notes: dict[str, str],
+    check: Callable[[], None],
+    world: World = ALONE,
+) -> Path:
     """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`, and drop all but the last two states.
 
-    `check` is called right before the state gets its name. A full disk is a `TrainingError`; what was there stays.
+    All processes of `world` call it. `check` is called right before the state gets its name. A full disk is a
+    `TrainingError`; what was there stays.
     """
     final, temporary = folder / f"step_{step}", folder / f".step_{step}.tmp"
-    _remove_unfinished(folder)
     try:
-        temporary.mkdir(parents=True)
+        if world.lead:
+            _remove_unfinished(folder)
+            temporary.mkdir(parents=True)
+        world.barrier()
         dcp.save(
             tensors,
             storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
             no_dist=not distributed.is_initialized(),
         )
-        for name, text in notes.items():
-            _write(temporary / name, text)
-        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-        _write(temporary / "state.json", json.dumps({"step": step, "files": sizes}, sort_keys=True))
-        check()
-        if final.exists():  # a damaged one, or it would have been resumed from
-            shutil.rmtree(final)
-        os.rename(temporary, final)
-        sync_folder(folder)
+        if world.lead:
+            _complete(temporary, final, step, notes, check)
+        world.barrier()
     except (OSError, CheckpointException) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainingError(
             f"{final}: the training state cannot be written: {_reason(error)}; earlier states are intact: "
             "make room and run the same command again to go on from the last one"
         ) from error
-    for old in _states(folder)[KEPT:]:
-        shutil.rmtree(old)
+    if world.lead:
+        for old in _states(folder, step)[KEPT:]:
+            shutil.rmtree(old)
     return final
 
 
-def latest(folder: Path) -> Path | None:
-    """The last whole state in `folder`; damaged ones are passed over."""
-    return next((path for path in _states(folder) if is_whole(path)), None)
+def latest(folder: Path, steps: float = inf) -> Path | None:
+    """The last whole state in `folder` of at most `steps` steps; damaged ones are passed over."""
+    return next((path for path in _states(folder, steps) if is_whole(path)), None)
 
 
 def load(path: Path, tensors: dict[str, Tensor]) -> int:
@@ -105,10 +113,22 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _states(folder: Path) -> list[Path]:
-    """Newest first."""
+def _complete(temporary: Path, final: Path, step: int, notes: dict[str, str], check: Callable[[], None]) -> None:
+    for name, text in notes.items():
+        _write(temporary / name, text)
+    sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+    _write(temporary / "state.json", json.dumps({"step": step, "files": sizes}, sort_keys=True))
+    check()
+    if final.exists():  # a damaged one, or it would have been resumed from
+        shutil.rmtree(final)
+    os.rename(temporary, final)
+    sync_folder(final.parent)
+
+
+def _states(folder: Path, steps: float) -> list[Path]:
+    """Those of at most `steps` steps, newest first: of a run that was longer once, the others are left alone."""
     found = [path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdigit()]
-    return sorted(found, key=step_of, reverse=True)
+    return sorted((path for path in found if step_of(path) <= steps), key=step_of, reverse=True)
 
 
 def _remove_unfinished(folder: Path) -> None:

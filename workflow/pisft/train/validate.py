@@ -10,6 +10,7 @@ from pisft.model import Pi0
 from pisft.train.batches import make_batch
 from pisft.train.corpus import Corpus
 from pisft.train.objective import flow_losses
+from pisft.train.world import World
 
 FRAMES = 256
 DRAWS = 4
@@ -20,18 +21,22 @@ STEP = 2**40  # a step that no training comes to: its noise is no training noise
 class Validation:
     """At most `FRAMES` held-out frames, chosen by the split's seed, with `DRAWS` draws each."""
 
-    def __init__(self, config: Resolved, corpus: Corpus, device: torch.device):
+    def __init__(self, config: Resolved, corpus: Corpus, world: World):
         self.precision, self.real_dims = config.train.precision, corpus.real_dims
-        self.seed, self.frames, self.device = config.split.seed, corpus.heldout, device
+        self.seed, self.frames, self.world = config.split.seed, corpus.heldout, world
         self.chosen = np.sort(np.random.default_rng([self.seed, STEP]).permutation(len(self.frames))[:FRAMES])
 
     @torch.no_grad()
     def __call__(self, model: Pi0) -> dict[str, float]:
         """`val_loss` and `val_loss_real_dims` of the weights that `model` holds."""
-        losses, total = [], len(self.chosen)
+        total = len(self.chosen)
+        mean = torch.zeros(2, dtype=torch.float64, device=self.world.device)
         for places in np.split(np.arange(total), range(BATCH_SIZE, total, BATCH_SIZE)):
-            batch = make_batch(self.frames, self.chosen[places], self.seed, STEP, places, DRAWS).to(self.device)
-            loss = torch.stack(flow_losses(model, batch, self.real_dims, self.precision))
-            losses.append(loss.double() * (len(batch) / total))
-        mean = torch.stack(losses).sum(0).tolist()
-        return {"val_loss": mean[0], "val_loss_real_dims": mean[1]}
+            mine = places[self.world.share(len(places))]
+            # a process without a share computes one frame for nothing: the passes of a sharded model are collective
+            computed = mine if len(mine) else places[:1]
+            batch = make_batch(self.frames, self.chosen[computed], self.seed, STEP, computed, DRAWS)
+            loss, dims = flow_losses(model, batch.to(self.world.device), self.real_dims, self.precision)
+            mean += torch.stack([loss, dims.mean()]).double() * (len(mine) / total)
+        loss, real = self.world.sum(mean).tolist()
+        return {"val_loss": loss, "val_loss_real_dims": real}

@@ -1,0 +1,133 @@
+"""Starts the processes of a run on this machine, or joins those that torchrun or a cluster has started.
+
+Start from `launch`. However one of them ends, none is left behind: a fault in one stops the others, a signal to this
+process is passed on to all, and they end when it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import multiprocessing as mp
+
+from pisft.config.experiment import Cluster
+from pisft.errors import PisftError
+from pisft.train.errors import Interrupted, TrainingError
+from pisft.train.world import World, joined, local_device
+
+GRACE_S = 5  # for the others, once one process has failed
+
+
+def launch(target: Callable[..., None], args: tuple[Any, ...], cluster: Cluster, deterministic: bool) -> None:
+    """Run `target(world, *args)` in every process of `cluster`; raises what it raises."""
+    processes = cluster.num_nodes * cluster.gpus_per_node
+    if cluster.visible_gpus is not None:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", cluster.visible_gpus)
+    started = os.environ.get("WORLD_SIZE")
+    if started is not None and int(started) != processes:
+        raise TrainingError(
+            f"cluster: asks for {processes} processes (num_nodes {cluster.num_nodes} · gpus {cluster.gpus}); "
+            f"found {started} (WORLD_SIZE)"
+        )
+    if processes == 1:
+        target(World(local_device(deterministic)), *args)
+    elif started is not None:
+        with joined(local_device(deterministic)) as world:
+            target(world, *args)
+    elif cluster.num_nodes > 1:
+        raise TrainingError(
+            f"cluster.num_nodes: found {cluster.num_nodes}; this command starts processes on its own machine only: "
+            "start it on each node with torchrun"
+        )
+    else:
+        found = torch.cuda.device_count()
+        if 0 < found < processes:
+            raise TrainingError(f"cluster.gpus: found {cluster.gpus}; this machine has {found}")
+        _spawn(target, args, processes, deterministic)
+
+
+def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, deterministic: bool) -> None:
+    # a server that has imported everything once forks them all
+    server = mp.get_context("forkserver")
+    server.set_forkserver_preload([target.__module__])
+    reports = server.SimpleQueue()
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
+    if torch.cuda.device_count() == 0:
+        # threads spin while they wait: with more of them than cores, every process crawls
+        where |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
+    context = mp.start_processes(
+        _main, (target, args, deterministic, where, reports), processes, join=False, start_method="forkserver"
+    )
+    try:
+        with _passed_on(context.pids()):
+            while not context.join(grace_period=GRACE_S):
+                pass
+    except mp.ProcessExitedException as error:
+        if not reports.empty():
+            raise TrainingError(reports.get()[1]) from None
+        raise TrainingError(
+            f"process {error.error_index} of {processes} was ended by {error.signal_name or error.exit_code}, and the "
+            "others with it; the states saved before are intact: run the same command again to go on"
+        ) from None
+    if not reports.empty():
+        raise Interrupted(reports.get()[1])
+
+
+def _main(
+    rank: int,
+    target: Callable[..., None],
+    args: tuple[Any, ...],
+    deterministic: bool,
+    where: dict[str, str],
+    reports: Any,
+) -> None:
+    os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the launcher alone, which passes it on once
+    threading.Thread(target=_end_with_launcher, daemon=True).start()
+    os.environ |= where | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    if "OMP_NUM_THREADS" in where:
+        torch.set_num_threads(int(where["OMP_NUM_THREADS"]))
+    try:
+        with joined(local_device(deterministic)) as world:
+            target(world, *args)
+    except Interrupted as interruption:
+        if rank == 0:
+            reports.put(("interrupted", str(interruption)))
+    except PisftError as error:
+        reports.put(("error", str(error)))
+        os._exit(1)  # the others wait in a collective that this one will not come to
+
+
+def _end_with_launcher() -> None:
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _passed_on(pids: list[int]) -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM to this process go to all of `pids`."""
+
+    def pass_on(number: int, _: object) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

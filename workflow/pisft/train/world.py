@@ -1,0 +1,94 @@
+"""The processes that train together, and what they agree on. Start from `joined` in a process that was started by a
+launcher, or `World()` for one alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class World:
+    """One of `size` processes; `mesh` is None for one alone."""
+
+    device: torch.device = CPU
+    rank: int = 0
+    size: int = 1
+    mesh: DeviceMesh | None = None
+
+    @property
+    def lead(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.rank == 0
+
+    def share(self, total: int) -> slice:
+        """This process's part of `total` places; the parts differ by at most one place."""
+        return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """`values` added up over all processes, in place."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[World]:
+    """The world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them; NCCL for GPUs, gloo for CPUs."""
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, device_id=device if device.type == "cuda" else None)
+    try:
+        size = distributed.get_world_size()
+        yield World(device, distributed.get_rank(), size, init_device_mesh(device.type, (size,)))
+    finally:
+        distributed.destroy_process_group()
+
+
+class Vote:
+    """Whether any process was asked to stop: known to all at the same step, one step late, so that nobody waits."""
+
+    def __init__(self, world: World):
+        self.world = world
+        self.pending: tuple[Tensor, distributed.Work] | None = None
+
+    def __call__(self, asked: bool) -> bool:
+        """This process's request; the answer to those of the call before (of this one, for a process alone)."""
+        if self.world.size == 1:
+            return asked
+        agreed = self.settle()
+        flag = torch.tensor(int(asked))
+        self.pending = flag, distributed.all_reduce(flag, distributed.ReduceOp.MAX, async_op=True)
+        return agreed
+
+    def settle(self) -> bool:
+        """The answer to the last call, if there was one."""
+        if self.pending is None:
+            return False
+        flag, work = self.pending
+        work.wait()
+        self.pending = None
+        return bool(flag)
+
+
+def local_device(deterministic: bool) -> torch.device:
+    """The GPU that LOCAL_RANK stands for, or the CPU."""
+    from pisft.model.runtime import configure
+
+    device = configure(deterministic=deterministic)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    return device
