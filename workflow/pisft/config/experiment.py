@@ -25,7 +25,7 @@ def _numbers(text: str) -> list[int]:
     for item in filter(None, text.split(",")):
         first, _, last = item.strip().partition("-")
         if not first.isdigit() or (last and not last.isdigit()) or int(last or first) < int(first):
-            raise ValueError("expected numbers or ranges such as 0-3")
+            raise ValueError(f"{item!r} is neither a number nor a range such as 0-49")
         numbers |= set(range(int(first), int(last or first) + 1))
     return sorted(numbers)
 
@@ -326,7 +326,8 @@ def _inherit(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _overlay(below: Any, above: Any) -> Any:
-    if isinstance(below, dict) and isinstance(above, dict):
+    """Mappings are merged, all else is replaced; so is a mapping by one that chooses another `method`."""
+    if isinstance(below, dict) and isinstance(above, dict) and above.get("method") in (None, below.get("method")):
         return {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
     return above
 
