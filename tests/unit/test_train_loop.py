@@ -14,6 +14,7 @@ from pisft.model import Pi0, save_weights
 from pisft.model.weights import file_name
 from pisft.train.errors import TrainingError
 from pisft.train.loop import Trainer
+from pisft.train.validate import Validation
 from pisft.train.world import World
 from safetensors.torch import load_file
 from tiny_training import KEY, make_experiment, run
@@ -189,3 +190,90 @@ def test_a_policy_without_cameras_trains_and_its_eyes_stay_as_they_were(tmp_path
     fresh = Pi0(read_resolved(path).model)
     assert torch.equal(trained[file_name("projector.weight")], fresh.projector.weight)
     assert not torch.equal(trained[file_name("layers.0.vlm.k_proj.weight")], fresh.layers[0].vlm.k_proj.weight)
+
+
+def test_a_run_that_is_made_longer_goes_on_from_where_it_ended(tmp_path, image_dataset, capfd):
+    make_experiment(tmp_path / "whole", image_dataset, steps=14)
+    run(tmp_path / "whole")
+    for steps in (8, 14):
+        make_experiment(tmp_path / "longer", image_dataset, steps=steps)
+        run(tmp_path / "longer")
+    assert published(tmp_path / "longer") == published(tmp_path / "whole")
+    assert "goes on from step 8" in capfd.readouterr().err
+
+
+def test_a_run_that_is_made_shorter_leaves_the_longer_ones_states_alone(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset, steps=14)
+    run(tmp_path)
+    longer = published(tmp_path)
+    make_experiment(tmp_path, image_dataset, steps=5)
+    run(tmp_path)
+    assert published(tmp_path)["step"] == 5
+    make_experiment(tmp_path, image_dataset, steps=14)
+    run(tmp_path)
+    assert published(tmp_path) == longer
+
+
+def test_weights_are_kept_for_success_against_steps(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset, steps=9, keep_every=3)
+    run(tmp_path)
+    (kept,) = (tmp_path / "results/tiny/train_state").glob("*/kept")
+    assert {path.name for path in kept.iterdir()} == {"step_3", "step_6", "step_9"}
+    final = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
+    assert (kept / "step_9/model.safetensors").read_bytes() == final
+    assert (kept / "step_6/model.safetensors").read_bytes() != final
+    assert all(row["val_loss"] for row in rows(tmp_path) if int(row["step"]) % 3 == 0)
+
+
+@pytest.mark.parametrize("chosen", ["best", 4])
+def test_the_checkpoint_is_the_one_that_the_config_chooses(tmp_path, image_dataset, monkeypatch, chosen):
+    options = {"steps": 12, "validate_every": 2, "keep_every": 2}
+    config = make_experiment(tmp_path, image_dataset, parts={"eval": {"checkpoint": chosen}}, **options)
+    losses = iter([5.0, 4.0, 3.0, 3.5, 4.5, 6.0])
+    monkeypatch.setattr(Validation, "__call__", lambda *_: {"val_loss": next(losses), "val_loss_real_dims": 0.0})
+    t = Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, World())
+    t.run(lambda: False, lambda: None)
+    t.publish(KEY)
+    step, loss = (6, 3.0) if chosen == "best" else (4, 4.0)
+    index = published(tmp_path)
+    assert (index["step"], index["val_loss"]) == (step, loss)
+    (kept,) = (tmp_path / "results/tiny/train_state").glob(f"*/kept/step_{step}")
+    published_weights = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
+    assert published_weights == (kept / "model.safetensors").read_bytes()
+
+
+def test_chosen_steps_are_traced(tmp_path, image_dataset):
+    parts = {"logging": {"tensorboard": False, "profile_steps": [2, 4]}}
+    make_experiment(tmp_path, image_dataset, parts=parts)
+    run(tmp_path)
+    (trace,) = (tmp_path / "results/tiny/trace").iterdir()
+    assert trace.name == "steps_2-4.rank0.json"
+    assert "addmm" in trace.read_text() or "linear" in trace.read_text()
+
+
+def test_recomputing_activations_changes_nothing(tmp_path, image_dataset):
+    for name, cluster in (("plain", {}), ("recomputed", {"activation_checkpointing": True})):
+        make_experiment(tmp_path / name, image_dataset, cluster)
+        run(tmp_path / name)
+    assert published(tmp_path / "plain") == published(tmp_path / "recomputed")
+
+
+@pytest.mark.slow
+def test_compiling_changes_no_loss(tmp_path, image_dataset):
+    for name, cluster in (("plain", {}), ("compiled", {"compile": True})):
+        make_experiment(tmp_path / name, image_dataset, cluster)
+        run(tmp_path / name)
+    plain, compiled = published(tmp_path / "plain"), published(tmp_path / "compiled")
+    assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
+    assert compiled["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-4)
+
+
+def test_no_step_at_all_publishes_the_base_weights(tmp_path, image_dataset):
+    torch.manual_seed(7)
+    model = Pi0(make_experiment(tmp_path, image_dataset).model)
+    save_weights(model, tmp_path / "base.safetensors")
+    make_experiment(tmp_path, image_dataset, model={"base": {"path": str(tmp_path / "base.safetensors")}}, steps=0)
+    run(tmp_path)
+    assert published(tmp_path)["step"] == 0
+    weights = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
+    assert weights == (tmp_path / "base.safetensors").read_bytes()

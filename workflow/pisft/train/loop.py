@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from pisft.config.experiment import Resolved
 from pisft.train import corpus as corpora
+from pisft.train import estimate
 from pisft.train import state as states
 from pisft.train.batches import Batch, Batches
 from pisft.train.diagnose import nonfinite
@@ -64,6 +65,7 @@ class Trainer:
 
     def __init__(self, config: Resolved, run_dir: Path, data_root: Path, fingerprint: str, world: World):
         self.config, self.run_dir, self.fingerprint, self.world = config, run_dir, fingerprint, world
+        estimate.check(config, run_dir, world)
         self.corpus = corpora.load(config, run_dir, data_root)
         self.batches = Batches(config, self.corpus.training, self.corpus.weights, world)
         self.model = build(config, data_root.parent, world)
@@ -79,6 +81,8 @@ class Trainer:
             states.load(saved, self.tensors())
             self.saved_metrics = (saved / "metrics.csv").read_text()
             self.val_losses = json.loads((saved / "val_losses.json").read_text())
+            if world.lead:
+                print(f"{config.name}: goes on from step {self.step} of {config.train.steps}", file=sys.stderr)
 
     def tensors(self) -> dict[str, Tensor]:
         """All that changes while training."""
