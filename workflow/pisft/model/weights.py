@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
+from pisft.config.model import ModelConfig
 from pisft.errors import PisftError
 from pisft.model.pi0 import Pi0
 
@@ -80,16 +83,39 @@ def load_weights(model: Pi0, path: str | Path) -> None:
 
 def save_weights(model: Pi0, path: str | Path) -> None:
     """Write the weights to `path` in openpi's layout, put in place by a rename; the same weights, the same bytes."""
+    write_weights(model.config, model.named_parameters(), path)
+
+
+def write_weights(config: ModelConfig, weights: Iterable[tuple[str, Tensor]], path: str | Path) -> None:
+    """`save_weights` of all parameters of a model that need not exist, as pairs of our name and a tensor."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {file_name(name): p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-    tensors[IGNORED] = torch.zeros(model.config.vocab_size, model.config.expert.width, dtype=tensors[EMBED].dtype)
+    tensors = {file_name(name): tensor.detach().cpu().contiguous() for name, tensor in weights}
+    tensors[IGNORED] = torch.zeros(config.vocab_size, config.expert.width, dtype=tensors[EMBED].dtype)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         save_file(tensors, temporary, metadata={"format": "pt"})
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_shapes(
+    origin: object, variant: str, expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]
+) -> None:
+    """Raise a `WeightsError` about `origin` if names or shapes differ; it lists everything that is wrong."""
+    wrong = [
+        *(f"missing {name}" for name in sorted(expected.keys() - found.keys())),
+        *(f"surplus {name}" for name in sorted(found.keys() - expected.keys())),
+        *(
+            f"shape of {name}: found {list(found[name])}, expected {list(expected[name])}"
+            for name in sorted(expected.keys() & found.keys())
+            if list(found[name]) != list(expected[name])
+        ),
+    ]
+    if wrong:
+        head = f"{origin}: does not hold this {variant}'s weights; nothing was taken from it"
+        raise WeightsError("\n  ".join([head, *wrong]))
 
 
 def _load(model: Pi0, file: Path, stored: safe_open) -> None:
@@ -102,24 +128,12 @@ def _load(model: Pi0, file: Path, stored: safe_open) -> None:
         names[EMBED] = names.pop(EMBEDDING)
 
     parameters = {file_name(name): p for name, p in model.named_parameters()}
-    missing = sorted(parameters.keys() - names.keys())
-    surplus = sorted(names.keys() - parameters.keys())
-    shapes = [
-        f"{name}: found {found}, expected {list(p.shape)}"
-        for name, p in sorted(parameters.items())
-        if name in names and (found := stored.get_slice(names[name]).get_shape()) != list(p.shape)
-    ]
-    if missing or surplus or shapes:
-        raise WeightsError(
-            "\n  ".join(
-                [
-                    f"{file}: does not hold this {model.config.variant}'s weights; nothing was loaded",
-                    *(f"missing {name}" for name in missing),
-                    *(f"surplus {name}" for name in surplus),
-                    *(f"shape of {line}" for line in shapes),
-                ]
-            )
-        )
+    check_shapes(
+        file,
+        model.config.variant,
+        expected={name: p.shape for name, p in parameters.items()},
+        found={name: stored.get_slice(key).get_shape() for name, key in names.items()},
+    )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(stored.get_tensor(names[name]))
