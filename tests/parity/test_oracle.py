@@ -8,20 +8,6 @@ import torch
 from pisft.model import ModelConfig, Observation, Pi0, load_weights
 
 DATA = Path(__file__).parent / "data"
-CONFIG = {
-    "variant": "pi05",
-    "image_size": 224,
-    "vision": {"width": 48, "depth": 3, "mlp": 96, "heads": 4, "patch": 14},
-    "depth": 4,
-    "heads": 8,
-    "head_dim": 16,
-    "vlm": {"width": 64, "mlp": 128},
-    "expert": {"width": 32, "mlp": 96},
-    "vocab_size": 1024,
-    "action_horizon": 10,
-    "max_token_len": 24,
-    "tokenizer": {"kind": "bytes"},
-}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +17,7 @@ def oracle():
 
 @pytest.fixture(scope="module")
 def model():
-    model = Pi0(ModelConfig.model_validate(CONFIG)).eval()
+    model = Pi0(ModelConfig.from_yaml(DATA / "oracle_pi05.yaml")).eval()
     load_weights(model, DATA / "oracle_pi05.safetensors")
     return model
 

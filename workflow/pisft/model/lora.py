@@ -228,7 +228,7 @@ def _fill_file(expected: dict[str, Tensor], file: Path) -> None:
     try:
         with safe_open(file, "pt") as stored:
             names = {name: name for name in stored.keys()}  # noqa: SIM118 (not a dict)
-            fill(expected, names, stored, f"{file}: does not hold this experiment's adapter; nothing was loaded")
+            fill(expected, names, stored, file, "this experiment's adapter")
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{file}: cannot be read as safetensors: {error}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ IGNORED = f"{EXPERT}.lm_head.weight"
 EMBEDDING = f"{VLM}.model.language_model.embed_tokens.weight"
 
 
+Shapes = Mapping[str, Sequence[int]]
+
+
 class WeightsError(PisftError):
     """A file that does not hold exactly the weights of the model."""
 
@@ -86,14 +89,14 @@ def load_weights(model: Pi0, path: str | Path) -> None:
 
 def save_weights(model: Pi0, path: str | Path) -> None:
     """Write the weights to `path` in openpi's layout, put in place by a rename; the same weights, the same bytes."""
-    save_tensors({name: p.detach().cpu() for name, p in model.named_parameters()}, model.config, path)
+    write_weights(model.config, model.named_parameters(), path)
 
 
-def save_tensors(weights: Mapping[str, Tensor], config: ModelConfig, path: str | Path) -> None:
-    """`save_weights` of values on the CPU, by our names."""
+def write_weights(config: ModelConfig, weights: Iterable[tuple[str, Tensor]], path: str | Path) -> None:
+    """`save_weights` of all parameters of a model that need not exist, as pairs of our name and a tensor."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {file_name(name): value.contiguous() for name, value in weights.items()}
+    tensors = {file_name(name): tensor.detach().cpu().contiguous() for name, tensor in weights}
     tensors[IGNORED] = torch.zeros(config.vocab_size, config.expert.width, dtype=tensors[EMBED].dtype)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -101,6 +104,45 @@ def save_tensors(weights: Mapping[str, Tensor], config: ModelConfig, path: str |
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_shapes(origin: object, what: str, expected: Shapes, found: Shapes) -> None:
+    """Raise a `WeightsError` that lists all that is wrong, if names or shapes in `origin` are not those of `what`."""
+    wrong = [
+        *(f"missing {name}" for name in sorted(expected.keys() - found.keys())),
+        *(f"surplus {name}" for name in sorted(found.keys() - expected.keys())),
+        *(
+            f"shape of {name}: found {list(found[name])}, expected {list(expected[name])}"
+            for name in sorted(expected.keys() & found.keys())
+            if list(found[name]) != list(expected[name])
+        ),
+    ]
+    if wrong:
+        raise WeightsError("\n  ".join([f"{origin}: does not hold {what}; nothing was taken from it", *wrong]))
+
+
+def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: safe_open, file: Path, what: str) -> None:
+    """Fill each of `parameters` with what `stored` has under `names[name]`, converted to its dtype; of a sharded one,
+    this process's shard. Names and shapes must be those of `file` exactly, see `check_shapes`."""
+    check_shapes(
+        file,
+        what,
+        expected={name: p.shape for name, p in parameters.items()},
+        found={name: stored.get_slice(key).get_shape() for name, key in names.items()},
+    )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if isinstance(parameter, DTensor):
+                put_shard(parameter, stored.get_slice(names[name]))
+            else:
+                parameter.copy_(stored.get_tensor(names[name]))
+
+
+def put_shard(parameter: DTensor, whole: Any) -> None:
+    """Fill this process's shard of `parameter` from `whole`, a tensor or a slice of a file, split on its first dim."""
+    shape, offset = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
+    if shape[0]:
+        parameter.to_local().copy_(whole[offset[0] : offset[0] + shape[0]])
 
 
 def _load(model: Pi0, file: Path, stored: safe_open) -> None:
@@ -116,40 +158,4 @@ def _load(model: Pi0, file: Path, stored: safe_open) -> None:
         for name, p in model.named_parameters()
         if ".lora_" not in name  # adapters are files of their own
     }
-    fill(parameters, names, stored, f"{file}: does not hold this {model.config.variant}'s weights; nothing was loaded")
-
-
-def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: safe_open, refusal: str) -> None:
-    """Fill each of `parameters` with what `stored` has under `names[name]`, converted to its dtype; of a sharded one,
-    this process's shard.
-
-    A missing or surplus name, or another shape, is a `WeightsError` that begins with `refusal` and lists them all.
-    """
-    missing = sorted(parameters.keys() - names.keys())
-    surplus = sorted(names.keys() - parameters.keys())
-    shapes = [
-        f"{name}: found {found}, expected {list(p.shape)}"
-        for name, p in sorted(parameters.items())
-        if name in names and (found := stored.get_slice(names[name]).get_shape()) != list(p.shape)
-    ]
-    if missing or surplus or shapes:
-        lines = [
-            refusal,
-            *(f"missing {name}" for name in missing),
-            *(f"surplus {name}" for name in surplus),
-            *(f"shape of {line}" for line in shapes),
-        ]
-        raise WeightsError("\n  ".join(lines))
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            if isinstance(parameter, DTensor):
-                put_shard(parameter, stored.get_slice(names[name]))
-            else:
-                parameter.copy_(stored.get_tensor(names[name]))
-
-
-def put_shard(parameter: DTensor, whole: Any) -> None:
-    """Fill this process's shard of `parameter` from `whole`, a tensor or a slice of a file, split on its first dim."""
-    shape, offset = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
-    if shape[0]:
-        parameter.to_local().copy_(whole[offset[0] : offset[0] + shape[0]])
+    fill(parameters, names, stored, file, f"this {model.config.variant}'s weights")

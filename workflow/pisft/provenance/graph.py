@@ -321,6 +321,8 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         model = load_model(node.name, root)
         config = slices.base(model)
         pins["files"] = listing_digest(root / Path(model.base.orbax).expanduser())
+        for name in ("dump.py", "uv.lock"):
+            pins[f"envs/orbax/{name}"] = file_facts(root / "envs/orbax" / name)["sha256"]
     else:
         config = stage.slice(exp)
         pins |= _pins(node, exp, root)

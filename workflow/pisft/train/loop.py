@@ -29,7 +29,7 @@ from pisft.train.metrics import Metrics, NoMetrics
 from pisft.train.objective import flow_losses
 from pisft.train.optim import Optimizer, learning_rate
 from pisft.train.parallel import build
-from pisft.train.publish import publish, published, write_weights
+from pisft.train.publish import publish, published, write_checkpoint
 from pisft.train.rates import Rates
 from pisft.train.signals import stop_requests
 from pisft.train.trace import Trace
@@ -195,7 +195,7 @@ class Trainer:
     def write_weights(self, folder: Path) -> None:
         """The averaged weights, or the plain ones where there are none, as `folder`."""
         with self.optimizer.averaged():
-            write_weights(folder, self.model, self.config, self.run_dir / "norm_stats.json", self.world.lead)
+            write_checkpoint(folder, self.model, self.config, self.run_dir / "norm_stats.json", self.world.lead)
 
     def publish(self, key: str) -> None:
         """Make the weights that the configuration chooses the checkpoint."""

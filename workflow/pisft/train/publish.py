@@ -1,6 +1,6 @@
 """Weights as others find them: folders of kept ones, and `checkpoint/`, then checkpoint.json.
 
-Start from `write_weights`, which writes a folder, and `publish`, which makes one the checkpoint.
+Start from `write_checkpoint`, which writes a folder, and `publish`, which makes one the checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from pisft.canonical import file_facts, write_json
 from pisft.config.experiment import Lora, Resolved
 from pisft.model import Pi0, lora
-from pisft.model.weights import save_tensors
+from pisft.model.weights import write_weights
 from pisft.train.errors import TrainingError
 from pisft.train.parallel import whole
 from pisft.train.state import sync_folder
@@ -53,7 +53,7 @@ def published(run_dir: Path) -> list[Path]:
     return [run_dir / "checkpoint.json", *(run_dir / "checkpoint" / name for name in index["files"])]
 
 
-def write_weights(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:
+def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:
     """The weights that `model` holds, with all that is needed to use them, as `folder`, whole or not at all.
 
     All processes call it, since they gather what is sharded; the one that has the `lead` writes.
@@ -67,7 +67,7 @@ def write_weights(folder: Path, model: Pi0, config: Resolved, stats: Path, lead:
         if lead:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            save_tensors(tensors, config.model, temporary / "model.safetensors")
+            write_weights(config.model, tensors.items(), temporary / "model.safetensors")
             shutil.copyfile(stats, temporary / "norm_stats.json")
             write_json(temporary / "model.json", config.model.model_dump(mode="json"))
             write_json(temporary / "format.json", config.format.model_dump(mode="json"))

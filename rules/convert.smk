@@ -1,0 +1,10 @@
+rule convert:
+    input:
+        unpack(ingredients("base")),
+    output:
+        update("data/base/{model}/model.safetensors"),
+    log:
+        "data/base/{model}/logs/convert.log",
+    threads: 8
+    shell:
+        "python scripts/convert.py {wildcards.model} 2>&1 | tee -i {log}"
