@@ -26,7 +26,7 @@ Made from the types in `workflow/pisft/config/` by `make schema`; the JSON schem
 same. Every file is YAML, read strictly: an unknown key, a wrong type or a name that is not there is one line that names
 the file, the key and the nearest valid name.
 
-An experiment may say `extends: <other experiment>` and then only what differs. `scripts/resolve.py <exp>` writes
+An experiment or a model may say `extends: <another>` and then only what differs. `scripts/resolve.py <exp>` writes
 `results/<exp>/config.json`, in which every name is looked up and every default spelled out.
 """
 
@@ -40,7 +40,8 @@ def schemas() -> dict[str, dict]:
     }
     found = {name: cls.model_json_schema(by_alias=True) for name, cls in types.items()}
     found["dataset"] = TypeAdapter(DatasetConfig.model_fields["origin"].rebuild_annotation()).json_schema()
-    found["experiment"] = with_extends(found["experiment"])
+    for kind in ("experiment", "model"):
+        found[kind] = with_extends(found[kind])
     return found
 
 
@@ -96,7 +97,7 @@ def first_paragraph(schema: dict) -> str:
 
 
 def with_extends(schema: dict) -> dict:
-    """The schema of an experiment, which need not repeat what the one that it `extends` says."""
+    """The schema of a kind of file that need not repeat what the one that it `extends` says."""
     whole, partial = schema, without_required(schema)
     definitions = whole.pop("$defs") | {f"Partial{name}": part for name, part in partial.pop("$defs").items()}
     partial = json.loads(json.dumps(partial).replace("#/$defs/", "#/$defs/Partial"))
@@ -106,7 +107,7 @@ def with_extends(schema: dict) -> dict:
         else part
         for name, part in definitions.items()
     }
-    partial["properties"]["extends"] = {"description": "the experiment that this one is laid over", "type": "string"}
+    partial["properties"]["extends"] = {"description": "the file that this one is laid over", "type": "string"}
     return {"$defs": definitions, "if": {"required": ["extends"]}, "then": partial, "else": whole}
 
 

@@ -53,10 +53,10 @@ class Project:
 def copy_project(target: Path) -> Project:
     """Copy what makes up the project, without data, results and environment."""
     target.mkdir(parents=True)
-    for name in ("Snakefile", "pyproject.toml", "config", "rules", "scripts", "workflow"):
+    for name in ("Snakefile", "pyproject.toml", "config", "envs", "rules", "scripts", "workflow"):
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
         else:
             shutil.copy(source, target / name)
     (target / "slurm").symlink_to("workflow/profiles/slurm")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pisft.config import ConfigError, load_dataset, read_resolved, resolve
 from pisft.config.base import parse
-from pisft.config.experiment import DatasetUse
+from pisft.config.experiment import Cluster, DatasetUse
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,3 +201,59 @@ def test_episode_ranges():
         use.selected(5)
     with pytest.raises(ConfigError, match="such as 0-49"):
         parse({"name": "d", "episodes": ["2-0"]}, DatasetUse, "e.yaml")
+
+
+def files(tmp_path, models=None, **experiments):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    for folder, contents in (("models", models or {}), ("experiments", experiments)):
+        for name, text in contents.items():
+            (tmp_path / f"config/{folder}/{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def test_a_model_may_extend_another(tmp_path):
+    root = files(tmp_path, {"wide": "extends: quickstart\nvlm: {width: 192}\n"}, e="extends: quickstart\nmodel: wide\n")
+    model = resolve("e", root).model
+    assert (model.vlm.width, model.vlm.mlp, model.variant) == (192, 384, "pi0")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("finetune: {method: lora}", r"found lora; the model 'quickstart' has no base weights"),
+        ("norm_stats: {from: base}", r"found base; the model 'quickstart' has no base weights"),
+        ("finetune: {method: lora, targets: rlimf}", "rlinf"),
+        ("finetune: {method: lora, targets: ['(']}", "is no regular expression"),
+        ("finetune: {method: full, freeze: [visoin]}", "vision"),
+        ("cluster: {gpus: 5}", r"global_batch_size: found 32; expected a multiple of the number of processes, 5"),
+        ("cluster: {gpus: 3-1}", "neither a number nor a range"),
+        ("eval: {checkpoint: 300}", "expected last, best or a step that is kept"),
+        ("logging: {profile_steps: [10, 5]}", "expected .first, end. within train.steps"),
+        ("train: {steps: 3000}", r"train.steps: found 3000; the learning rate is 0 from decay_steps, 2000, on"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_when_it_is_read(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve("e", files(tmp_path, e=f"extends: quickstart\n{text}\n"))
+
+
+def test_base_experiments_cannot_go_round_in_a_circle_or_have_another_model(tmp_path):
+    models = {
+        "a": "extends: quickstart\nbase: {experiment: a}\n",
+        "wide": "extends: quickstart\nhead_dim: 64\nbase: {experiment: quickstart}\n",
+    }
+    root = files(tmp_path, models, a="extends: quickstart\nmodel: a\n", w="extends: quickstart\nmodel: wide\n")
+    with pytest.raises(ConfigError, match="circle"):
+        resolve("a", root)
+    with pytest.raises(ConfigError, match="head_dim is 64; its base experiment quickstart has 32"):
+        resolve("w", root)
+
+
+def test_another_method_replaces_what_an_extended_experiment_says(tmp_path):
+    assert resolve("quickstart_lora_full", ROOT).finetune.model_dump() == {"method": "full", "freeze": []}
+
+
+def test_gpus_are_a_count_or_their_numbers():
+    assert (Cluster(gpus=4).gpus_per_node, Cluster(gpus=4).visible_gpus) == (4, None)
+    assert (Cluster(gpus="0-3").gpus_per_node, Cluster(gpus="0-3").visible_gpus) == (4, "0,1,2,3")
+    assert Cluster(gpus="1,5").visible_gpus == "1,5"

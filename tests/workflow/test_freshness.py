@@ -169,3 +169,47 @@ def test_a_failed_build_leaves_what_was_there(project):
     assert result.returncode != 0
     assert "error: no simulator" in result.stdout + result.stderr
     assert (project.root / "results/quickstart/eval.json").read_text() == before
+
+
+def test_what_goes_on_from_another_experiment_is_built_after_it(project):
+    assert project.plan("results/quickstart_lora/checkpoint.json") == {"config", "dataset", "norm_stats", "train"}
+    lines = project.snakemake("-n", "results/quickstart_lora/checkpoint.json").stdout
+    assert "results/quickstart/checkpoint.json" not in lines.split("output:")[-1]
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    why = project.python("scripts/why.py", "results/quickstart_lora/checkpoint.json", check=False).stdout
+    assert "results/quickstart/checkpoint.json" in why
+
+
+def test_more_steps_and_another_choice_of_weights_train_again_and_keeping_more_does_not(project):
+    project.edit(QUICKSTART, "save_every: 250", "save_every: 250\n  keep_every: 500")
+    assert "train" not in project.plan()
+    with (project.root / QUICKSTART).open() as file:
+        text = file.read()
+    (project.root / QUICKSTART).write_text(text.replace("eval:\n", "eval:\n  checkpoint: 1000\n"))
+    assert project.plan() == {"config", "train", "evaluate", "report"}
+
+
+def test_how_long_a_run_is_and_what_is_taken_of_it_do_not_change_where_its_state_lies(project):
+    ask = (
+        "from pisft.provenance.graph import Build, Node, expected\n"
+        "print(Build(expected(Node('checkpoint', 'quickstart'))).fingerprint)"
+    )
+    before = project.python("-c", ask).stdout
+    project.edit(QUICKSTART, "steps: 2000", "steps: 1900")
+    assert project.python("-c", ask).stdout == before
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    assert project.python("-c", ask).stdout != before
+
+
+def test_base_weights_of_jax_are_converted_first(project):
+    folder = project.root / "jax/params"
+    folder.mkdir(parents=True)
+    (folder / "_METADATA").write_text("{}")
+    model = "extends: quickstart\nbase: {orbax: jax/params}\n"
+    (project.root / "config/models/converted.yaml").write_text(model)
+    experiment = "extends: quickstart\nmodel: converted\n"
+    (project.root / "config/experiments/converted.yaml").write_text(experiment)
+    target = "results/converted/checkpoint.json"
+    assert project.plan(target) == {"config", "norm_stats", "convert", "train"}
+    why = project.python("scripts/why.py", target, check=False).stdout
+    assert "data/base/converted/model.safetensors" in why

@@ -368,6 +368,11 @@ def _check_train(path: Path, experiment: Experiment) -> None:
             f"{path}: train.global_batch_size: found {train.global_batch_size}; expected a multiple of the number of "
             f"processes, {processes} (cluster.num_nodes · cluster.gpus)"
         )
+    if train.end_lr == 0 and train.steps > train.decay_steps:
+        raise ConfigError(
+            f"{path}: train.steps: found {train.steps}; the learning rate is 0 from decay_steps, {train.decay_steps}, "
+            "on: raise end_lr or decay_steps (both are another schedule, so training begins anew)"
+        )
     chosen = experiment.eval.checkpoint
     if (
         isinstance(chosen, int)
