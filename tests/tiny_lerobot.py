@@ -26,15 +26,22 @@ def config(variant: str) -> ModelConfig:
     )
 
 
-def build(variant: str) -> torch.nn.Module:
-    """lerobot's policy with the dimensions of `config(variant)`, fp32, each parameter random."""
+def build(ours: ModelConfig, **options) -> torch.nn.Module:
+    """lerobot's policy with the dimensions of `ours`, fp32, each parameter random; `options` go into its config."""
+    variant = ours.variant
     name = f"lerobot.policies.{variant}.modeling_{variant}"
     module = importlib.import_module(name)
     configuration = importlib.import_module(f"lerobot.policies.{variant}.configuration_{variant}")
     policy_config = getattr(configuration, {"pi0": "PI0Config", "pi05": "PI05Config"}[variant])(
-        dtype="float32", device="cpu", chunk_size=6, n_action_steps=6, image_resolution=(56, 56)
+        **{
+            "dtype": "float32",
+            "device": "cpu",
+            "chunk_size": ours.action_horizon,
+            "n_action_steps": ours.action_horizon,
+            "image_resolution": (ours.image_size, ours.image_size),
+        }
+        | options
     )
-    ours = config(variant)
 
     def gemma(kind: str):
         stack = ours.vlm if kind == "gemma_2b" else ours.expert
@@ -47,6 +54,8 @@ def build(variant: str) -> torch.nn.Module:
         vision.hidden_size, vision.intermediate_size = ours.vision.width, ours.vision.mlp
         vision.num_hidden_layers, vision.num_attention_heads = ours.vision.depth, ours.vision.heads
         vision.patch_size, vision.projection_dim = ours.vision.patch, ours.vlm.width
+        vision.image_size = ours.image_size
+        config.text_config.vocab_size = ours.vocab_size
         return make(config=config)
 
     torch.manual_seed(1)

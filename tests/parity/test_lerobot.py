@@ -20,7 +20,7 @@ B, H, A, L = 3, 6, 32, 12
 @pytest.fixture(scope="module", params=["pi0", "pi05"])
 def pair(request, tmp_path_factory):
     """(lerobot's policy, our model with its weights)."""
-    theirs = tiny_lerobot.build(request.param)
+    theirs = tiny_lerobot.build(tiny_lerobot.config(request.param))
     module = importlib.import_module(f"lerobot.policies.{request.param}.modeling_{request.param}")
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(module, "create_sinusoidal_pos_embedding", lambda time, width, *_, **__: sincos(time, width))

@@ -33,7 +33,7 @@ def theirs_loss(model, image, tokens, state, *flow):
 
 @pytest.mark.parametrize("targets", ["openpi", "rlinf", "lerobot"])
 def test_peft_puts_our_adapter_on_lerobots_model(tmp_path, targets):
-    theirs = tiny_lerobot.build("pi0").model
+    theirs = tiny_lerobot.build(tiny_lerobot.config("pi0")).model
     weights = {name: p.contiguous().clone() for name, p in theirs.state_dict().items()}
     save_file(weights, tmp_path / "model.safetensors")
     ours = Pi0(tiny_lerobot.config("pi0"))
