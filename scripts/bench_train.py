@@ -1,28 +1,30 @@
-"""Training steps a second, ours against lerobot's policy in lerobot's own training step, taken in turns.
+"""Samples a second of a training step: ours against lerobot's policy in lerobot's own training step, taken in turns.
 
     make bench-train
 
-Same dimensions, weights, batch, dtype and loss. `as shipped` gives lerobot three cameras, the missing ones as masked
-blanks, and the prompt padded to its length; `real cameras` gives it only those that exist. On a machine with a GPU the
-model has its full size and computes in bf16; without one it is an eighth as wide and a third as deep, in fp32.
+Both have the same dimensions, weights, batch, dtype and loss (checked), and each runs in a process of its own with the
+settings that it ships with. `as shipped` gives lerobot three cameras, the missing ones as masked blanks, and the prompt
+padded to its length; `real cameras` gives it only those that exist. With a GPU the model has its full size and computes
+in bf16; without one it is an eighth as wide and a third as deep, in fp32.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
-import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import torch
-from pisft.config.experiment import Full, Lora, Train
+from pisft.config.experiment import Lora, Train
 from pisft.model import ModelConfig, Observation, Pi0, load_weights, lora
 from pisft.model.flops import needed_flops
 from pisft.model.runtime import configure
@@ -32,291 +34,316 @@ from pisft.train.optim import Optimizer
 from pisft.train.rates import peak_flops
 from pisft.train.world import World
 from safetensors.torch import save_file
-from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from torch import Tensor, multiprocessing, nn
 
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 LIKE = {1: "MetaWorld, ManiSkill", 2: "LIBERO", 3: "RoboTwin"}
 PROMPT = 24  # tokens: a sentence, in the bucket that our collator pads it to
 PADDED = {"pi0": 48, "pi05": 200}
 HORIZON = {"pi0": 50, "pi05": 10}
+DIMS = 32  # of states and actions, all of them real, so that both sides average over the same
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, help="steps of each side that are timed")
     parser.add_argument("--batch", type=int, help="samples a step (default: 4 on a CPU, 16 on a GPU)")
+    parser.add_argument("--variants", nargs="+", default=["pi0", "pi05"], choices=["pi0", "pi05"])
+    parser.add_argument("--cameras", type=int, nargs="+", default=[1, 2, 3], choices=[1, 2, 3])
+    parser.add_argument("--compile", action="store_true", help="torch.compile our blocks (cluster.compile)")
     args = parser.parse_args()
-    device = configure()
-    gpu = device.type == "cuda"
-    batch = args.batch or (16 if gpu else 4)
-    threads = "" if gpu else f", {torch.get_num_threads()} threads"
-    print(f"{torch.cuda.get_device_name() if gpu else 'CPU'}{threads}, {'bf16' if gpu else 'fp32'}, batch {batch}")
-    print(f"{'':8}{'cameras':>8}{'lerobot given':>16}{'tokens ours/theirs':>20}{'ratio min/median/max':>24}  loss Δ")
-    for variant in ("pi05",) if gpu else ("pi0", "pi05"):
-        config = dimensions(variant, gpu)
+    gpu = torch.cuda.is_available()
+    size = args.batch or (16 if gpu else 4)
+    machine = torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{machine}, {'bf16' if gpu else 'fp32'}, batch {size}, ours {'compiled' if args.compile else 'eager'}")
+    header = ("", "cameras", "lerobot given", "tokens", "samples/s", "ratio min / median / max", "loss Δ")
+    print("{:5} {:>7} {:>13} {:>9} {:>13} {:>26} {:>8}".format(*header))
+    for variant in args.variants:
         with tempfile.TemporaryDirectory() as folder:
-            theirs = lerobot_policy(config, device, gpu)
-            save_file(dict(_contiguous(theirs)), Path(folder) / "model.safetensors")
-            ours = Ours(config, Path(folder), device)
-        for cameras in (1, 2, 3):
-            for given in ("as shipped", "real cameras") if cameras < 3 else ("as shipped",):
-                compare(config, ours, theirs, batch, cameras, given, args.repeats)
-        if gpu:
-            del theirs
-            gpu_figures(config, ours, batch, args.repeats)
-        gc.collect()
+            weights = Path(folder) / "model.safetensors"
+            arguments = (variant, gpu, weights)
+            with worker(Theirs, *arguments) as theirs, worker(Ours, *arguments, args.compile) as ours:
+                for cameras in args.cameras:
+                    for fed in (3, cameras) if cameras < 3 else (3,):
+                        compare(variant, ours, theirs, size, cameras, fed, args.repeats)
+            if gpu:
+                with worker(Figures, *arguments, args.compile) as figures:
+                    for line in figures("lines", size, args.repeats):
+                        print(line)
     if not gpu:
-        print("full size, samples/s, MFU and memory caps: skipped, since there is no GPU")
+        print("full size: samples/s, MFU and memory under caps: skipped, since there is no GPU")
 
 
-def dimensions(variant: str, full: bool) -> ModelConfig:
-    """π₀ or π₀.₅ at full size, or an eighth as wide and a third as deep, embedding and all in proportion."""
-    f, d = (1, 1) if full else (8, 3)
+def compare(variant: str, ours: Any, theirs: Any, size: int, cameras: int, fed: int, repeats: int) -> None:
+    """Time both sides in turns on the same batch, and print the ratio of their samples a second."""
+    difference = abs(ours("begin", size, cameras) - theirs("begin", size, cameras, fed))
+    seconds = [(ours("step"), theirs("step")) for _ in range(repeats + 2)][2:]  # without the warm-up
+    ratios = [b / a for a, b in seconds]
+    rates = " ".join(f"{size / statistics.median(side):.2f}" for side in zip(*seconds, strict=True))
+    spread = f"{min(ratios):.2f} / {statistics.median(ratios):.2f} / {max(ratios):.2f}"
+    tokens = f"{cameras * 256 + PROMPT}/{fed * 256 + PADDED[variant]}"
+    given = "as shipped" if fed == 3 else "real cameras"
+    line = f"{variant:5} {cameras:>7} {given:>13} {tokens:>9} {rates:>13} {spread:>26} {difference:>8.1e}"
+    print(f"{line}  {LIKE[cameras]}", flush=True)
+    if difference > (2e-2 if torch.cuda.is_available() else 1e-4):
+        sys.exit("the losses differ: this is no comparison")
+
+
+class Ours:
+    """Our model in our training step, without datasets and files around it."""
+
+    def __init__(self, variant: str, full_size: bool, weights: Path, compiled: bool, finetune: Lora | None = None):
+        self.device = configure()
+        self.config, self.weights = dimensions(variant, full_size), weights
+        self.precision = "bf16" if full_size else "fp32"
+        with torch.device("meta"):
+            model = Pi0(self.config)
+        if finetune is not None:
+            lora.wrap(model, finetune)
+        for parameter in model.parameters():
+            if not parameter.requires_grad and full_size:
+                parameter.data = parameter.data.bfloat16()
+        model.to_empty(device=self.device)
+        if finetune is not None:
+            lora.initialise(model, finetune, seed=0)
+        if compiled:
+            for block in (*model.vision.layers, *model.layers):
+                block.forward = torch.compile(block.forward)
+        self.model = model.train()
+        load_weights(model, weights)
+        self.optimizer = Optimizer(model, Train(steps=1, ema=None))
+
+    def begin(self, size: int, cameras: int) -> float:
+        """Take the common weights and a batch; the loss."""
+        load_weights(self.model, self.weights)
+        self.batch = make_batch(self.config, size, cameras).to(self.device)
+        train = Train(steps=1, ema=None, precision=self.precision, global_batch_size=size)
+        self.trainer = SimpleNamespace(
+            world=World(self.device),
+            config=SimpleNamespace(train=train),
+            model=self.model,
+            corpus=SimpleNamespace(real_dims=DIMS),
+            optimizer=self.optimizer,
+            history=torch.zeros(1, 3 + DIMS),
+            step=0,
+        )
+        batch = self.batch
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = self.model.flow_loss(batch.observation, batch.actions, batch.noise, batch.time)
+        return loss.mean().item()
+
+    def step(self) -> float:
+        """Seconds of one step."""
+        with timed(self.device) as seconds:
+            Trainer.update(self.trainer, [self.batch])
+        return seconds[0]
+
+
+class Theirs:
+    """lerobot's policy in lerobot's `update_policy`, with the optimiser and schedule of its preset."""
+
+    def __init__(self, variant: str, full_size: bool, weights: Path):
+        from accelerate import Accelerator
+
+        self.config = dimensions(variant, full_size)
+        self.device = torch.device("cuda" if full_size else "cpu")
+        self.policy = lerobot_policy(self.config, self.device, "bfloat16" if full_size else "float32")
+        save_file({name: p.contiguous().clone() for name, p in self.policy.state_dict().items()}, weights)
+        self.weights = weights
+        self.accelerator = Accelerator(cpu=not full_size)
+        self.preset = self.policy.config.get_optimizer_preset()
+        self.optimizer = self.preset.build(self.policy.get_optim_params())
+        self.scheduler = self.policy.config.get_scheduler_preset().build(self.optimizer, 30000)
+
+    def begin(self, size: int, cameras: int, fed: int) -> float:
+        """Take the common weights, the same batch, and `fed` camera features; the loss."""
+        from safetensors.torch import load_file
+
+        self.policy.load_state_dict(load_file(self.weights))
+        self.policy.config.input_features = features(fed)
+        batch = make_batch(self.config, size, cameras).to(self.device)
+        self.batch = lerobot_batch(self.config, batch)
+        self.noise, self.time = batch.noise[:, 0], batch.time[:, 0]
+        with torch.no_grad(), self.same_draws():
+            return self.policy.forward(self.batch)[0].item()
+
+    def step(self) -> float:
+        """Seconds of one step."""
+        from lerobot.scripts.lerobot_train import update_policy
+
+        tracker = SimpleNamespace(update_metrics=lambda _: None)
+        with timed(self.device) as seconds, self.same_draws():
+            update_policy(
+                tracker,
+                self.policy,
+                self.batch,
+                self.optimizer,
+                self.preset.grad_clip_norm,
+                self.accelerator,
+                self.scheduler,
+            )
+        return seconds[0]
+
+    @contextlib.contextmanager
+    def same_draws(self) -> Iterator[None]:
+        """Inside, the policy draws our noise and times."""
+        with (
+            mock.patch.object(self.policy.model, "sample_noise", lambda *_: self.noise),
+            mock.patch.object(self.policy.model, "sample_time", lambda *_: self.time),
+        ):
+            yield
+
+
+class Figures:
+    """Our step on a GPU by itself: samples a second, MFU, and what fits under a cap on memory."""
+
+    def __init__(self, variant: str, full_size: bool, weights: Path, compiled: bool):
+        self.arguments = (variant, full_size, weights, compiled)
+
+    def lines(self, size: int, repeats: int) -> list[str]:
+        """What there is to print."""
+        ours, found = Ours(*self.arguments), []
+        peak = peak_flops(ours.device)
+        for cameras in (1, 2, 3):
+            ours.begin(size, cameras)
+            for _ in range(2):
+                ours.step()
+            rate = size / statistics.median(ours.step() for _ in range(repeats))
+            mfu = f", MFU {rate * needed_flops(ours.config, cameras * 256, PROMPT) / peak:.1%}" if peak else ""
+            found.append(f"{cameras} × 256 image and {PROMPT} prompt tokens, batch {size}: {rate:.1f} samples/s{mfu}")
+        total = torch.cuda.get_device_properties(ours.device).total_memory
+        for name, cap, finetune in (("LoRA", 24, Lora(method="lora")), ("full fine-tuning", 80, None)):
+            ours = None
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.set_per_process_memory_fraction(min(1.0, cap * 1e9 / total))
+            try:
+                ours = Ours(*self.arguments, finetune)
+                ours.begin(1, 2)
+                for _ in range(3):
+                    ours.step()
+                held = f"{torch.cuda.max_memory_reserved() / 1e9:.1f} GB reserved"
+            except torch.cuda.OutOfMemoryError:
+                held = "out of memory"
+            found.append(f"{name} under a cap of {cap} GB, micro-batch 1, two cameras: {held}")
+        return found
+
+
+def dimensions(variant: str, full_size: bool) -> ModelConfig:
+    """π₀ or π₀.₅ at full size, or an eighth as wide and a third as deep, with a vocabulary in proportion."""
+    f, d = (1, 1) if full_size else (8, 3)
     return ModelConfig(
         variant=variant,
-        vision={"width": 1152 // f, "depth": 27 // d, "mlp": 4304 // f, "heads": 16 if full else 4, "patch": 14},
+        vision={"width": 1152 // f, "depth": 27 // d, "mlp": 4304 // f, "heads": 16 if full_size else 4, "patch": 14},
         depth=18 // d,
         heads=8,
         head_dim=256 // f,
         vlm={"width": 2048 // f, "mlp": 16384 // f},
         expert={"width": 1024 // f, "mlp": 4096 // f},
-        vocab_size=257152 if full else 257152 // (f * d),
+        vocab_size=257152 // (f * d),
+        action_dim=DIMS,
         action_horizon=HORIZON[variant],
         max_token_len=PADDED[variant],
         tokenizer={"kind": "paligemma"},
     )
 
 
-class Ours:
-    """Our model in our training step, without data and files around it."""
-
-    def __init__(self, config: ModelConfig, weights: Path, device: torch.device, finetune: Full | Lora | None = None):
-        train = Train(steps=10**6, precision="bf16" if device.type == "cuda" else "fp32", ema=None)
-        with torch.device("meta"):
-            model = Pi0(config)
-        if isinstance(finetune, Lora):
-            lora.wrap(model, finetune)
-            for p in model.parameters():
-                p.data = p.data if p.requires_grad else p.data.bfloat16()
-        model.to_empty(device=device)
-        load_weights(model, weights)
-        if isinstance(finetune, Lora):
-            lora.initialise(model, finetune, 0)
-        self.model, self.config, self.device = model.train(), config, device
-        self.trainer = SimpleNamespace(
-            world=World(device),
-            config=SimpleNamespace(train=train),
-            model=model,
-            corpus=SimpleNamespace(real_dims=config.action_dim),
-            optimizer=Optimizer(model, train),
-            history=torch.zeros(1, 3 + config.action_dim, device=device),
-            step=0,
-        )
-
-    def step(self, batch: Batch) -> Callable[[], float]:
-        """One step; what it gives reads the loss, and only that waits for a GPU."""
-        self.trainer.config.train = self.trainer.config.train.model_copy(update={"global_batch_size": len(batch)})
-        row = Trainer.update(self.trainer, [batch])
-        self.trainer.step += 1
-        return lambda: row[0].item()
-
-
-def lerobot_policy(config: ModelConfig, device: torch.device, full: bool) -> torch.nn.Module:
-    """lerobot's policy of these dimensions, with random weights."""
-    import tiny_lerobot
+def features(cameras: int) -> dict[str, Any]:
+    """lerobot's input features."""
     from lerobot.configs.types import FeatureType, PolicyFeature
 
-    features = {f"observation.images.{slot}": PolicyFeature(FeatureType.VISUAL, (3, 224, 224)) for slot in SLOTS}
+    found = {f"observation.images.{slot}": PolicyFeature(FeatureType.VISUAL, (3, 224, 224)) for slot in SLOTS[:cameras]}
+    return found | {"observation.state": PolicyFeature(FeatureType.STATE, (DIMS,))}
+
+
+def lerobot_policy(config: ModelConfig, device: torch.device, dtype: str) -> nn.Module:
+    """lerobot's policy of these dimensions with random weights."""
+    from lerobot.configs.types import FeatureType, PolicyFeature
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    import tiny_lerobot
+
     policy = tiny_lerobot.build(
         config,
         device=device.type,
-        dtype="bfloat16" if full else "float32",
+        dtype=dtype,
         tokenizer_max_length=PADDED[config.variant],
-        input_features=features | {"observation.state": PolicyFeature(FeatureType.STATE, (32,))},
-        output_features={"action": PolicyFeature(FeatureType.ACTION, (32,))},
+        input_features=features(3),
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (DIMS,))},
     )
     return policy.to(device).train()
 
 
-class Theirs:
-    """lerobot's policy in lerobot's `update_policy`, with the optimiser and schedule of its preset."""
-
-    def __init__(self, policy: torch.nn.Module):
-        from accelerate import Accelerator
-        from lerobot.scripts.lerobot_train import update_policy
-
-        self.policy, self.update_policy = policy, update_policy
-        self.accelerator = Accelerator(cpu=next(policy.parameters()).device.type == "cpu")
-        preset = policy.config.get_optimizer_preset()
-        self.clip = preset.grad_clip_norm
-        self.optimizer = preset.build(policy.get_optim_params())
-        self.scheduler = policy.config.get_scheduler_preset().build(self.optimizer, 30000)
-
-    def step(self, batch: dict[str, Tensor], noise: Tensor, time: Tensor) -> Callable[[], float]:
-        """One step, on our draws of noise and time."""
-        tracker = SimpleNamespace(update_metrics=lambda _: None)
-        with (
-            mock.patch.object(self.policy.model, "sample_noise", lambda *_: noise),
-            mock.patch.object(self.policy.model, "sample_time", lambda *_: time),
-        ):
-            self.update_policy(
-                tracker, self.policy, batch, self.optimizer, self.clip, self.accelerator, self.scheduler
-            )
-        return lambda: tracker.loss
-
-
-def compare(
-    config: ModelConfig, ours: Ours, policy: torch.nn.Module, size: int, cameras: int, given: str, repeats: int
-) -> None:
-    """Time both sides in turns on the same batch, and print the ratio of their samples a second."""
-    device = ours.device
-    theirs = Theirs(policy)
-    batch = make_batch(config, size, cameras, device)
-    fed = SLOTS if given == "as shipped" else SLOTS[:cameras]
-    for slot in SLOTS:
-        policy.config.input_features.pop(f"observation.images.{slot}", None)
-    from lerobot.configs.types import FeatureType, PolicyFeature
-
-    policy.config.input_features |= {
-        f"observation.images.{slot}": PolicyFeature(FeatureType.VISUAL, (3, 224, 224)) for slot in fed
-    }
-    inputs = lerobot_batch(config, batch, cameras)
-    noise, moment = batch.noise[:, 0], batch.time[:, 0]
-
-    # weights move with every step, and the two optimisers differ: the losses are compared where both begin
-    difference = abs(first_loss(ours, batch) - lerobot_loss(policy, inputs, noise, moment))
-    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for repeat in range(repeats + 1):
-        for name, step in (("ours", lambda: ours.step(batch)), ("theirs", lambda: theirs.step(inputs, noise, moment))):
-            _settle(device)
-            start = time.perf_counter()
-            step()()
-            _settle(device)
-            if repeat:  # the first is a warm-up
-                seconds[name].append(time.perf_counter() - start)
-    ratios = [b / a for a, b in zip(seconds["ours"], seconds["theirs"], strict=True)]
-    image = (config.image_size // config.vision.patch) ** 2
-    tokens = f"{cameras * image + PROMPT}/{len(fed) * image + PADDED[config.variant]}"
-    spread = f"{min(ratios):.2f} / {statistics.median(ratios):.2f} / {max(ratios):.2f}"
-    rates = " ".join(f"{size / statistics.median(seconds[name]):.2f}" for name in ("ours", "theirs"))
-    print(
-        f"{config.variant:8}{cameras:>8}{given:>16}{tokens:>20}{spread:>24}  {difference:.1e}  samples/s {rates}"
-        f"  ({LIKE[cameras]})",
-        flush=True,
-    )
-    tolerance = 1e-4 if device.type == "cpu" else 2e-2
-    if difference > tolerance:
-        sys.exit(f"the losses differ by {difference:.1e}: this is no comparison")
-    load_back(ours, policy)
-
-
-def make_batch(config: ModelConfig, size: int, cameras: int, device: torch.device) -> Batch:
+def make_batch(config: ModelConfig, size: int, cameras: int) -> Batch:
     """Random inputs, the same on every call: `cameras` real cameras, a prompt without padding, one draw a prefix."""
     g = torch.Generator().manual_seed(0)
     images = {slot: torch.rand(size, 3, 224, 224, generator=g) * 2 - 1 for slot in SLOTS[:cameras]}
     observation = Observation(
         images=images,
         image_masks={slot: torch.ones(size, dtype=torch.bool) for slot in images},
-        state=torch.randn(size, 32, generator=g),
-        tokens=torch.randint(0, min(10_000, config.vocab_size), (size, PROMPT), generator=g),
+        state=torch.randn(size, DIMS, generator=g),
+        tokens=torch.randint(0, 10_000, (size, PROMPT), generator=g),
         token_mask=torch.ones(size, PROMPT, dtype=torch.bool),
     )
-    shape = (size, 1, config.action_horizon, 32)
+    shape = (size, 1, config.action_horizon, DIMS)
     actions, noise = torch.randn(shape, generator=g)[:, 0], torch.randn(shape, generator=g)
-    batch = Batch(observation, actions, noise, torch.rand(size, 1, generator=g) * 0.999 + 0.001)
-    return Batch(observation.to(device), *(x.to(device) for x in (batch.actions, batch.noise, batch.time)))
+    return Batch(observation, actions, noise, torch.rand(size, 1, generator=g) * 0.999 + 0.001)
 
 
-def lerobot_batch(config: ModelConfig, batch: Batch, cameras: int) -> dict[str, Tensor]:
+def lerobot_batch(config: ModelConfig, batch: Batch) -> dict[str, Tensor]:
     """The same in lerobot's keys, the prompt padded to its length."""
     observation, pad = batch.observation, PADDED[config.variant] - PROMPT
     return {
         **{f"observation.images.{slot}": x / 2 + 0.5 for slot, x in observation.images.items()},
         "observation.state": observation.state,
-        "observation.language.tokens": torch.nn.functional.pad(observation.tokens, (0, pad)),
-        "observation.language.attention_mask": torch.nn.functional.pad(observation.token_mask, (0, pad)),
+        "observation.language.tokens": nn.functional.pad(observation.tokens, (0, pad)),
+        "observation.language.attention_mask": nn.functional.pad(observation.token_mask, (0, pad)),
         "action": batch.actions,
     }
 
 
-def first_loss(ours: Ours, batch: Batch) -> float:
-    """Our loss, without a step."""
-    gpu = ours.device.type == "cuda"
-    with torch.no_grad(), torch.autocast(ours.device.type, torch.bfloat16, enabled=gpu):
-        return ours.model.flow_loss(batch.observation, batch.actions, batch.noise, batch.time).mean().item()
+@contextlib.contextmanager
+def timed(device: torch.device) -> Iterator[list[float]]:
+    """What it yields holds the seconds of the block, once it has ended on the device too."""
+    seconds: list[float] = []
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    synchronize()
+    start = time.perf_counter()
+    yield seconds
+    synchronize()
+    seconds.append(time.perf_counter() - start)
 
 
-def lerobot_loss(policy: torch.nn.Module, inputs: dict[str, Tensor], noise: Tensor, moment: Tensor) -> float:
-    """lerobot's loss, without a step."""
-    with (
-        torch.no_grad(),
-        mock.patch.object(policy.model, "sample_noise", lambda *_: noise),
-        mock.patch.object(policy.model, "sample_time", lambda *_: moment),
-    ):
-        return policy.forward(inputs)[0].item()
+@contextlib.contextmanager
+def worker(side: type, *args: Any) -> Iterator[Any]:
+    """A process that holds `side(*args)`; what is yielded calls its methods there, by name."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(there, side, args))
+    process.start()
+    there.close()
+
+    def call(name: str, *arguments: Any) -> Any:
+        here.send((name, arguments))
+        return here.recv()
+
+    call("ready")
+    try:
+        yield call
+    finally:
+        here.close()
+        process.join()
 
 
-def load_back(ours: Ours, policy: torch.nn.Module) -> None:
-    """Give our model lerobot's weights again, so that the next comparison begins alike."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_file(dict(_contiguous(policy)), Path(folder) / "model.safetensors")
-        load_weights(ours.model, Path(folder))
-
-
-def gpu_figures(config: ModelConfig, ours: Ours, size: int, repeats: int) -> None:
-    """Samples a second and MFU of our step by cameras, and what fits under a cap on memory."""
-    peak = peak_flops(ours.device)
-    for cameras in (1, 2, 3):
-        batch = make_batch(config, size, cameras, ours.device)
-        ours.step(batch)
-        _settle(ours.device)
-        start = time.perf_counter()
-        for _ in range(repeats):
-            ours.step(batch)
-        _settle(ours.device)
-        rate = repeats * size / (time.perf_counter() - start)
-        flops = needed_flops(config, cameras * 256, PROMPT)
-        mfu = f", MFU {rate * flops / peak:.1%}" if peak else ""
-        print(f"{cameras} cameras, {cameras * 256} image and {PROMPT} prompt tokens: {rate:.1f} samples/s{mfu}")
-    total = torch.cuda.get_device_properties(ours.device).total_memory
-    with tempfile.TemporaryDirectory() as folder:
-        save_file({n: p.detach().cpu() for n, p in _named(ours.model)}, Path(folder) / "model.safetensors")
-        ours.trainer.optimizer = ours.trainer.model = ours.model = None
-        for name, cap, finetune in (("LoRA", 24e9, Lora(method="lora")), ("full", 80e9, Full())):
-            gc.collect()
-            torch.cuda.empty_cache()
-            torch.cuda.set_per_process_memory_fraction(min(1.0, cap / total))
-            try:
-                capped = Ours(config, Path(folder), ours.device, finetune)
-                for _ in range(3):
-                    capped.step(make_batch(config, 1, 2, ours.device))()
-                print(f"{name} under {cap / 1e9:.0f} GB: {torch.cuda.max_memory_reserved() / 1e9:.1f} GB reserved")
-            except torch.cuda.OutOfMemoryError:
-                print(f"{name} under {cap / 1e9:.0f} GB: out of memory")
-            capped = None
-            torch.cuda.reset_peak_memory_stats()
-    torch.cuda.set_per_process_memory_fraction(1.0)
-
-
-def _named(model: Pi0):
-    from pisft.model.weights import IGNORED, file_name
-
-    yield from ((file_name(name), p) for name, p in model.named_parameters())
-    yield IGNORED, torch.zeros(1)
-
-
-def _contiguous(policy: torch.nn.Module):
-    for name, value in policy.state_dict().items():
-        yield name, value.detach().cpu().contiguous().clone()
-
-
-def _settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def serve(connection: Any, side: type, args: tuple[Any, ...]) -> None:
+    """Answer calls until the other end is closed."""
+    served = side(*args)
+    with contextlib.suppress(EOFError):
+        while True:
+            name, arguments = connection.recv()
+            connection.send(None if name == "ready" else getattr(served, name)(*arguments))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("ACCELERATE_USE_CPU", "false")
     main()

@@ -277,3 +277,21 @@ def test_no_step_at_all_publishes_the_base_weights(tmp_path, image_dataset):
     assert published(tmp_path)["step"] == 0
     weights = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
     assert weights == (tmp_path / "base.safetensors").read_bytes()
+
+
+def test_augmentation_changes_what_is_trained_on_and_not_what_is_validated(tmp_path, image_dataset):
+    plain, augmented = (trainer(tmp_path / str(on), image_dataset, augment=on) for on in (False, True))
+    assert augmented.validate() == plain.validate()
+    (a,), (b,) = plain.batches.make(0), augmented.batches.make(0)
+    assert torch.equal(a.observation.images["base_0_rgb"], b.observation.images["base_0_rgb"])
+    assert torch.equal(a.augmented().images["base_0_rgb"], a.observation.images["base_0_rgb"])
+    assert not torch.equal(b.augmented().images["base_0_rgb"], a.observation.images["base_0_rgb"])
+    assert plain.update([a])[0] != augmented.update([b])[0]
+
+
+def test_augmentation_does_not_depend_on_micro_batches(tmp_path, image_dataset):
+    losses = []
+    for size in (None, 3):
+        t = trainer(tmp_path / str(size), image_dataset, cluster={"micro_batch_size": size}, augment=True)
+        losses.append(t.update(t.batches.make(1)))
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-6)

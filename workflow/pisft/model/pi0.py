@@ -278,7 +278,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, None]:
-        return F.rms_norm(x.float(), x.shape[-1:], 1 + self.weight, EPS).to(x.dtype), None
+        return F.rms_norm(x.float(), x.shape[-1:], 1 + self.weight.float(), EPS).to(x.dtype), None
 
 
 class AdaRMSNorm(nn.Module):
@@ -356,9 +356,17 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax attention (B, n, heads · head_dim); k and v may have fewer heads than q."""
-    grouped = k.shape[1] != q.shape[1]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped).transpose(1, 2).flatten(2)
+    """Softmax attention (B, n, heads · head_dim); k and v may have fewer heads than q, `mask` is (B, 1, n or 1, keys).
+
+    Heads that share a key are queries of one head: the kernels that know no groups serve too, with nothing repeated.
+    """
+    B, heads, n, _ = q.shape
+    group = heads // k.shape[1]
+    if mask is not None and mask.shape[2] > 1 and group > 1:
+        mask = mask.repeat(1, 1, group, 1)
+    q = q.unflatten(1, (-1, group)).flatten(2, 3)  # (B, kv heads, group · n, head_dim)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return out.view(B, heads, n, -1).transpose(1, 2).flatten(2)
 
 
 def sincos(time: Tensor, width: int) -> Tensor:

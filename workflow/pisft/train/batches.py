@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from pisft.config.experiment import Resolved
 from pisft.data.sampling import batch_indices, noise_and_time
 from pisft.data.training_set import TrainingSet
 from pisft.model import Observation
+from pisft.train.augment import augment, draw
 from pisft.train.world import World
 
 
@@ -28,6 +29,7 @@ class Batch:
     actions: Tensor  # (B, H, A)
     noise: Tensor  # (B, K, H, A)
     time: Tensor  # (B, K)
+    augmentation: Tensor | None = None  # (B, augment.DRAWS)
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -36,17 +38,34 @@ class Batch:
         """The same on `device`."""
         if device.type == "cpu":
             return self
+        tensors = (self.actions, self.noise, self.time, self.augmentation)
         return Batch(
             self.observation.to(device),
-            *(x.pin_memory().to(device, non_blocking=True) for x in (self.actions, self.noise, self.time)),
+            *(x if x is None else x.pin_memory().to(device, non_blocking=True) for x in tensors),
         )
 
+    def augmented(self) -> Observation:
+        """The observation, its pictures augmented where draws for it were made."""
+        if self.augmentation is None:
+            return self.observation
+        return replace(self.observation, images=augment(self.observation.images, self.augmentation))
 
-def make_batch(frames: TrainingSet, indices: np.ndarray, seed: int, step: int, places: np.ndarray, draws: int) -> Batch:
-    """Frames `indices` (B,), with the noise and time of their `places` (B,) in the whole batch of `step`."""
+
+def make_batch(
+    frames: TrainingSet,
+    indices: np.ndarray,
+    seed: int,
+    step: int,
+    places: np.ndarray,
+    draws: int,
+    augmented: bool = False,
+) -> Batch:
+    """Frames `indices` (B,), with the noise, time and augmentation of their `places` (B,) in the whole batch of
+    `step`."""
     observation, actions = frames.batch(indices)
     noise, time = noise_and_time(seed, step, places, draws, *actions.shape[1:])
-    return Batch(observation, actions, torch.from_numpy(noise), torch.from_numpy(time))
+    augmentation = torch.from_numpy(draw(seed, step, places)) if augmented else None
+    return Batch(observation, actions, torch.from_numpy(noise), torch.from_numpy(time), augmentation)
 
 
 class Batches:
@@ -68,7 +87,9 @@ class Batches:
         cuts = range(self.micro_batch_size, len(places), self.micro_batch_size)
         train = self.train
         return [
-            make_batch(self.frames, i, train.seed, step, p, train.flow_samples_per_prefix).to(self.world.device)
+            make_batch(self.frames, i, train.seed, step, p, train.flow_samples_per_prefix, train.augment).to(
+                self.world.device
+            )
             for i, p in zip(np.split(indices[mine], cuts), np.split(places, cuts), strict=True)
         ]
 

@@ -15,6 +15,6 @@ def flow_losses(model: Pi0, batch: Batch, real_dims: int, precision: str) -> tup
     openpi's JAX model averages over all padded dims. `bf16` computes under autocast; weights and losses stay fp32.
     """
     with torch.autocast(batch.actions.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        loss = model.flow_loss(batch.observation, batch.actions, batch.noise, batch.time)
+        loss = model.flow_loss(batch.augmented(), batch.actions, batch.noise, batch.time)
     loss = loss.float()
     return loss.mean(), loss.detach()[..., :real_dims].flatten(0, -2).mean(0)

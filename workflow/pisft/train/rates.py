@@ -9,6 +9,8 @@ import torch
 
 from pisft.config.experiment import Resolved
 from pisft.model import Pi0
+from pisft.model.flops import needed_flops
+from pisft.train.batches import Batch
 from pisft.train.world import World
 
 # Dense bf16 tensor-core FLOPs a second, from the makers' data sheets.
@@ -27,12 +29,17 @@ class Rates:
     """Of the stretch since the last `restart`; what validating and saving took is in none."""
 
     def __init__(self, config: Resolved, model: Pi0, world: World):
-        self.batch_size, self.world = config.train.global_batch_size, world
+        self.config, self.world = config, world
+        self.peak = peak_flops(world.device)
+        parameters = list(model.parameters())
+        # a frozen weight's own gradient, one of the three passes, is not computed
+        trained = sum(p.numel() for p in parameters if p.requires_grad) / sum(p.numel() for p in parameters)
+        self.passes = (2 + trained) / 3
         self.restart()
 
     def restart(self) -> None:
         """Begin a new stretch."""
-        self.start, self.waited, self.samples = time.perf_counter(), 0.0, 0
+        self.start, self.waited, self.samples, self.flops = time.perf_counter(), 0.0, 0, 0.0
 
     def waiting(self, batches):
         """The same batches, the wait for each counted."""
@@ -44,17 +51,26 @@ class Rates:
                 return
             yield batch
 
-    def count(self, micro_batches) -> None:
-        """A step was trained."""
-        self.samples += self.batch_size
+    def count(self, micro_batches: list[Batch]) -> None:
+        """A step was trained, on this process with `micro_batches`."""
+        model, train = self.config.model, self.config.train
+        self.samples += train.global_batch_size
+        patches = (model.image_size // model.vision.patch) ** 2
+        for batch in micro_batches:
+            seen = batch.observation
+            tokens = len(seen.images) * patches, seen.tokens.shape[1]
+            self.flops += len(batch) * needed_flops(model, *tokens, train.flow_samples_per_prefix) * self.passes
 
     def read(self) -> dict[str, float]:
-        """samples_per_s of all processes, data_wait_s and memory_gib (its peak) of this one."""
-        return {
-            "samples_per_s": self.samples / (time.perf_counter() - self.start),
+        """samples_per_s of all processes; data_wait_s, memory_gib (its peak) and, where the device's peak is known,
+        mfu of this one: the FLOPs that are needed, over those that it could do."""
+        seconds = time.perf_counter() - self.start
+        found = {
+            "samples_per_s": self.samples / seconds,
             "data_wait_s": self.waited,
             "memory_gib": _memory(self.world.device) / 2**30,
         }
+        return found if self.peak is None else found | {"mfu": self.flops / seconds / self.peak}
 
 
 def peak_flops(device: torch.device) -> float | None:
