@@ -295,3 +295,15 @@ def test_augmentation_does_not_depend_on_micro_batches(tmp_path, image_dataset):
         t = trainer(tmp_path / str(size), image_dataset, cluster={"micro_batch_size": size}, augment=True)
         losses.append(t.update(t.batches.make(1)))
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-6)
+
+
+def test_all_processes_and_micro_batches_see_the_same_shapes(tmp_path, image_dataset, monkeypatch):
+    config = make_experiment(tmp_path, image_dataset, cluster={"micro_batch_size": 1}, global_batch_size=8)
+    t = Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, World())
+    monkeypatch.setattr(t.corpus.training, "_prompt", lambda index, state: [1] * (5 + 9 * (index % 2)))
+    for rank in (0, 1):
+        t.batches.world = World(rank=rank, size=2)
+        for step in range(3):
+            longest = 5 + 9 * (t.batches.indices(step) % 2).any()
+            for batch in t.batches.make(step):
+                assert batch.observation.tokens.shape == (1, -(-longest // 8) * 8)

@@ -112,9 +112,14 @@ def collate(items: Sequence[Item]) -> tuple[Observation, torch.Tensor | None]:
     return observation(images, state, [item.tokens for item in items]), actions
 
 
-def observation(images: Mapping[str, np.ndarray], state: np.ndarray, tokens: Sequence[Sequence[int]]) -> Observation:
-    """Observation of slot → uint8 (B, 3, S, S), state float32 (B, D) and B lists of token ids."""
-    longest = max(map(len, tokens))
+def observation(
+    images: Mapping[str, np.ndarray], state: np.ndarray, tokens: Sequence[Sequence[int]], longest: int = 0
+) -> Observation:
+    """Observation of slot → uint8 (B, 3, S, S), state float32 (B, D) and B lists of token ids.
+
+    `longest` is the length of the longest prompt that this batch is to have the shape of, if it has none as long.
+    """
+    longest = max(longest, *map(len, tokens))
     padded = np.full((len(tokens), -(-longest // TOKEN_BUCKET) * TOKEN_BUCKET), PAD, np.int64)
     mask = np.zeros(padded.shape, bool)
     for row, ids in enumerate(tokens):

@@ -77,15 +77,23 @@ class TrainingSet:
         """Frame `index`, ready for `collate`; the last action repeats past the end of its episode."""
         return self.preprocessor.item(self.sample(index))
 
-    def batch(self, indices: np.ndarray) -> tuple[Observation, torch.Tensor]:
-        """(observation, actions (B, H, D)) of the frames `indices`: `collate` of their items, only faster."""
+    def longest_prompt(self, indices: np.ndarray) -> int:
+        """Tokens of the longest prompt among the frames `indices`."""
+        return max(len(self._prompt(index, self._states[index])) for index in np.asarray(indices))
+
+    def batch(self, indices: np.ndarray, longest: int = 0) -> tuple[Observation, torch.Tensor]:
+        """(observation, actions (B, H, D)) of the frames `indices`: `collate` of their items, only faster.
+
+        Prompts are padded as if one of them had `longest` tokens.
+        """
         indices = np.asarray(indices)
         states = self._states[indices]
         actions = self.preprocessor.format.to_relative(self._actions[self._chunk(indices)], states)
         tokens = [self._prompt(index, state) for index, state in zip(indices, states, strict=True)]
         images = {slot: pictures[indices] for slot, pictures in self.images.items()}
         normalised = self.preprocessor.normalised_actions(actions)
-        return observation(images, self.preprocessor.normalised_state(states), tokens), torch.from_numpy(normalised)
+        seen = observation(images, self.preprocessor.normalised_state(states), tokens, longest)
+        return seen, torch.from_numpy(normalised)
 
     def _chunk(self, indices: np.ndarray | int) -> np.ndarray:
         """Frames whose actions make the chunks of `indices`, (..., H)."""

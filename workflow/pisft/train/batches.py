@@ -59,10 +59,11 @@ def make_batch(
     places: np.ndarray,
     draws: int,
     augmented: bool = False,
+    longest: int = 0,
 ) -> Batch:
     """Frames `indices` (B,), with the noise, time and augmentation of their `places` (B,) in the whole batch of
-    `step`."""
-    observation, actions = frames.batch(indices)
+    `step`; prompts are padded as if one of them had `longest` tokens."""
+    observation, actions = frames.batch(indices, longest)
     noise, time = noise_and_time(seed, step, places, draws, *actions.shape[1:])
     augmentation = torch.from_numpy(draw(seed, step, places)) if augmented else None
     return Batch(observation, actions, torch.from_numpy(noise), torch.from_numpy(time), augmentation)
@@ -85,11 +86,11 @@ class Batches:
         mine = self.world.share(len(indices))
         places = np.arange(len(indices))[mine]
         cuts = range(self.micro_batch_size, len(places), self.micro_batch_size)
-        train = self.train
+        # one shape for all processes and micro-batches: what compiles, compiles once, and nobody waits for another
+        longest = self.frames.longest_prompt(indices)
+        train, draws = self.train, self.train.flow_samples_per_prefix
         return [
-            make_batch(self.frames, i, train.seed, step, p, train.flow_samples_per_prefix, train.augment).to(
-                self.world.device
-            )
+            make_batch(self.frames, i, train.seed, step, p, draws, train.augment, longest).to(self.world.device)
             for i, p in zip(np.split(indices[mine], cuts), np.split(places, cuts), strict=True)
         ]
 
