@@ -1,5 +1,6 @@
 """lerobot's π₀ and π₀.₅ at tiny width: their widths are hard-coded, so what builds them is patched."""
 
+import contextlib
 import importlib
 from unittest import mock
 
@@ -29,25 +30,42 @@ def config(variant: str) -> ModelConfig:
 def build(ours: ModelConfig, **options) -> torch.nn.Module:
     """lerobot's policy with the dimensions of `ours`, fp32, each parameter random; `options` go into its config."""
     variant = ours.variant
-    name = f"lerobot.policies.{variant}.modeling_{variant}"
-    module = importlib.import_module(name)
     configuration = importlib.import_module(f"lerobot.policies.{variant}.configuration_{variant}")
-    policy_config = getattr(configuration, {"pi0": "PI0Config", "pi05": "PI05Config"}[variant])(
-        **{
-            "dtype": "float32",
-            "device": "cpu",
-            "chunk_size": ours.action_horizon,
-            "n_action_steps": ours.action_horizon,
-            "image_resolution": (ours.image_size, ours.image_size),
-        }
-        | options
-    )
+    config_class = getattr(configuration, {"pi0": "PI0Config", "pi05": "PI05Config"}[variant])
+    defaults = {
+        "dtype": "float32",
+        "device": "cpu",
+        "chunk_size": ours.action_horizon,
+        "n_action_steps": ours.action_horizon,
+        "image_resolution": (ours.image_size, ours.image_size),
+    }
+    torch.manual_seed(1)
+    with dimensions(ours):
+        policy = policy_class(variant)(config_class(**defaults | options))
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            # norms, gates and biases start at zero or one, where a mistake would not show
+            if parameter.ndim == 1 or parameter.abs().max() == 0:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return policy.eval()
+
+
+def policy_class(variant: str) -> type:
+    """PI0Policy or PI05Policy."""
+    module = importlib.import_module(f"lerobot.policies.{variant}.modeling_{variant}")
+    return getattr(module, {"pi0": "PI0Policy", "pi05": "PI05Policy"}[variant])
+
+
+@contextlib.contextmanager
+def dimensions(ours: ModelConfig):
+    """Inside, lerobot builds models of these dimensions."""
+    module = importlib.import_module(f"lerobot.policies.{ours.variant}.modeling_{ours.variant}")
 
     def gemma(kind: str):
         stack = ours.vlm if kind == "gemma_2b" else ours.expert
         return module.GemmaConfig(stack.width, ours.depth, stack.mlp, ours.heads, ours.kv_heads, ours.head_dim)
 
-    make = module.PaliGemmaForConditionalGenerationWithPiGemma
+    make, make_expert = module.PaliGemmaForConditionalGenerationWithPiGemma, module.PiGemmaForCausalLM
 
     def tiny_paligemma(config):
         vision = config.vision_config
@@ -58,15 +76,13 @@ def build(ours: ModelConfig, **options) -> torch.nn.Module:
         config.text_config.vocab_size = ours.vocab_size
         return make(config=config)
 
-    torch.manual_seed(1)
+    def tiny_expert(config):
+        config.vocab_size = ours.vocab_size
+        return make_expert(config=config)
+
     with (
         mock.patch.object(module, "get_gemma_config", gemma),
         mock.patch.object(module, make.__name__, tiny_paligemma),
+        mock.patch.object(module, make_expert.__name__, tiny_expert),
     ):
-        policy = getattr(module, {"pi0": "PI0Policy", "pi05": "PI05Policy"}[variant])(policy_config)
-    with torch.no_grad():
-        for parameter in policy.parameters():
-            # norms, gates and biases start at zero or one, where a mistake would not show
-            if parameter.ndim == 1 or parameter.abs().max() == 0:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    return policy.eval()
+        yield

@@ -9,7 +9,8 @@ import importlib
 import pytest
 import tiny_lerobot
 import torch
-from pisft.model import ModelConfig, Observation, Pi0, load_weights
+from full_size import full_size
+from pisft.model import Observation, Pi0, load_weights
 from pisft.model.pi0 import sincos
 from pisft.model.weights import EMBED, EMBEDDING, IGNORED, file_name
 from safetensors.torch import save_model
@@ -104,19 +105,8 @@ def test_loss_samples_and_gradients(pair, batch):
 def test_names_and_shapes_at_full_size(variant):
     name = {"pi0": "PI0", "pi05": "PI05"}[variant]
     module = importlib.import_module(f"lerobot.policies.{variant}.modeling_{variant}")
-    config = ModelConfig(
-        variant=variant,
-        vision={"width": 1152, "depth": 27, "mlp": 4304, "heads": 16, "patch": 14},
-        depth=18,
-        heads=8,
-        head_dim=256,
-        vlm={"width": 2048, "mlp": 16384},
-        expert={"width": 1024, "mlp": 4096},
-        vocab_size=tiny_lerobot.VOCAB,
-        tokenizer={"kind": "paligemma"},
-    )
     with torch.device("meta"):
-        ours = Pi0(config)
+        ours = Pi0(full_size(variant))
         theirs = getattr(module, f"{name}Pytorch")(getattr(module, f"{name}Config")(dtype="float32", device="cpu"))
 
     found = [(file_name(name), p.shape) for name, p in ours.named_parameters()]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from full_size import full_size
 from pisft.config.experiment import Lora
 from pisft.model import ModelConfig, Pi0, WeightsError, load_weights, lora, save_weights
 from pisft.model.weights import file_name
@@ -28,20 +29,6 @@ VLM_LINEAR = [f"{VLM}.language_model.layers.{i}.{m}" for i in range(17) for m in
 VLM_LINEAR += [f"{VLM}.language_model.layers.17.self_attn.{m}_proj" for m in "kv"]
 EXPERT_LINEAR = [f"{EXPERT}.layers.{i}.{m}" for i in range(18) for m in GEMMA]
 SIGLIP_LINEAR = [f"{VLM}.vision_tower.vision_model.encoder.layers.{i}.{m}" for i in range(27) for m in SIGLIP]
-
-
-def full_size(variant):
-    return ModelConfig(
-        variant=variant,
-        vision={"width": 1152, "depth": 27, "mlp": 4304, "heads": 16, "patch": 14},
-        depth=18,
-        heads=8,
-        head_dim=256,
-        vlm={"width": 2048, "mlp": 16384},
-        expert={"width": 1024, "mlp": 4096},
-        vocab_size=257152,
-        tokenizer={"kind": "paligemma"},
-    )
 
 
 def expected(targets, variant, every):

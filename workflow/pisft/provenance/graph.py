@@ -73,6 +73,12 @@ STAGES = {
         "train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats", "base")
     ),
     "eval": Stage("evaluate.py", "results/{name}/eval.json", slices.evaluation, ("dataset", "checkpoint")),
+    "export_lerobot": Stage(
+        "export.py", "results/{name}/export/lerobot/config.json", slices.export_lerobot, ("checkpoint",)
+    ),
+    "export_openpi": Stage(
+        "export.py", "results/{name}/export/openpi/model.safetensors", slices.export_openpi, ("checkpoint",)
+    ),
     "report": Stage(
         "report.py",
         "results/{name}/report.html",

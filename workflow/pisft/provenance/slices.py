@@ -67,6 +67,17 @@ def evaluation(exp: Resolved) -> dict[str, Any]:
     return content
 
 
+def export_lerobot(exp: Resolved) -> dict[str, Any]:
+    """What goes into lerobot's config beside the checkpoint."""
+    return {"replan_steps": exp.eval.closed_loop and exp.eval.closed_loop.replan_steps}
+
+
+def export_openpi(exp: Resolved) -> dict[str, Any]:
+    """Where the statistics are looked for."""
+    use = exp.datasets[0]
+    return {"dataset": getattr(use.origin, "repo", use.name)}
+
+
 def report(exp: Resolved) -> dict[str, Any]:
     """Everything that the page shows."""
     return exp.model_dump(mode="json", by_alias=True, exclude={"cluster", "logging"})

@@ -1,0 +1,1 @@
+"""Checkpoints as other projects load them. Start from `lerobot.export` and `openpi.export`."""
