@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo test test-slow lint schema bench-demo bench-success bench-start
+.PHONY: setup demo test test-slow lint schema bench-demo bench-draws bench-start bench-success bench-train
 
 setup:
 	@envs/setup.sh
@@ -25,6 +25,13 @@ schema: setup
 
 bench-demo: setup
 	python scripts/bench_demo.py
+
+bench-draws: setup
+	python scripts/bench_draws.py
+
+bench-train: setup
+	python scripts/bench_train.py
+	python scripts/bench_train.py --cameras 1 --compile
 
 bench-start: setup
 	python scripts/bench_start.py

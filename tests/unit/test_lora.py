@@ -217,6 +217,18 @@ def test_going_on_from_a_saved_adapter_starts_where_it_ended(tmp_path, image_dat
             assert torch.equal(tensor, second[file][name]), (file, name)
 
 
+def test_a_run_with_adapters_goes_on_to_the_same_weights(tmp_path, image_dataset, base):
+    experiment(tmp_path / "whole", image_dataset, base, steps=8)
+    run(tmp_path / "whole")
+    for steps in (5, 8):
+        experiment(tmp_path / "parts", image_dataset, base, steps=steps)
+        run(tmp_path / "parts")
+    whole_run, parts = (read(tmp_path / name / "results/tiny/checkpoint") for name in ("whole", "parts"))
+    for file, tensors in whole_run.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, parts[file][name]), (file, name)
+
+
 def test_the_frozen_base_is_kept_in_bf16(tmp_path, image_dataset, base):
     config = experiment(tmp_path, image_dataset, base, precision="bf16")
     t = Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, World())
