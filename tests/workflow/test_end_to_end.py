@@ -80,7 +80,8 @@ def test_a_fresh_clone_trains_to_the_same_bytes(tiny, tmp_path):
 def test_interrupting_snakemake_stops_training_cleanly_and_the_same_command_goes_on(tiny, tmp_path):
     shutil.copytree(tiny.root, tmp_path / "clone", symlinks=True)
     clone = Project(tmp_path / "clone")
-    clone.edit("config/experiments/tiny.yaml", "steps: 6,", "steps: 5000,")
+    file = clone.root / "config/experiments/tiny.yaml"
+    file.write_text(file.read_text().replace("steps: 6,", "steps: 5000,"))  # decay_steps too
     target = "results/tiny/checkpoint.json"
     process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", target],
@@ -100,7 +101,7 @@ def test_interrupting_snakemake_stops_training_cleanly_and_the_same_command_goes
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "is saved; run the same command again to go on" in output
-    clone.edit("config/experiments/tiny.yaml", "steps: 5000,", "steps: 6,")
+    file.write_text(file.read_text().replace("steps: 5000,", "steps: 6,"))
     assert clone.plan(target) == {"config"}, "the checkpoint that was there still stands"
 
 
@@ -143,3 +144,17 @@ def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tin
         assert all(url.startswith(("file:", "data:")) for url in requests)
     finally:
         browser.quit()
+
+
+def test_processes_that_torchrun_starts_train_together_and_keep_one_record(tiny, tmp_path):
+    shutil.copytree(tiny.root, tmp_path / "clone", symlinks=True)
+    clone = Project(tmp_path / "clone")
+    with (clone.root / "config/experiments/tiny.yaml").open("a") as file:
+        file.write("\ncluster: {gpus: 2}\n")
+    shutil.rmtree(clone.root / "results/tiny/train_state")
+    (clone.root / "results/tiny/checkpoint.json").unlink()
+    config = "results/tiny/config.json"
+    clone.python("scripts/resolve.py", "tiny")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    clone.python(*launcher, "scripts/train.py", config, OMP_NUM_THREADS="1")
+    assert clone.plan("results/tiny/checkpoint.json") == set()

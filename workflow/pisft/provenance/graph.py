@@ -250,13 +250,8 @@ class Build:
         return digest(self.ingredients | {"key": None, "config": config})
 
 
-@contextlib.contextmanager
-def building(node: Node, root: Path = Path()) -> Iterator[Build]:
-    """Build `node` inside: fill in `outputs`, and the record is written when the block ends well.
-
-    Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
-    The old record steps aside first, so that an artefact half replaced is never taken for a whole one.
-    """
+def planned(node: Node, root: Path = Path()) -> Build:
+    """The build of `node` from the configuration, code and parents that are there now; nothing is written."""
     exp = None
     if node.stage == "config":
         exp = resolve(node.name, root)
@@ -271,14 +266,23 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
                 f"expected {parent.provenance}; run: snakemake {parent.target}"
             )
         keys[parent.target] = record["key"]
-    ingredients = _ingredients(node, exp, keys, root)
+    return Build(_ingredients(node, exp, keys, root))
+
+
+@contextlib.contextmanager
+def building(node: Node, root: Path = Path()) -> Iterator[Build]:
+    """Build `node` inside: fill in `outputs`, and the record is written when the block ends well.
+
+    Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
+    The old record steps aside first, so that an artefact half replaced is never taken for a whole one.
+    """
+    build = planned(node, root)
     path = root / node.provenance
     if path.is_file():
         os.replace(path, _previous(path))
-    build = Build(ingredients)
     yield build
     files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
-    write_json(path, ingredients | {"outputs": files})
+    write_json(path, build.ingredients | {"outputs": files})
     _previous(path).unlink(missing_ok=True)
 
 
