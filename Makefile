@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo test test-slow lint schema bench-demo bench-draws bench-start bench-success bench-train
+.PHONY: setup demo test test-slow lint schema bench-demo bench-draws bench-finetune bench-start bench-success bench-train
 
 setup:
 	@envs/setup.sh
@@ -28,6 +28,9 @@ bench-demo: setup
 
 bench-draws: setup
 	python scripts/bench_draws.py
+
+bench-finetune: setup
+	python scripts/bench_finetune.py
 
 bench-train: setup
 	python scripts/bench_train.py
