@@ -211,6 +211,20 @@ class Figures:
             rate = size / statistics.median(ours.step() for _ in range(repeats))
             mfu = f", MFU {rate * needed_flops(ours.config, cameras * 256, PROMPT) / peak:.1%}" if peak else ""
             found.append(f"{cameras} × 256 image and {PROMPT} prompt tokens, batch {size}: {rate:.1f} samples/s{mfu}")
+        ours.begin(size, 2)
+        ours.step()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+            ours.step()
+        kernels = sorted(profiler.key_averages(), key=lambda k: k.self_device_time_total, reverse=True)
+        whole = sum(kernel.self_device_time_total for kernel in kernels)
+        found.append("where the time of a step with two cameras goes:")
+        found += [f"  {k.self_device_time_total / whole:5.1%}  {k.key[:90]}" for k in kernels[:12]]
+        plain = statistics.median(ours.step() for _ in range(repeats))
+        configure(deterministic=True)
+        ours.step()
+        exact = statistics.median(ours.step() for _ in range(repeats))
+        torch.use_deterministic_algorithms(False)
+        found.append(f"train.deterministic, two cameras: {exact / plain:.2f} times as long")
         total = torch.cuda.get_device_properties(ours.device).total_memory
         for name, cap, finetune in (("LoRA", 24, Lora(method="lora")), ("full fine-tuning", 80, None)):
             ours = None
