@@ -307,3 +307,13 @@ def test_all_processes_and_micro_batches_see_the_same_shapes(tmp_path, image_dat
             longest = 5 + 9 * (t.batches.indices(step) % 2).any()
             for batch in t.batches.make(step):
                 assert batch.observation.tokens.shape == (1, -(-longest // 8) * 8)
+
+
+def test_weights_that_were_not_kept_cannot_be_chosen(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset)
+    run(tmp_path)
+    before = published(tmp_path)
+    make_experiment(tmp_path, image_dataset, parts={"eval": {"checkpoint": 4}}, keep_every=4)
+    with pytest.raises(TrainingError, match=r"eval.checkpoint: found 4; .*kept/step_4 is not there"):
+        run(tmp_path)
+    assert published(tmp_path) == before

@@ -196,7 +196,13 @@ def test_how_long_a_run_is_and_what_is_taken_of_it_do_not_change_where_its_state
     )
     before = project.python("-c", ask).stdout
     project.edit(QUICKSTART, "steps: 2000", "steps: 1900")
+    project.edit(QUICKSTART, "save_every: 250", "save_every: 250\n  keep_every: 100")
+    project.edit(QUICKSTART, "eval:\n", "eval:\n  checkpoint: 500\n")
     assert project.python("-c", ask).stdout == before
+    project.edit(QUICKSTART, "checkpoint: 500", "checkpoint: best")
+    best = project.python("-c", ask).stdout
+    assert best != before
+    project.edit(QUICKSTART, "checkpoint: best", "checkpoint: last")
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
     assert project.python("-c", ask).stdout != before
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -104,6 +102,9 @@ def wrap(model: Pi0, config: Lora) -> None:
                 f"as {next(iter(linear))}"
             )
         sizes |= {linear[name]: size for name in matched}
+    # where it is used: importing peft takes seconds, and most runs have no adapters
+    from peft import LoraConfig, inject_adapter_in_model
+
     peft = LoraConfig(
         r=1,
         lora_alpha=1,
@@ -140,10 +141,10 @@ def initialise(model: Pi0, config: Lora, seed: int, fill: Callable[[Tensor, Tens
             fill(parameter, values)
 
 
-def adapted(model: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
-    """(our name, layer) of each module with an adapter."""
+def adapted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """(our name, peft's LoraLayer) of each module with an adapter."""
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer):
+        if hasattr(module, "lora_A"):
             yield name, module
 
 
@@ -235,6 +236,8 @@ def _fill_file(expected: dict[str, Tensor], file: Path) -> None:
 
 def _peft_config(sizes: dict[str, tuple[int, float]]) -> dict:
     """adapter_config.json of adapters of the given (rank, alpha), by module."""
+    from peft import LoraConfig
+
     rank, alpha = next(iter(sizes.values()))
     others = {name: size for name, size in sizes.items() if size != (rank, alpha)}
     config = LoraConfig(

@@ -244,8 +244,12 @@ class Build:
 
     @property
     def fingerprint(self) -> str:
-        """Of a training run: its key but for how long it is and which weights are taken, so that it can go on."""
-        config = self.ingredients["config"] | {"chosen": None}
+        """Of a training run: its key but for how long it is and which weights are taken, so that it can go on.
+
+        Only a run that looks for the best weights keeps them, so it is another.
+        """
+        config = dict(self.ingredients["config"])
+        config["chosen"] = "best" if config["chosen"] == "best" else None
         config["train"] = {name: value for name, value in config["train"].items() if name != "steps"}
         return digest(self.ingredients | {"key": None, "config": config})
 

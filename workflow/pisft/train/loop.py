@@ -22,7 +22,7 @@ from pisft.train import estimate
 from pisft.train import state as states
 from pisft.train.batches import Batch, Batches
 from pisft.train.diagnose import nonfinite
-from pisft.train.errors import Interrupted
+from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.launch import launch
 from pisft.train.lease import held
 from pisft.train.metrics import Metrics, NoMetrics
@@ -209,6 +209,11 @@ class Trainer:
             self.write_weights(folder)
         else:
             step, folder = chosen, self.kept(chosen)
+            if not folder.is_dir():
+                raise TrainingError(
+                    f"eval.checkpoint: found {chosen}; {folder} is not there, since train.keep_every kept other steps "
+                    f"when this was trained: choose another step, or remove {self.folder} to train again"
+                )
         facts = {"key": key, "step": int(step), "val_loss": self.val_losses[str(step)]}
         if steps:
             facts["train_loss"] = self.history[-LAST:, 0].double().mean().item()
