@@ -1,6 +1,6 @@
 """What several noise draws a prefix pass (`train.flow_samples_per_prefix`) do to the validation loss in equal time.
 
-    make bench-draws
+    python scripts/bench_draws.py        (make bench-draws)
 
 The quickstart's data and model at a constant learning rate; every setting trains for the same CPU seconds, in turns of
 a few steps, so that whatever else the machine does hits all alike.

@@ -1,6 +1,6 @@
 """Samples a second of a training step: ours against lerobot's policy in lerobot's own training step, taken in turns.
 
-    make bench-train
+    python scripts/bench_train.py        (make bench-train)
 
 Both have the same dimensions, weights, batch, dtype and loss (checked), and each runs in a process of its own with the
 settings that it ships with. `as shipped` gives lerobot three cameras, the missing ones as masked blanks, and the prompt
