@@ -41,7 +41,8 @@ def loss_curve(metrics: list[dict[str, float | None]]) -> str:
             axes.set_yscale("log")
         axes.set_xlabel("step")
         axes.set_ylabel("flow loss")
-        axes.legend(frameon=False)
+        if train or valid:
+            axes.legend(frameon=False)
         return _svg(figure, "Flow loss in training and on held-out episodes against the step")
 
 
