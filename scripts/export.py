@@ -1,43 +1,46 @@
-"""Export an experiment's checkpoint to `results/<exp>/export/`: for lerobot, or for openpi and RLinf.
+"""Write an experiment's checkpoint as lerobot, or as openpi and RLinf, load it: `results/<exp>/export/`.
 
     python scripts/export.py results/quickstart/config.json --to lerobot
-    python scripts/export.py results/pi05_libero/config.json --to openpi --repo-id physical-intelligence/libero
+    python scripts/export.py results/quickstart/config.json --to openpi --repo-id physical-intelligence/libero
 
-What lerobot cannot be told by its own files is printed, and stands in the README.md of the export.
+What the other side does otherwise is printed, and stands in the folder's README.md.
 """
 
+from pathlib import Path
+
 from pisft.cli import experiment_parser, node_of, run
-from pisft.config import read_resolved
-from pisft.config.dataset import HubDataset
-from pisft.config.experiment import Resolved
+from pisft.config import Resolved, read_resolved
+from pisft.errors import PisftError
 from pisft.export import lerobot, openpi
-from pisft.export.checkpoint import Checkpoint
 from pisft.provenance.graph import building
 
 
 def main() -> None:
     parser = experiment_parser(__doc__)
-    parser.add_argument("--to", choices=["lerobot", "openpi"], required=True)
-    parser.add_argument("--repo-id", help="openpi: where the statistics lie; by default the first dataset's")
+    parser.add_argument("--to", choices=["lerobot", "openpi"], required=True, help="who is to load it")
+    parser.add_argument(
+        "--repo-id", action="append", default=[], help="openpi: put the statistics under this id too; may be repeated"
+    )
     args = parser.parse_args()
+    if args.repo_id and args.to != "openpi":
+        raise PisftError("--repo-id: goes with --to openpi only; lerobot's statistics are part of its processors")
     root, node = node_of(f"export_{args.to}", args.config)
-    folder = root / f"results/{node.name}/export/{args.to}"
+    run_dir = root / f"results/{node.name}"
     with building(node, root) as build:
-        config = read_resolved(args.config)
-        checkpoint = Checkpoint(root / f"results/{node.name}/checkpoint")
-        if args.to == "lerobot":
-            loop = config.eval.closed_loop
-            for note in lerobot.export(checkpoint, folder, loop and loop.replan_steps):
-                print(f"- {note}")
-        else:
-            openpi.export(checkpoint, folder, args.repo_id or dataset_id(config))
-        build.outputs.extend(path for path in sorted(folder.rglob("*")) if path.is_file())
+        notes = export(args.to, run_dir, read_resolved(args.config), args.repo_id)
+        folder = run_dir / "export" / args.to
+        build.outputs.extend(path for path in folder.rglob("*") if path.is_file())
+    print(folder)
+    for note in notes:
+        print(f"- {note}")
 
 
-def dataset_id(config: Resolved) -> str:
-    """The hub id of the first dataset, or its name."""
-    use = config.datasets[0]
-    return use.origin.repo if isinstance(use.origin, HubDataset) else use.name
+def export(to: str, run_dir: Path, config: Resolved, repo_ids: list[str]) -> list[str]:
+    """Write the export for `to`; what `to` does otherwise."""
+    if to == "openpi":
+        return openpi.export(run_dir, list(dict.fromkeys([openpi.repo_id_of(config), *repo_ids])))
+    loop = config.eval.closed_loop
+    return lerobot.export(run_dir, loop.replan_steps if loop else None)
 
 
 if __name__ == "__main__":

@@ -42,12 +42,16 @@ def build(ours: ModelConfig, **options) -> torch.nn.Module:
     torch.manual_seed(1)
     with dimensions(ours):
         policy = policy_class(variant)(config_class(**defaults | options))
-    with torch.no_grad():
-        for parameter in policy.parameters():
-            # norms, gates and biases start at zero or one, where a mistake would not show
-            if parameter.ndim == 1 or parameter.abs().max() == 0:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
+    shake(policy)
     return policy.eval()
+
+
+@torch.no_grad()
+def shake(model: torch.nn.Module) -> None:
+    """Norms, gates and biases start at zero or one, where a mistake would not show: make them random."""
+    for parameter in model.parameters():
+        if parameter.ndim == 1 or parameter.abs().max() == 0:
+            parameter.add_(torch.randn_like(parameter) * 0.1)
 
 
 def policy_class(variant: str) -> type:

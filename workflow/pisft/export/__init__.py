@@ -1,1 +1,1 @@
-"""Checkpoints as other projects load them. Start from `lerobot.export` and `openpi.export`."""
+"""What others load, made from a checkpoint: start from `lerobot.export` and `openpi.export`."""

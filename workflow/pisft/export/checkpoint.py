@@ -1,4 +1,4 @@
-"""What an export reads, and how it replaces the one before. Start from `Checkpoint(folder)` and `replacing`."""
+"""What every export starts from and ends with: `read_checkpoint`, and `replacing` the folder that it writes."""
 
 from __future__ import annotations
 
@@ -7,50 +7,118 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pisft.config.base import read_yaml
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
-from pisft.data.format import Format
-from pisft.data.norm_stats import NormStats, load
+from pisft.data.norm_stats import NormStats
+from pisft.data.norm_stats import load as load_norm_stats
 from pisft.errors import PisftError
+
+# The dimensions of the published π₀ and π₀.₅, the only ones that lerobot and openpi's PyTorch models are built with.
+PUBLISHED = {
+    "vision": {"width": 1152, "depth": 27, "mlp": 4304, "heads": 16, "patch": 14},
+    "depth": 18,
+    "heads": 8,
+    "kv_heads": 1,
+    "head_dim": 256,
+    "vlm": {"width": 2048, "mlp": 16384},
+    "expert": {"width": 1024, "mlp": 4096},
+    "vocab_size": 257152,
+}
+FILES = ("model.safetensors", "norm_stats.json", "model.json", "format.json")
+# What the exports know how to carry over or to explain; see `unknown_settings`.
+KNOWN_SETTINGS = {
+    "cameras",
+    "state",
+    "actions",
+    "delta_mask",
+    "normalisation",
+    "discrete_state_input",
+    "prompt",
+    "action_horizon",
+}
 
 
 class ExportError(PisftError):
-    """A checkpoint that cannot be exported."""
+    """A checkpoint that cannot be exported, or an export that cannot be written."""
 
 
+@dataclass(frozen=True)
 class Checkpoint:
-    """`results/<exp>/checkpoint`: its model, format and statistics, and where its weights lie."""
+    """`results/<exp>/checkpoint/`, read but for its weights, which no export holds in memory."""
 
-    def __init__(self, folder: Path):
-        self.folder, self.weights = folder, folder / "model.safetensors"
-        for name in ("model.safetensors", "model.json", "format.json", "norm_stats.json"):
-            if not (folder / name).is_file():
-                raise ExportError(f"{folder / name}: is missing; run: snakemake {folder.parent}/checkpoint.json")
-        self.model = read_yaml(folder / "model.json", ModelConfig)  # JSON is YAML
-        self.format = Format(read_yaml(folder / "format.json", FormatConfig))
-        self.stats: NormStats = load(folder / "norm_stats.json")
+    folder: Path
+    model: ModelConfig
+    format: FormatConfig
+    stats: NormStats
+
+    @property
+    def weights(self) -> Path:
+        """The safetensors file in openpi's layout."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def published_size(self) -> bool:
+        """Whether its dimensions are those that others can build."""
+        return self.model.model_dump(include=set(PUBLISHED)) == PUBLISHED
+
+    @property
+    def unknown_settings(self) -> list[str]:
+        """Keys of the format that are set and that no export knows; empty unless a format learns something new."""
+        fields = type(self.format).model_fields
+        return [
+            key
+            for key in fields.keys() - KNOWN_SETTINGS
+            if getattr(self.format, key) != fields[key].get_default(call_default_factory=True)
+        ]
+
+
+def read_checkpoint(run_dir: Path) -> Checkpoint:
+    """The checkpoint of `results/<exp>`; one that is missing or not what checkpoint.json says is an `ExportError`."""
+    folder, index = run_dir / "checkpoint", run_dir / "checkpoint.json"
+    remedy = f"run: snakemake results/{run_dir.name}/checkpoint.json"
+    try:
+        files = json.loads(index.read_text())["files"]
+        for name in FILES:
+            size, expected = (folder / name).stat().st_size, files[name]["size"]
+            if size != expected:
+                raise ExportError(f"{folder / name}: has {size} bytes, {index} says {expected}; {remedy}")
+    except OSError as error:
+        raise ExportError(f"{error.filename}: cannot be read: {error.strerror}; {remedy}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{index}: does not list size and sha256 of {', '.join(FILES)}; {remedy}") from error
+    return Checkpoint(
+        folder=folder,
+        model=read_yaml(folder / "model.json", ModelConfig),  # JSON is YAML
+        format=read_yaml(folder / "format.json", FormatConfig),
+        stats=load_norm_stats(folder / "norm_stats.json"),
+    )
 
 
 @contextlib.contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A new folder that becomes `folder` when the block ends well; until then that stays as it was."""
-    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
+def replacing(final: Path) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of `final` when the block ends well.
+
+    Otherwise `final` is as it was; what the file system refuses (a full disk) is an `ExportError`.
+    """
+    new, old = final.with_name(f".{final.name}.new"), final.with_name(f".{final.name}.old")
     try:
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        new.mkdir(parents=True)
         yield new
-        if folder.exists():
-            os.rename(folder, old)
-        os.rename(new, folder)
+        if final.exists():
+            os.rename(final, old)
+        os.rename(new, final)
+    except OSError as error:
+        if old.exists() and not final.exists():
+            os.rename(old, final)
+        raise ExportError(
+            f"{final}: cannot be written: {error}; what was there is as it was; make room and run the command again"
+        ) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def write_json(path: Path, content: object) -> None:
-    """JSON whose keys stay in their order: lerobot's camera features are an ordered mapping."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    shutil.rmtree(old, ignore_errors=True)

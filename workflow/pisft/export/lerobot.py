@@ -1,228 +1,196 @@
-"""A checkpoint as a lerobot policy: what `PI0Policy.from_pretrained` and `make_pre_post_processors` load.
+"""A checkpoint as lerobot 0.6 loads it: weights, config.json, and both processor pipelines with their statistics.
 
-Start from `export(checkpoint, folder)`. lerobot's processors compute a little differently; what can be is folded into
-the statistics and the steps that are written, and what cannot be is told in the folder's README.md.
+Start from `export(run_dir)`. Nothing of lerobot is imported, so what is written does not depend on the machine, and
+the gated tokenizer is not asked for. A pipeline's file lists its steps, so the ones that lerobot would choose for a
+new policy do not bind us: the prompt without the state, for one, is π₀'s step in π₀.₅'s pipeline.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+import numpy as np
+from safetensors.numpy import save_file
 
-from pisft.data.normalise import EPS
+from pisft.canonical import write_text
+from pisft.data.format import Format
+from pisft.data.normalise import EPS, Method, Stats
 from pisft.data.tokenizer import PALIGEMMA_REPO
-from pisft.export.checkpoint import Checkpoint, replacing, write_json
-from pisft.model.weights import EMBED, EMBEDDING
+from pisft.evaluate.policy import SAMPLING_STEPS
+from pisft.export.checkpoint import Checkpoint, read_checkpoint, replacing
+from pisft.export.lerobot_readme import differences, readme
+from pisft.export.tokenizer import write_bytes_tokenizer
+from pisft.export.weights import copy_weights
 
-THEIR_EPSILON = 1e-8  # of lerobot's z-score
-KNOWN = {"width": (2048, 1024), "depth": 18, "vision": 1152}  # the only dimensions that lerobot builds
+STATE, ACTION = "observation.state", "action"
+PREPROCESSOR, POSTPROCESSOR = "policy_preprocessor", "policy_postprocessor"
+MODES = {"zscore": "MEAN_STD", "quantile": "QUANTILES"}
+# Names of the action dims, made up so that lerobot's choice of relative dims, which goes by name, is the delta mask.
+RELATIVE, ABSOLUTE = "relative", "absolute"
+NO_VARIANT = "none of lerobot's, see README.md"
 
 
-def export(checkpoint: Checkpoint, folder: Path, replan_steps: int | None = None) -> list[str]:
-    """Write `folder`; the lines of its README, each something that lerobot must be told or cannot do.
+def export(run_dir: Path, replan_steps: int | None = None) -> list[str]:
+    """Write `run_dir`/export/lerobot from the checkpoint beside it; what stock lerobot does otherwise, in sentences.
 
-    `replan_steps` is how many actions of a chunk lerobot executes, or all.
+    `replan_steps` actions of a chunk are executed before the next inference (all, by default), or one where actions
+    are relative to the state. Raises `ExportError`; an export that is there is replaced only by a complete one.
     """
-    with replacing(folder) as new:
-        _write_weights(checkpoint.weights, new / "model.safetensors")
-        write_json(new / "config.json", policy_config(checkpoint, replan_steps))
+    checkpoint = read_checkpoint(run_dir)
+    final = run_dir / "export/lerobot"
+    tokenizer = PALIGEMMA_REPO
+    if checkpoint.model.tokenizer.kind == "bytes":
+        tokenizer = (final / "tokenizer").relative_to(run_dir.parents[1]).as_posix()
+    cameras = camera_keys(checkpoint)
+    notes = differences(checkpoint, cameras, tokenizer)
+    with replacing(final) as folder:
+        copy_weights(checkpoint.weights, folder / "model.safetensors")
+        _write_ordered(folder / "config.json", config(checkpoint, replan_steps))
+        for name, steps in (
+            (PREPROCESSOR, preprocessor(checkpoint, tokenizer)),
+            (POSTPROCESSOR, postprocessor(checkpoint)),
+        ):
+            _write_pipeline(folder, name, steps, checkpoint)
         if checkpoint.model.tokenizer.kind == "bytes":
-            _save_bytes_tokenizer(new / "tokenizer", checkpoint.model.max_token_len)
-        before, after = processors(checkpoint)
-        for name, steps in (("policy_preprocessor", before), ("policy_postprocessor", after)):
-            described = []
-            for place, (step, config, state) in enumerate(steps):
-                described.append({"registry_name": step, "config": config})
-                if state is not None:
-                    described[-1]["state_file"] = f"{name}_step_{place}_{step}.safetensors"
-                    save_file(state, new / described[-1]["state_file"])
-            write_json(new / f"{name}.json", {"name": name, "steps": described})
-        notes = limits(checkpoint)
-        (new / "README.md").write_text(_readme(checkpoint, notes))
+            write_bytes_tokenizer(folder / "tokenizer", checkpoint.format.discrete_state_input)
+        write_text(folder / "README.md", readme(run_dir.name, checkpoint, cameras, notes))
     return notes
 
 
-def policy_config(checkpoint: Checkpoint, replan_steps: int | None) -> dict[str, Any]:
-    """lerobot's config.json; features are in openpi's slot order, and missing slots are none."""
-    model, mode = checkpoint.model, _mode(checkpoint)
+def camera_keys(checkpoint: Checkpoint) -> dict[str, str]:
+    """Slot → lerobot's key, in the slots' order: the dataset's own key where lerobot takes it for a picture's."""
+    cameras = checkpoint.format.cameras
+
+    def key(slot: str) -> str:
+        own = cameras[slot]
+        fits = own == "observation.image" or own.startswith("observation.images.")
+        return own if fits and list(cameras.values()).count(own) == 1 else f"observation.images.{slot}"
+
+    return {slot: key(slot) for slot in sorted(cameras)}  # openpi's order is the alphabet's
+
+
+def config(checkpoint: Checkpoint, replan_steps: int | None) -> dict[str, Any]:
+    """lerobot's config.json; what it does not name is lerobot's default, which is openpi's too."""
+    model, format = checkpoint.model, checkpoint.format
+    mode = MODES[format.normalisation]
+    features = _features(checkpoint)
+    known = checkpoint.published_size
     return {
         "type": model.variant,
-        "device": "cpu",
+        # lerobot goes on with random weights where shapes differ: better it does not start
+        "paligemma_variant": "gemma_2b" if known else NO_VARIANT,
+        "action_expert_variant": "gemma_300m" if known else NO_VARIANT,
         "dtype": "float32",
+        "n_obs_steps": 1,
         "chunk_size": model.action_horizon,
-        "n_action_steps": min(replan_steps or model.action_horizon, model.action_horizon),
+        # select_action adds the state of the step that an action is executed in, not of its chunk's first step
+        "n_action_steps": 1 if format.delta_mask else replan_steps or model.action_horizon,
         "max_state_dim": model.action_dim,
         "max_action_dim": model.action_dim,
+        "num_inference_steps": SAMPLING_STEPS,
         "image_resolution": [model.image_size, model.image_size],
+        "empty_cameras": 0,  # a slot that is left out is a slot that is masked
         "tokenizer_max_length": model.max_token_len,
-        "use_relative_actions": bool(checkpoint.format.relative_dims),
-        "relative_exclude_joints": ["absolute"],
-        "action_feature_names": _action_names(checkpoint),
+        "input_features": {key: feature for key, feature in features.items() if key != ACTION},
+        "output_features": {ACTION: features[ACTION]},
         "normalization_mapping": {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode},
-        "input_features": _features(checkpoint, actions=False),
-        "output_features": {"action": _features(checkpoint, actions=True)["action"]},
+        "use_relative_actions": bool(format.delta_mask),
+        "relative_exclude_joints": [ABSOLUTE],
+        "action_feature_names": _action_names(checkpoint) if format.delta_mask else None,
     }
 
 
-def processors(checkpoint: Checkpoint) -> tuple[list, list]:
-    """(steps before, steps after) the model: (registered name, config, tensors or None) of each."""
-    config, model = checkpoint.format.config, checkpoint.model
-    mode = _mode(checkpoint)
-    normalise = {
-        "eps": THEIR_EPSILON,
-        "features": _features(checkpoint, actions=True),
-        "norm_map": {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode},
-    }
+def preprocessor(checkpoint: Checkpoint, tokenizer: str) -> list[dict[str, Any]]:
+    """Steps from an observation to the model's inputs, by their names in lerobot's registry."""
+    format = checkpoint.format
+    prompt = "pi0_new_line_processor", {}
+    if format.discrete_state_input:
+        prompt = "pi05_prepare_state_tokenizer_processor_step", {"max_state_dim": checkpoint.model.action_dim}
     relative = {
-        "enabled": bool(checkpoint.format.relative_dims),
-        "exclude_joints": ["absolute"],
-        "action_names": _action_names(checkpoint),
+        "enabled": bool(format.delta_mask),
+        "exclude_joints": [ABSOLUTE],
+        "action_names": _action_names(checkpoint) if format.delta_mask else None,
     }
-    renamed = {key: f"observation.images.{slot}" for slot, key in config.cameras.items()}
-    if len(config.state) == 1 and config.state[0].dims is None:
-        renamed[config.state[0].key] = "observation.state"
-    tokenizer = {
-        "max_length": model.max_token_len,
+    tokens = {
+        "max_length": checkpoint.model.max_token_len,
         "task_key": "task",
         "padding_side": "right",
         "padding": "max_length",
         "truncation": True,
-        "tokenizer_name": "tokenizer" if model.tokenizer.kind == "bytes" else PALIGEMMA_REPO,
+        "tokenizer_name": tokenizer,
     }
-    # π₀.₅'s own step writes the state into the prompt; without it, the prompt is π₀'s
-    prompt = ("smolvla_new_line_processor", {}, None)
-    if config.discrete_state_input:
-        prompt = ("pi05_prepare_state_tokenizer_processor_step", {"max_state_dim": model.action_dim}, None)
-    before = [
-        ("rename_observations_processor", {"rename_map": {a: b for a, b in renamed.items() if a != b}}, None),
-        ("to_batch_processor", {}, None),
-        ("relative_actions_processor", relative, None),
-        ("normalizer_processor", normalise, _statistics(checkpoint, ("observation.state", "action"))),
-        prompt,
-        ("tokenizer_processor", tokenizer, None),
-        ("device_processor", {"device": "cpu", "float_dtype": None}, None),
+    return [
+        _step("rename_observations_processor", {"rename_map": {}}),
+        _step("to_batch_processor", {}),
+        _step("relative_actions_processor", relative),
+        _step("normalizer_processor", _normalisation(checkpoint, _features(checkpoint))),
+        _step(*prompt),
+        _step("tokenizer_processor", tokens),
+        _step("device_processor", {"device": "cpu", "float_dtype": None}),
     ]
-    unnormalise = normalise | {"features": {"action": normalise["features"]["action"]}}
-    after = [
-        ("unnormalizer_processor", unnormalise, _statistics(checkpoint, ("action",))),
-        ("absolute_actions_processor", {"enabled": relative["enabled"]}, None),
-        ("device_processor", {"device": "cpu", "float_dtype": None}, None),
+
+
+def postprocessor(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """Steps from the model's chunk to robot actions."""
+    features = {ACTION: _features(checkpoint)[ACTION]}
+    return [
+        _step("unnormalizer_processor", _normalisation(checkpoint, features)),
+        _step("absolute_actions_processor", {"enabled": bool(checkpoint.format.delta_mask)}),
+        _step("device_processor", {"device": "cpu", "float_dtype": None}),
     ]
-    return before, after
 
 
-def limits(checkpoint: Checkpoint) -> list[str]:
-    """What stock lerobot must be told, or cannot do, with this checkpoint."""
-    model, config = checkpoint.model, checkpoint.format.config
-    notes = []
-    if ((model.vlm.width, model.expert.width), model.depth, model.vision.width) != tuple(KNOWN.values()):
-        notes.append(
-            "These dimensions are not gemma_2b with gemma_300m: lerobot builds no others, so stock lerobot cannot "
-            "load the weights. Run the checkpoint with pi-sft (scripts/evaluate.py)."
-        )
-    if model.tokenizer.kind == "bytes":
-        notes.append(
-            "The tokenizer lies in tokenizer/ of this folder, and lerobot looks names up from where it is started: "
-            'pass preprocessor_overrides={"tokenizer_processor": {"tokenizer_name": "<this folder>/tokenizer"}}.'
-        )
-    keys = [*config.cameras.values(), *(source.key for source in config.state)]
-    if len(config.state) > 1 or config.state[0].dims is not None:
-        parts = " + ".join(s.key if s.dims is None else f"{s.key}[{s.dims[0]}:{s.dims[1]}]" for s in config.state)
-        notes.append(f"The state is put together: feed {parts}, concatenated, as observation.state.")
-    if any(not key.startswith("observation.") for key in keys):
-        slots = ", ".join(f"{key} as observation.images.{slot}" for slot, key in config.cameras.items())
-        notes.append(
-            f"lerobot passes on only keys that begin with observation.: feed {slots}, the state as observation.state."
-        )
-    if not config.cameras:
-        notes.append("This policy has no camera; lerobot insists on one, and cannot run it.")
-    if not config.prompt.from_task:
-        notes.append(f"The prompt is always {config.prompt.default!r}: feed it as task.")
-    notes.append(
-        "Prompts must be clean: lerobot does not strip them, nor turn `_` and newlines into spaces"
-        + ("." if config.discrete_state_input else " (π₀.₅'s state step, which would, is not part of this policy).")
-    )
-    return notes
+def folded(stats: Stats, method: Method) -> dict[str, np.ndarray]:
+    """Statistics, float32 (d,), with which lerobot's formulas without epsilon are openpi's with theirs."""
+    if method == "zscore":
+        return {"mean": stats.mean.astype(np.float32), "std": (stats.std + EPS).astype(np.float32)}
+    q01 = stats.q01.astype(np.float32)
+    # from the rounded q01, so that it is the range that is right: a constant dim has no other
+    return {"q01": q01, "q99": (q01 + (stats.q99 - stats.q01 + EPS)).astype(np.float32)}
 
 
-def _mode(checkpoint: Checkpoint) -> str:
-    return {"zscore": "MEAN_STD", "quantile": "QUANTILES"}[checkpoint.format.config.normalisation]
+def _features(checkpoint: Checkpoint) -> dict[str, Any]:
+    size = checkpoint.model.image_size
+    pictures = {key: {"type": "VISUAL", "shape": [3, size, size]} for key in camera_keys(checkpoint).values()}
+    return pictures | {
+        STATE: {"type": "STATE", "shape": [len(checkpoint.stats.state.mean)]},
+        ACTION: {"type": "ACTION", "shape": [len(checkpoint.stats.actions.mean)]},
+    }
 
 
 def _action_names(checkpoint: Checkpoint) -> list[str]:
-    """Names that make lerobot's relative actions those of our delta mask."""
-    relative = set(checkpoint.format.relative_dims)
-    dims = len(checkpoint.stats.actions.mean)
-    return [f"{'relative' if i in relative else 'absolute'}_{i}" for i in range(dims)]
+    relative = Format(checkpoint.format).relative_dims
+    dims = range(len(checkpoint.stats.actions.mean))
+    return [f"{RELATIVE if dim in relative else ABSOLUTE} {dim}" for dim in dims]
 
 
-def _features(checkpoint: Checkpoint, actions: bool) -> dict[str, Any]:
-    size = checkpoint.model.image_size
-    found = {
-        f"observation.images.{slot}": {"type": "VISUAL", "shape": [3, size, size]}
-        for slot in checkpoint.format.config.cameras
+def _normalisation(checkpoint: Checkpoint, features: dict[str, Any]) -> dict[str, Any]:
+    mode = MODES[checkpoint.format.normalisation]
+    return {
+        # MEAN_STD adds it to std; QUANTILES takes it for a range that is zero
+        "eps": 0.0 if mode == "MEAN_STD" else EPS,
+        "features": features,
+        "norm_map": {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode},
     }
-    found["observation.state"] = {"type": "STATE", "shape": [len(checkpoint.stats.state.mean)]}
-    if actions:
-        found["action"] = {"type": "ACTION", "shape": [len(checkpoint.stats.actions.mean)]}
-    return found
 
 
-def _statistics(checkpoint: Checkpoint, keys: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """Statistics with which lerobot's formulas give what ours give: our epsilons are part of them."""
-    tensors = {}
-    for key in keys:
-        stats = checkpoint.stats.actions if key == "action" else checkpoint.stats.state
-        # an action's inverse adds no epsilon there, and a state's z-score adds lerobot's
-        std = stats.std + EPS - (0.0 if key == "action" else THEIR_EPSILON)
-        values = {"mean": stats.mean, "std": std, "q01": stats.q01, "q99": stats.q99 + EPS}
-        tensors |= {f"{key}.{name}": torch.tensor(value, dtype=torch.float32) for name, value in values.items()}
-    return tensors
+def _step(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    return {"registry_name": name, "config": config}
 
 
-def _write_weights(source: Path, target: Path) -> None:
-    with safe_open(source, "pt") as stored:
-        tensors = {f"model.{name}": stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
-    tensors[f"model.{EMBEDDING}"] = tensors[f"model.{EMBED}"].clone()
-    save_file(tensors, target, metadata={"format": "pt"})
+def _write_pipeline(folder: Path, name: str, steps: list[dict[str, Any]], checkpoint: Checkpoint) -> None:
+    method = checkpoint.format.normalisation
+    stats = {STATE: checkpoint.stats.state, ACTION: checkpoint.stats.actions}
+    for place, step in enumerate(steps):
+        if step["registry_name"] in ("normalizer_processor", "unnormalizer_processor"):
+            step["state_file"] = f"{name}_step_{place}_{step['registry_name']}.safetensors"
+            tensors = {f"{key}.{q}": v for key, field in stats.items() for q, v in folded(field, method).items()}
+            save_file(tensors, folder / step["state_file"])
+    _write_ordered(folder / f"{name}.json", {"name": name, "steps": steps})
 
 
-def _save_bytes_tokenizer(folder: Path, max_token_len: int) -> None:
-    """The `bytes` tokenizer in the Hugging Face format: 0 pads, 1 is BOS, 2 + b is the byte b."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    vocabulary = {"<pad>": 0, "<bos>": 1} | {letter: 2 + byte for byte, letter in bytes_to_unicode().items()}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", model_max_length=max_token_len
-    )
-    fast.save_pretrained(folder)
-
-
-def _readme(checkpoint: Checkpoint, notes: list[str]) -> str:
-    policy = {"pi0": "PI0Policy", "pi05": "PI05Policy"}[checkpoint.model.variant]
-    module = f"lerobot.policies.{checkpoint.model.variant}.modeling_{checkpoint.model.variant}"
-    lines = [
-        "# A lerobot policy",
-        "",
-        "```python",
-        f"from {module} import {policy}",
-        "from lerobot.policies.factory import make_pre_post_processors",
-        "",
-        f'policy = {policy}.from_pretrained("<this folder>")',
-        'before, after = make_pre_post_processors(policy.config, pretrained_path="<this folder>")',
-        "actions = after(policy.predict_action_chunk(before(observation)))",
-        "```",
-        "",
-        *(f"- {note}" for note in notes),
-    ]
-    return "\n".join(lines) + "\n"
+def _write_ordered(path: Path, content: Any) -> None:
+    """JSON in the order of its keys: that of the cameras is theirs in the model."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

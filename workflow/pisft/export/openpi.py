@@ -1,34 +1,124 @@
-"""A checkpoint as openpi's PyTorch code and RLinf load it. Start from `export`.
+"""A checkpoint as openpi's PyTorch policy and RLinf load it: the same weights, and the statistics where they look.
 
-Both read `model.safetensors`, whose keys are ours already. openpi looks for the statistics in `assets/<asset id>/`,
-RLinf in `<repo id>/`; for both the id is that of the dataset in their own registry.
+Start from `export(run_dir, [repo_id])`; `repo_id_of(config)` is the id that goes with an experiment's dataset.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from pisft.export.checkpoint import Checkpoint, replacing, write_json
+from safetensors import SafetensorError, safe_open
+
+from pisft.canonical import write_json, write_text
+from pisft.config.dataset import HubDataset
+from pisft.config.experiment import Resolved
+from pisft.export.checkpoint import Checkpoint, ExportError, read_checkpoint, replacing
+from pisft.model.weights import EMBED
+
+PRECISIONS = {"F32": "float32", "BF16": "bfloat16"}
+NORMALISATION = {"pi0": "zscore", "pi05": "quantile"}  # openpi's choice, which goes by the model
 
 
-def export(checkpoint: Checkpoint, folder: Path, repo_id: str) -> None:
-    """Write `folder` with the statistics under `repo_id`, such as physical-intelligence/libero."""
-    model = checkpoint.model
-    with replacing(folder) as new:
-        try:
-            os.link(checkpoint.weights, new / "model.safetensors")
-        except OSError:  # another disk
-            shutil.copyfile(checkpoint.weights, new / "model.safetensors")
-        for place in (Path(repo_id), Path("assets", repo_id)):
-            (new / place).mkdir(parents=True)
-            shutil.copyfile(checkpoint.folder / "norm_stats.json", new / place / "norm_stats.json")
-        content = {
-            "action_dim": model.action_dim,
-            "action_horizon": model.action_horizon,
-            "paligemma_variant": "gemma_2b",
-            "action_expert_variant": "gemma_300m",
-            "precision": "float32",
-        }
-        write_json(new / "config.json", content)
+def repo_id_of(config: Resolved) -> str:
+    """The id that statistics are looked up under: the first hub dataset's repo, else the first dataset's name."""
+    repos = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]
+    return [*repos, config.datasets[0].name][0]
+
+
+def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:
+    """Write `run_dir`/export/openpi from the checkpoint beside it; what openpi and RLinf must be told, in sentences.
+
+    The statistics go to `<repo_id>/` (RLinf) and `assets/<repo_id>/` (openpi) for each of `repo_ids`. Raises
+    `ExportError`; an export that is there is replaced only by a complete one.
+    """
+    for repo_id in repo_ids:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", repo_id):
+            raise ExportError(f"repo id: found '{repo_id}'; expected owner/name or name, as on the hub")
+    checkpoint = read_checkpoint(run_dir)
+    notes = differences(checkpoint)
+    with replacing(run_dir / "export/openpi") as folder:
+        _link(checkpoint.weights, folder / "model.safetensors")
+        for repo_id in repo_ids:
+            for place in (folder / repo_id, folder / "assets" / repo_id):
+                place.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(checkpoint.folder / "norm_stats.json", place / "norm_stats.json")
+        # what openpi's converter writes for reference, nothing reads it
+        write_json(
+            folder / "config.json",
+            {
+                "action_dim": checkpoint.model.action_dim,
+                "action_horizon": checkpoint.model.action_horizon,
+                "paligemma_variant": "gemma_2b" if checkpoint.published_size else None,
+                "action_expert_variant": "gemma_300m" if checkpoint.published_size else None,
+                "precision": _precision(checkpoint.weights),
+            },
+        )
+        write_text(folder / "README.md", _readme(run_dir.name, checkpoint, repo_ids, notes))
+    return notes
+
+
+def differences(checkpoint: Checkpoint) -> list[str]:
+    """What openpi's stock policy does otherwise than we do, with what to do about it."""
+    model, format = checkpoint.model, checkpoint.format
+    notes = []
+    if not checkpoint.published_size:
+        notes.append(
+            "Size: openpi's PyTorch model has only the published dimensions (So400m/14, gemma_2b, gemma_300m), which "
+            "this model does not have. Run pi-sft's own policy (pisft.evaluate.policy.Policy)."
+        )
+    if checkpoint.unknown_settings:
+        keys = ", ".join(checkpoint.unknown_settings)
+        notes.append(f"Format: {keys}: openpi's data config must do the same.")
+    if format.normalisation != NORMALISATION[model.variant]:
+        notes.append(
+            f"Normalisation: this model was trained with {format.normalisation}; openpi takes "
+            f"{NORMALISATION[model.variant]} for {model.variant}. Set use_quantile_norm to "
+            f"{format.normalisation == 'quantile'} in the data config that it creates."
+        )
+    if model.tokenizer.kind == "bytes":
+        notes.append("Tokenizer: this model reads bytes, openpi's PaliGemma tokens. Run pi-sft's own policy.")
+    if format.prompt.default is not None:
+        notes.append(f"Prompt: pass default_prompt={format.prompt.default!r} to create_trained_policy.")
+    return notes
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link, since both have the same bytes, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _precision(weights: Path) -> str:
+    try:
+        with safe_open(weights, "np") as stored:
+            dtype = stored.get_slice(EMBED).get_dtype()
+    except (OSError, SafetensorError) as error:
+        raise ExportError(f"{weights}: cannot be read as safetensors in openpi's layout: {error}") from error
+    return PRECISIONS.get(dtype, dtype)
+
+
+def _readme(name: str, checkpoint: Checkpoint, repo_ids: Sequence[str], notes: list[str]) -> str:
+    model, format = checkpoint.model, checkpoint.format
+    pi05 = f", pi05=True, discrete_state_input={format.discrete_state_input}" if model.variant == "pi05" else ""
+    cameras = ", ".join(f"`{key}` as {slot}" for slot, key in sorted(format.cameras.items())) or "none"
+    delta = ", ".join(map(str, format.delta_mask)) or "none"
+    ids = ", ".join(f"`{repo_id}`" for repo_id in repo_ids)
+    lines = "\n".join(f"- {note}" for note in notes)
+    section = f"\n## What stock openpi does otherwise\n\n{lines}\n" if notes else ""
+    return f"""# {name}, for openpi and RLinf
+
+Exported by pi-sft from `results/{name}/checkpoint/`. openpi's `create_trained_policy` and RLinf's `model_path` take
+this folder. The config that goes with it has
+
+- model: `Pi0Config(action_dim={model.action_dim}, action_horizon={model.action_horizon}, \
+max_token_len={model.max_token_len}{pi05})`
+- cameras: {cameras}; delta mask: {delta}
+- asset id (openpi), repo id (RLinf): {ids}. RLinf looks under the id of its registry's config, whatever the dataset's
+  was: `python scripts/export.py results/{name}/config.json --to openpi --repo-id <id>` puts the statistics there too.
+{section}"""

@@ -68,14 +68,14 @@ def evaluation(exp: Resolved) -> dict[str, Any]:
 
 
 def export_lerobot(exp: Resolved) -> dict[str, Any]:
-    """What goes into lerobot's config beside the checkpoint."""
-    return {"replan_steps": exp.eval.closed_loop and exp.eval.closed_loop.replan_steps}
+    """What lerobot is told besides what the checkpoint holds."""
+    loop = exp.eval.closed_loop
+    return {"replan_steps": loop.replan_steps if loop else None}
 
 
 def export_openpi(exp: Resolved) -> dict[str, Any]:
-    """Where the statistics are looked for."""
-    use = exp.datasets[0]
-    return {"dataset": getattr(use.origin, "repo", use.name)}
+    """What the statistics are looked up under."""
+    return {"datasets": [{"name": use.name, "repo": getattr(use.origin, "repo", None)} for use in exp.datasets]}
 
 
 def report(exp: Resolved) -> dict[str, Any]:
