@@ -140,6 +140,16 @@ def test_what_nothing_reads_is_not_computed(variant):
     assert not called
 
 
+@torch.no_grad()
+def test_image_tokens_lie_in_rows():
+    model = tiny("pi0")
+    seen = []
+    for layer in model.vision.layers:
+        layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].is_contiguous()))
+    model.embed_prefix(draw(0)[0])
+    assert seen == [True, True]
+
+
 @pytest.mark.parametrize("variant", ["pi0", "pi05"])
 def test_a_step_never_waits_for_the_device(variant):
     # on the meta device there are no values: whatever would read one raises

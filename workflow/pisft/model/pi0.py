@@ -306,7 +306,8 @@ class Vision(nn.Module):
         self.post_layernorm = nn.LayerNorm(config.width, EPS)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.patch_embedding(images).flatten(2).transpose(1, 2)
+        # rows of tokens: every layer would inherit the convolution's layout, and copy or stride through it
+        x = self.patch_embedding(images).flatten(2).transpose(1, 2).contiguous()
         x = x + self.position_embedding.weight.to(x.dtype)
         for layer in self.layers:
             x = layer(x)
