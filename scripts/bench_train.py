@@ -31,6 +31,7 @@ from pisft.model.runtime import configure
 from pisft.train.batches import Batch
 from pisft.train.loop import Trainer
 from pisft.train.optim import Optimizer
+from pisft.train.parallel import compile_blocks
 from pisft.train.rates import peak_flops
 from pisft.train.world import World
 from safetensors.torch import save_file
@@ -107,8 +108,7 @@ class Ours:
         if finetune is not None:
             lora.initialise(model, finetune, seed=0)
         if compiled:
-            for block in (*model.vision.layers, *model.layers):
-                block.forward = torch.compile(block.forward)
+            compile_blocks(model)
         self.model = model.train()
         load_weights(model, weights)
         self.optimizer = Optimizer(model, Train(steps=1, ema=None))
