@@ -31,6 +31,7 @@ from pisft.model.runtime import configure
 from pisft.train.batches import Batch
 from pisft.train.loop import Trainer
 from pisft.train.optim import Optimizer
+from pisft.train.parallel import compile_blocks
 from pisft.train.rates import peak_flops
 from pisft.train.world import World
 from safetensors.torch import save_file
@@ -107,8 +108,7 @@ class Ours:
         if finetune is not None:
             lora.initialise(model, finetune, seed=0)
         if compiled:
-            for block in (*model.vision.layers, *model.layers):
-                block.forward = torch.compile(block.forward)
+            compile_blocks(model)
         self.model = model.train()
         load_weights(model, weights)
         self.optimizer = Optimizer(model, Train(steps=1, ema=None))
@@ -150,10 +150,16 @@ class Theirs:
         self.policy = lerobot_policy(self.config, self.device, "bfloat16" if full_size else "float32")
         save_file({name: p.contiguous().clone() for name, p in self.policy.state_dict().items()}, weights)
         self.weights = weights
-        self.accelerator = Accelerator(cpu=not full_size)
+        # as lerobot_train does: the policy's dtype decides over autocast
+        precision = "bf16" if full_size else "no"
+        self.accelerator = Accelerator(
+            step_scheduler_with_optimizer=False, mixed_precision=precision, cpu=not full_size
+        )
+        torch.backends.cudnn.benchmark = torch.backends.cuda.matmul.allow_tf32 = True
         self.preset = self.policy.config.get_optimizer_preset()
-        self.optimizer = self.preset.build(self.policy.get_optim_params())
-        self.scheduler = self.policy.config.get_scheduler_preset().build(self.optimizer, 30000)
+        optimizer = self.preset.build(self.policy.get_optim_params())
+        scheduler = self.policy.config.get_scheduler_preset().build(optimizer, 30000)
+        self.policy, self.optimizer, self.scheduler = self.accelerator.prepare(self.policy, optimizer, scheduler)
 
     def begin(self, size: int, cameras: int, fed: int) -> float:
         """Take the common weights, the same batch, and `fed` camera features; the loss."""
@@ -164,7 +170,7 @@ class Theirs:
         batch = make_batch(self.config, size, cameras).to(self.device)
         self.batch = lerobot_batch(self.config, batch)
         self.noise, self.time = batch.noise[:, 0], batch.time[:, 0]
-        with torch.no_grad(), self.same_draws():
+        with torch.no_grad(), self.same_draws(), self.accelerator.autocast():
             return self.policy.forward(self.batch)[0].item()
 
     def step(self) -> float:
@@ -249,7 +255,13 @@ def dimensions(variant: str, full_size: bool) -> ModelConfig:
     f, d = (1, 1) if full_size else (8, 3)
     return ModelConfig(
         variant=variant,
-        vision={"width": 1152 // f, "depth": 27 // d, "mlp": 4304 // f, "heads": 16 if full_size else 4, "patch": 14},
+        vision={
+            "width": 1152 // f,
+            "depth": 27 // d,
+            "mlp": 4304 // f // 16 * 16,
+            "heads": 16 if full_size else 4,
+            "patch": 14,
+        },
         depth=18 // d,
         heads=8,
         head_dim=256 // f,

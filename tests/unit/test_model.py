@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from pisft.model import ModelConfig, Observation, Pi0, WeightsError, load_weights, save_weights
+from pisft.model.pi0 import gelu
 from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +139,25 @@ def test_what_nothing_reads_is_not_computed(variant):
     model.flow_loss(obs, actions, noise, time)
     model.sample_actions(obs, noise[:, 0])
     assert not called
+
+
+def test_the_gelu_that_is_compiled_is_the_same_function():
+    x = torch.linspace(-12, 12, 1001, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(gelu(x).sum(), x)
+    compiled = torch.compile(gelu, backend="eager")
+    torch.testing.assert_close(compiled(x), torch.nn.functional.gelu(x, approximate="tanh"), rtol=1e-9, atol=1e-12)
+    (gradient,) = torch.autograd.grad(compiled(x).sum(), x)
+    torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
+
+
+@torch.no_grad()
+def test_image_tokens_lie_in_rows():
+    model = tiny("pi0")
+    seen = []
+    for layer in model.vision.layers:
+        layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].is_contiguous()))
+    model.embed_prefix(draw(0)[0])
+    assert seen == [True, True]
 
 
 @pytest.mark.parametrize("variant", ["pi0", "pi05"])

@@ -266,6 +266,8 @@ def test_compiling_changes_no_loss(tmp_path, image_dataset):
     plain, compiled = published(tmp_path / "plain"), published(tmp_path / "compiled")
     assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
     assert compiled["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-4)
+    # the compiler's cache tells kernels for other numbers of threads apart
+    assert torch._inductor.config.cpp.threads == torch.get_num_threads()
 
 
 def test_no_step_at_all_publishes_the_base_weights(tmp_path, image_dataset):

@@ -98,11 +98,21 @@ def whole(parameter: Tensor) -> Tensor:
 
 def _cluster_options(model: Pi0, config: Resolved) -> None:
     # on `forward` itself: names stay as they are, and the hooks of sharding stay outside
-    for block in (*model.vision.layers, *model.layers):
-        if config.cluster.compile:
-            block.forward = torch.compile(block.forward)
-        if config.cluster.activation_checkpointing:
+    if config.cluster.compile:
+        compile_blocks(model)
+    if config.cluster.activation_checkpointing:
+        for block in (*model.vision.layers, *model.layers):
             block.forward = _recomputed(block)
+
+
+def compile_blocks(model: Pi0) -> None:
+    """torch.compile every layer of the tower and every joint block."""
+    from torch._inductor import config
+
+    # part of its cache's key: kernels that another process compiled for more threads would be taken, and wait for them
+    config.cpp.threads = torch.get_num_threads()
+    for block in (*model.vision.layers, *model.layers):
+        block.forward = torch.compile(block.forward)
 
 
 def _recomputed(block: nn.Module):
