@@ -10,5 +10,5 @@ shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executab
 
 wildcard_constraints:
     exp=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
-    dataset=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
     model=r"[A-Za-z0-9][A-Za-z0-9_.-]*",

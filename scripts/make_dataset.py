@@ -1,4 +1,4 @@
-"""Bring a dataset to `data/<dataset>/`: record it, fetch it from the hub, or point at a local folder.
+"""Bring a dataset to `data/<dataset>/`: record it, fetch it from the hub, point at a local folder, or make it up.
 
     python scripts/make_dataset.py metaworld_quickstart --workers 2
 
@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pisft.cli import run
 from pisft.config import load_dataset
-from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset
+from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
 from pisft.config.experiment import load_simulator
 from pisft.data.dataset import LeRobotData
 from pisft.data.manifest import write_manifest
 from pisft.data.origin import fetch, link
+from pisft.data.synthetic import generate
 from pisft.provenance.graph import Node, building
 from pisft.simulators.demonstrate import record
 
@@ -40,6 +41,8 @@ def main() -> None:
                 facts = fetch(origin, root)
             case LocalDataset():
                 link(origin, root)
+            case SyntheticDataset():
+                facts = generate(origin, root)
         data = LeRobotData(root)
         content = {
             "name": args.dataset,

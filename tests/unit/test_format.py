@@ -63,8 +63,8 @@ def test_several_sources_are_concatenated_in_order_and_cut_to_their_dims():
     format = make_format(state=["state", {"key": "gripper", "dims": [1, 2]}])
     sample = make_sample([1, 2]) | {"gripper": np.array([7, 8, 9], np.float32)}
     np.testing.assert_array_equal(format.encode(sample)["state"], [1, 2, 8])
-    features = {"state": {"shape": [2]}, "gripper": {"shape": [3]}, "actions": {"shape": [5]}}
-    assert (format.state_dim(features), format.action_dim(features)) == (3, 5)
+    features = {"state": {"shape": [2], "names": {"motors": ["x", "y"]}}, "gripper": {"shape": [3], "names": None}}
+    assert format.state_names(features) == ["x", "y", "gripper[1]"]
 
 
 def test_a_sample_without_actions_is_encoded_without():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from pisft.config.base import Strict
+from pisft.config.format import Feature
 
 
 class HubDataset(Strict):
@@ -34,7 +35,21 @@ class GeneratedDataset(Strict):
     seeds: str = Field("demonstrations", description="a seed range of the simulator")
 
 
-class DatasetConfig(Strict):
-    """The file holds one of the three, told apart by `source`."""
+class SyntheticDataset(Strict):
+    """Made-up demonstrations with given features: smooth random motion and moving pictures, to try a format with."""
 
-    origin: Annotated[HubDataset | LocalDataset | GeneratedDataset, Field(discriminator="source")]
+    source: Literal["synthetic"] = "synthetic"
+    features: dict[str, Feature] = Field(min_length=1)
+    fps: PositiveFloat
+    episodes: PositiveInt
+    frames: PositiveInt = Field(description="of the shortest episode; each is one longer than the one before")
+    seed: NonNegativeInt = 0
+
+
+Origin = Annotated[HubDataset | LocalDataset | GeneratedDataset | SyntheticDataset, Field(discriminator="source")]
+
+
+class DatasetConfig(Strict):
+    """The file holds one of these, told apart by `source`."""
+
+    origin: Origin

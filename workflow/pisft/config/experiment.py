@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
+from pisft.config import smoke
 from pisft.config.base import ConfigError, Strict, find_named, load_yaml, nearest, parse, read_yaml
-from pisft.config.dataset import DatasetConfig, GeneratedDataset, HubDataset, LocalDataset
+from pisft.config.dataset import DatasetConfig, GeneratedDataset, Origin
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.simulator import SimulatorConfig
@@ -235,7 +236,7 @@ class Experiment(Strict):
 class ResolvedDataset(DatasetUse):
     """A dataset with the content of its file."""
 
-    origin: Annotated[HubDataset | LocalDataset | GeneratedDataset, Field(discriminator="source")]
+    origin: Origin
 
 
 class Resolved(Experiment):
@@ -251,38 +252,57 @@ class Resolved(Experiment):
 
 def experiment_path(name: str, root: str | Path = ".") -> Path:
     """File of experiment `name`; an unknown one is a `ConfigError` with the nearest valid name."""
-    return find_named(Path(root) / "config/experiments", name, source=f"results/{name}", key="experiment")
+    folder = Path(root) / "config/experiments"
+    return find_named(folder, smoke.original(name), source=f"results/{name}", key="experiment")
 
 
 def load_dataset(name: str, root: str | Path = ".", source: str = "") -> DatasetConfig:
-    """Read `config/datasets/<name>.yaml`; `source` says who asked, for the error."""
-    path = find_named(Path(root) / "config/datasets", name, source or f"data/{name}", "datasets")
-    # the file holds the origin itself; the type wraps it so that `source` can choose among the three
+    """Read `config/datasets/<name>.yaml`; `source` says who asked, for the error.
+
+    `<format>~smoke` is a generated one with the format's features.
+    """
+    source = source or f"data/{name}"
+    if smoke.is_smoke(name):
+        path = find_named(Path(root) / "config/formats", smoke.original(name), source, "datasets")
+        return DatasetConfig(origin=smoke.dataset(read_yaml(path, FormatConfig), str(path)))
+    path = find_named(Path(root) / "config/datasets", name, source, "datasets")
+    # the file holds the origin itself; the type wraps it so that `source` can choose among them
     content = load_yaml(path)
     return parse({"origin": content} if isinstance(content, dict) else content, DatasetConfig, path)
 
 
 def load_simulator(name: str, root: str | Path, source: str | Path, key: str) -> SimulatorConfig:
     """Read `config/simulators/<name>.yaml`; `source` and `key` say who asked, for the error."""
-    return read_yaml(find_named(Path(root) / "config/simulators", name, source, key), SimulatorConfig)
+    path = find_named(Path(root) / "config/simulators", smoke.original(name), source, key)
+    if not smoke.is_smoke(name):
+        return read_yaml(path, SimulatorConfig)
+    read_yaml(path, SimulatorConfig)
+    return parse(smoke.shrink_simulator(load_yaml(path)), SimulatorConfig, path)
 
 
 def load_model(name: str, root: str | Path = ".", source: str | Path = "") -> ModelConfig:
     """Read `config/models/<name>.yaml`; `source` says who asked, for the error."""
-    path = find_named(Path(root) / "config/models", name, source or f"data/base/{name}", "model")
-    return parse(_inherit(path), ModelConfig, path)
+    path = find_named(Path(root) / "config/models", smoke.original(name), source or f"data/base/{name}", "model")
+    whole = parse(_inherit(path), ModelConfig, path)
+    return parse(smoke.shrink_model(_inherit(path)), ModelConfig, path) if smoke.is_smoke(name) else whole
 
 
 def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -> Resolved:
     """The experiment `name` under `root/config`, resolved and checked; raises `ConfigError`.
 
-    `children` are the experiments that go on from this one.
+    `children` are the experiments that go on from this one. `<exp>~smoke` is the experiment `<exp>`, made tiny.
     """
     root = Path(root)
     path = experiment_path(name, root)
     experiment = parse(_inherit(path), Experiment, path)
+    if smoke.is_smoke(name):
+        resolve(smoke.original(name), root, tuple(map(smoke.original, children)))
+        experiment = parse(smoke.shrink(_inherit(path)), Experiment, path)
 
     model = load_model(experiment.model, root, path)
+    if smoke.is_smoke(name) and model.base == "scratch":
+        # made tiny, published weights are random ones, which have no statistics
+        experiment = experiment.model_copy(update={"norm_stats": _from_dataset(experiment.norm_stats)})
     _check_base(path, experiment, model, root, (*children, name))
     fmt = read_yaml(find_named(root / "config/formats", experiment.format, path, "format"), FormatConfig)
     datasets, simulators = [], {}
@@ -332,10 +352,14 @@ def _overlay(below: Any, above: Any) -> Any:
     return above
 
 
+def _from_dataset(stats: NormStatsConfig) -> NormStatsConfig:
+    return stats.model_copy(update={"source": "dataset"})
+
+
 def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Path, line: tuple[str, ...]) -> None:
     """`line` are this experiment and those that go on from it."""
     if model.base == "scratch":
-        if isinstance(experiment.finetune, Lora):
+        if isinstance(experiment.finetune, Lora) and not smoke.is_smoke(experiment.model):
             raise ConfigError(
                 f"{path}: finetune.method: found lora; the model '{experiment.model}' has no base weights"
             )

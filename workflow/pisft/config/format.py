@@ -4,12 +4,41 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from pisft.config.base import Strict
 
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
+ALOHA_DIMS = 14  # two arms of six joints and a gripper
 Slot = Literal["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"]
+
+
+Rotation = Literal["rpy", "axis_angle", "quaternion_xyzw", "quaternion_wxyz"]
+ROTATION_DIMS = {"rpy": 3, "axis_angle": 3, "quaternion_xyzw": 4, "quaternion_wxyz": 4}
+ROT6D_DIMS = 6
+
+
+class Feature(Strict):
+    """A feature of the dataset, in the words of its info.json. A picture's shape is (height, width, 3)."""
+
+    dtype: str = "float32"
+    shape: list[PositiveInt] = Field(min_length=1)
+    names: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _a_name_a_dim(self):
+        if self.names is not None and not self.is_picture and len(self.names) != self.shape[0]:
+            raise ValueError(f"{len(self.names)} names for {self.shape[0]} dims")
+        if self.is_picture and (len(self.shape) != 3 or self.shape[2] != 3):
+            raise ValueError(f"a picture's shape is [height, width, 3], not {self.shape}")
+        if not self.is_picture and len(self.shape) != 1:
+            raise ValueError(f"a vector's shape is [dims], not {self.shape}")
+        return self
+
+    @property
+    def is_picture(self) -> bool:
+        """A camera, whether it is stored as images or as video."""
+        return self.dtype in ("image", "video")
 
 
 class Source(Strict):
@@ -17,11 +46,16 @@ class Source(Strict):
 
     key: str
     dims: tuple[int, int] | None = None
+    rotation: Rotation | None = Field(
+        None, description="these dims are a rotation (rpy in radians, x first); the model sees rot6d, six dims"
+    )
 
     @model_validator(mode="after")
     def _ordered(self):
         if self.dims is not None and not 0 <= self.dims[0] < self.dims[1]:
             raise ValueError("dims must be [first, end] with 0 <= first < end")
+        if self.rotation and self.dims is not None and self.dims[1] - self.dims[0] != ROTATION_DIMS[self.rotation]:
+            raise ValueError(f"{self.rotation} has {ROTATION_DIMS[self.rotation]} dims")
         return self
 
 
@@ -54,13 +88,72 @@ class Prompt(Strict):
 class FormatConfig(Strict):
     """One format; several `state` or `actions` sources are concatenated in order."""
 
+    features: dict[str, Feature] = Field(
+        {}, description="what the dataset holds; vectors are checked against it, and ~smoke generates it"
+    )
+    fps: PositiveFloat | None = Field(None, description="of the dataset, checked; null for any")
     cameras: dict[Slot, str] = Field(description="OpenPI slot → dataset key; a slot left out is never computed")
     state: Sources
     actions: Sources
+    action_type: Literal["absolute", "delta"] = Field(
+        "absolute", description="what the dataset holds; with delta there is nothing for delta_mask to do"
+    )
     delta_mask: list[int] = Field(
-        [], description="openpi's notation: 6, -1 = six dims relative to the state, one absolute; [] for none"
+        [],
+        description="what the model learns, in openpi's notation: 6, -1 = six dims relative to the state, one absolute",
+    )
+    adapt_to_pi: bool = Field(False, description="ALOHA's joints and grippers as in π₀'s own training (14 dims)")
+    pad_to: PositiveInt | None = Field(
+        None, description="zeros up to this width before statistics and normalising, as some published formats have"
     )
     normalisation: Literal["zscore", "quantile"]
     discrete_state_input: bool = Field(False, description="π₀.₅: the state as 256 bins in the prompt")
     prompt: Prompt = Prompt()
     action_horizon: PositiveInt
+    asset_id: str | None = Field(None, description="where openpi and RLinf look this format's norm_stats.json up")
+
+    @model_validator(mode="after")
+    def _agree(self):
+        if self.action_type == "delta" and any(count > 0 for count in self.delta_mask):
+            raise ValueError(
+                "action_type: delta: the dataset's actions are relative already; take delta_mask out, or say "
+                "action_type: absolute"
+            )
+        if 0 in self.delta_mask:
+            raise ValueError("delta_mask: a count of 0 says nothing")
+        used = {*self.cameras.values(), *(source.key for source in [*self.state, *self.actions])}
+        if self.features and (unknown := sorted(used - self.features.keys())):
+            raise ValueError(f"features: has no '{unknown[0]}', which cameras, state or actions name")
+        for name in ("state", "actions"):
+            self._check_vector(name, getattr(self, name))
+        for slot, key in self.cameras.items():
+            if key in self.features and not self.features[key].is_picture:
+                raise ValueError(f"cameras.{slot}: '{key}' is {self.features[key].dtype} in features")
+        return self
+
+    def _check_vector(self, name: str, sources: list[Source]) -> None:
+        for source in sources:
+            feature = self.features.get(source.key)
+            if feature and feature.is_picture:
+                raise ValueError(f"{name}: '{source.key}' is {feature.dtype} in features; expected a vector")
+            if feature and source.dims and source.dims[1] > feature.shape[0]:
+                raise ValueError(f"{name}: dims {list(source.dims)} of '{source.key}', which has {feature.shape[0]}")
+        widths = self.widths(sources)
+        if None in widths and self.pad_to is not None:
+            raise ValueError(f"{name}: pad_to needs to know which dims are real: give {name}' shape in features")
+        width = None if None in widths else sum(widths)
+        if width is not None and self.pad_to is not None and width > self.pad_to:
+            raise ValueError(f"{name}: has {width} dims; pad_to is {self.pad_to}")
+        if width is not None and self.adapt_to_pi and width != ALOHA_DIMS:
+            raise ValueError(f"{name}: has {width} dims; adapt_to_pi is ALOHA's, which has {ALOHA_DIMS}")
+
+    def widths(self, sources: list[Source]) -> list[int | None]:
+        """Encoded dims of each source, before padding; None where only the dataset can tell."""
+        return [self._width(source) for source in sources]
+
+    def _width(self, source: Source) -> int | None:
+        if source.rotation:
+            return ROT6D_DIMS
+        if source.dims is not None:
+            return source.dims[1] - source.dims[0]
+        return self.features[source.key].shape[0] if source.key in self.features else None

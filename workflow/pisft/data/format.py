@@ -13,8 +13,10 @@ from typing import Any, Self
 import numpy as np
 
 from pisft.config.base import nearest
-from pisft.config.format import FormatConfig, Source
+from pisft.config.format import ROT6D_DIMS, ROTATION_DIMS, FormatConfig, Source
+from pisft.data import aloha
 from pisft.data.errors import DataError
+from pisft.data.rotation import from_rot6d, to_rot6d
 
 
 class Format:
@@ -39,21 +41,38 @@ class Format:
         """The dataset keys that state and actions are made of, each once."""
         return list(dict.fromkeys(source.key for source in [*self.config.state, *self.config.actions]))
 
-    def state_dim(self, features: Mapping[str, Any]) -> int:
-        """Width of the encoded state, given the `features` of a dataset's info.json."""
-        return sum(_width(source, features) for source in self.config.state)
+    def state_names(self, features: Mapping[str, Any]) -> list[str]:
+        """A name for each dim of the encoded state, from this format's `features` or the dataset's info.json."""
+        return self._names(self.config.state, features)
 
-    def action_dim(self, features: Mapping[str, Any]) -> int:
-        """Width of an encoded action, given the `features` of a dataset's info.json."""
-        return sum(_width(source, features) for source in self.config.actions)
+    def action_names(self, features: Mapping[str, Any]) -> list[str]:
+        """A name for each dim of an encoded action."""
+        return self._names(self.config.actions, features)
+
+    def real_dims(self, width: int) -> int:
+        """How many of the `width` dims of an encoded action are not `pad_to`'s zeros."""
+        return width if self.config.pad_to is None else sum(self.config.widths(self.config.actions))
 
     def state(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The state sources side by side, (..., state_dim)."""
-        return _concatenate(self.config.state, vectors, "state")
+        """The encoded state: its sources side by side, (..., state dims)."""
+        state = self._concatenated(self.config.state, vectors, "state")
+        return self._padded(aloha.encode_state(state) if self.config.adapt_to_pi else state, "state")
 
     def absolute_actions(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The action sources side by side as the dataset holds them, (..., action_dim)."""
-        return _concatenate(self.config.actions, vectors, "actions")
+        """The action sources side by side, encoded but for the delta mask, (..., action dims)."""
+        actions = self._concatenated(self.config.actions, vectors, "actions")
+        return self._padded(aloha.encode_actions(actions) if self.config.adapt_to_pi else actions, "actions")
+
+    def robot_actions(self, actions: np.ndarray) -> np.ndarray:
+        """Inverse of `absolute_actions`: the sources side by side as the dataset holds them."""
+        actions = actions[..., : self.real_dims(actions.shape[-1])]
+        if self.config.adapt_to_pi:
+            actions = aloha.decode_actions(actions)
+        if not any(source.rotation for source in self.config.actions):
+            return actions
+        ends = np.cumsum(self._widths(actions.shape[-1]))[:-1]
+        parts = zip(self.config.actions, np.split(actions, ends, axis=-1), strict=True)
+        return np.concatenate([from_rot6d(x, s.rotation) if s.rotation else x for s, x in parts], axis=-1)
 
     def to_relative(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Masked dims of the chunks (..., H, A) minus those of their first states (..., S)."""
@@ -66,7 +85,8 @@ class Format:
     def encode(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """A sample in the dataset's own keys as {images, state, prompt}, and actions where it has them.
 
-        images: slot → uint8 (H, W, 3); state (S,); actions (H, A), relative where the delta mask says so.
+        images: slot → uint8 (H, W, 3); state (S,); actions (H, A), relative where the delta mask says so. Each camera
+        of the format must be there.
         """
         state = self.state(sample)
         encoded = {
@@ -80,7 +100,7 @@ class Format:
 
     def decode(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Encoded, unnormalised actions (..., H, A) as robot actions; `state` (..., S) is the encoded one."""
-        return self.to_absolute(actions, state)
+        return self.robot_actions(self.to_absolute(actions, state))
 
     def prompt(self, task: str | None) -> str:
         """The cleaned instruction of a frame whose task is `task`; none at all is a `DataError`."""
@@ -89,6 +109,57 @@ class Format:
         if not text:
             raise DataError("prompt: the frame has no task and the format no prompt.default; give one of them")
         return text
+
+    def _concatenated(self, sources: list[Source], vectors: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+        parts = []
+        for source in sources:
+            vector = np.asarray(_get(vectors, source.key, name), dtype=np.float32)
+            width = vector.shape[-1]
+            feature = self.config.features.get(source.key)
+            if feature and feature.shape[0] != width:
+                raise DataError(
+                    f"{name}: '{source.key}' has {width} dims; the format's features say {feature.shape[0]}"
+                )
+            first, end = source.dims or (0, width)
+            if end > width:
+                raise DataError(f"{name}: dims [{first}, {end}] of '{source.key}', which has {width}")
+            if source.rotation and end - first != ROTATION_DIMS[source.rotation]:
+                raise DataError(
+                    f"{name}: '{source.key}' has {end - first} dims; {source.rotation} has "
+                    f"{ROTATION_DIMS[source.rotation]}: choose them with dims"
+                )
+            part = vector[..., first:end]
+            parts.append(to_rot6d(part, source.rotation) if source.rotation else part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def _padded(self, x: np.ndarray, name: str) -> np.ndarray:
+        width = self.config.pad_to
+        if width is None:
+            return x
+        if x.shape[-1] > width:
+            raise DataError(f"{name}: has {x.shape[-1]} dims; pad_to is {width}")
+        return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, width - x.shape[-1])])
+
+    def _widths(self, total: int) -> list[int]:
+        """Encoded dims of each action source, given those of all."""
+        known = self.config.widths(self.config.actions)
+        if known.count(None) > 1:
+            unknown = self.config.actions[known.index(None)].key
+            raise DataError(
+                f"actions: how many dims '{unknown}' has is not known: give its shape in the format's features"
+            )
+        return [total - sum(filter(None, known)) if width is None else width for width in known]
+
+    def _names(self, sources: list[Source], features: Mapping[str, Any]) -> list[str]:
+        names = []
+        for source in sources:
+            declared = self.config.features.get(source.key)
+            feature = _get(features, source.key, "format") if declared is None else declared.model_dump()
+            own = feature_names(source.key, feature)
+            own = own[slice(*source.dims)] if source.dims else own
+            names += [f"{source.key}.rot6d_{i}" for i in range(ROT6D_DIMS)] if source.rotation else own
+        padding = (self.config.pad_to or len(names)) - len(names)
+        return names + [f"padding_{i}" for i in range(padding)]
 
     def _shifted(self, actions: np.ndarray, state: np.ndarray, sign: int) -> np.ndarray:
         dims = self.relative_dims
@@ -102,6 +173,16 @@ class Format:
         shifted = np.array(actions, dtype=np.float32)
         shifted[..., dims] += sign * state[..., None, dims]
         return shifted
+
+
+def feature_names(key: str, feature: Mapping[str, Any]) -> list[str]:
+    """A name a dim of a vector feature of info.json, whose `names` are a list, a mapping of lists, or nothing."""
+    width, names = int(feature["shape"][0]), feature.get("names")
+    if isinstance(names, Mapping):
+        names = [name for part in names.values() if isinstance(part, list) for name in part]
+    if isinstance(names, list) and len(names) == width > 1:
+        return [str(name) for name in names]
+    return [key] if width == 1 else [f"{key}[{i}]" for i in range(width)]
 
 
 def clean_prompt(text: str) -> str:
@@ -118,23 +199,6 @@ def _relative_dims(mask: list[int]) -> list[int]:
             dims += range(position, position + count)
         position += abs(count)
     return dims
-
-
-def _width(source: Source, features: Mapping[str, Any]) -> int:
-    if source.dims is not None:
-        return source.dims[1] - source.dims[0]
-    return int(_get(features, source.key, "format")["shape"][0])
-
-
-def _concatenate(sources: list[Source], vectors: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    parts = []
-    for source in sources:
-        vector = np.asarray(_get(vectors, source.key, name), dtype=np.float32)
-        first, end = source.dims or (0, vector.shape[-1])
-        if end > vector.shape[-1]:
-            raise DataError(f"{name}: dims [{first}, {end}] of '{source.key}', which has {vector.shape[-1]}")
-        parts.append(vector[..., first:end])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def _get(mapping: Mapping[str, Any], key: str, name: str) -> Any:

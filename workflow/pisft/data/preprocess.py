@@ -50,14 +50,14 @@ class Preprocessor:
             )
         self.model, self.format, self.stats = model, format, stats
         self.tokenizer = load_tokenizer(model.tokenizer, model.max_token_len)
-        for name, dims in (("state", len(stats.state.mean)), ("actions", self.action_dims)):
+        for name, dims in (("state", len(stats.state.mean)), ("actions", len(stats.actions.mean))):
             if dims > model.action_dim:
                 raise ConfigError(f"{name}: has {dims} dims; the model's action_dim is {model.action_dim}")
 
     @property
     def action_dims(self) -> int:
         """The action dims that are real; the model's others are padding."""
-        return len(self.stats.actions.mean)
+        return self.format.real_dims(len(self.stats.actions.mean))
 
     def item(self, sample: Mapping[str, Any]) -> Item:
         """Model inputs of one sample: images uint8 (H, W, 3), vectors, `task`, actions (H, d) or none."""
@@ -93,7 +93,7 @@ class Preprocessor:
 
     def actions(self, chunk: np.ndarray, encoded_state: np.ndarray) -> np.ndarray:
         """The model's chunk (..., H, D) as robot actions, float32 (..., H, d)."""
-        real = np.asarray(chunk)[..., : self.action_dims]
+        real = np.asarray(chunk)[..., : len(self.stats.actions.mean)]
         encoded = unnormalise(real, self.stats.actions, self.format.config.normalisation)
         return self.format.decode(encoded, encoded_state)
 

@@ -58,6 +58,6 @@ def _action_errors(policy: Policy, heldout: TrainingSet, frames: np.ndarray, noi
     chunks = policy.infer(samples, noise)
     lengths = heldout.last_frame[frames] - frames + 1
     return [
-        np.abs(chunk - format.absolute_actions(sample))[:length]
+        np.abs(chunk - format.robot_actions(format.absolute_actions(sample)))[:length]
         for chunk, sample, length in zip(chunks, samples, lengths, strict=True)
     ]

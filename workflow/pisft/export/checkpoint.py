@@ -39,6 +39,10 @@ KNOWN_SETTINGS = {
     "discrete_state_input",
     "prompt",
     "action_horizon",
+    "features",
+    "fps",
+    "action_type",
+    "asset_id",
 }
 
 
@@ -69,11 +73,15 @@ class Checkpoint:
     def unknown_settings(self) -> list[str]:
         """Keys of the format that are set and that no export knows; empty unless a format learns something new."""
         fields = type(self.format).model_fields
-        return [
-            key
-            for key in fields.keys() - KNOWN_SETTINGS
-            if getattr(self.format, key) != fields[key].get_default(call_default_factory=True)
-        ]
+        rotated = any(source.rotation for source in [*self.format.state, *self.format.actions])
+        return (
+            sorted(
+                key
+                for key in fields.keys() - KNOWN_SETTINGS
+                if getattr(self.format, key) != fields[key].get_default(call_default_factory=True)
+            )
+            + ["rotation"] * rotated
+        )
 
 
 def read_checkpoint(run_dir: Path) -> Checkpoint:

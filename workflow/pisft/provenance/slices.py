@@ -13,7 +13,7 @@ from pisft.config.experiment import Resolved
 from pisft.config.model import BaseWeights, ModelConfig
 from pisft.config.simulator import SimulatorConfig
 
-FORMAT = {"state", "actions", "delta_mask", "action_horizon", "normalisation"}
+FORMAT = {"state", "actions", "delta_mask", "adapt_to_pi", "pad_to", "action_horizon", "normalisation", "features"}
 HOW = {"log_every", "validate_every", "save_every", "keep_every"}
 
 

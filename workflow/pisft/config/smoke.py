@@ -1,0 +1,98 @@
+"""`<exp>~smoke`: an experiment made tiny by declaration, so that its whole graph runs on a laptop in a minute.
+
+Everything that is a choice (format, recipe, precision, augmentation, schedule, method) stays; everything that costs
+(the model's dimensions, the dataset, steps, episodes, rendering) shrinks. Start from `shrink`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pisft.config.base import ConfigError
+from pisft.config.dataset import SyntheticDataset
+from pisft.config.format import FormatConfig
+
+SUFFIX = "~smoke"
+
+MODEL = {
+    "image_size": 32,
+    "vision": {"width": 32, "depth": 1, "mlp": 64, "heads": 2, "patch": 16},
+    "depth": 2,
+    "heads": 2,
+    "kv_heads": 1,
+    "head_dim": 16,
+    "vlm": {"width": 32, "mlp": 64},
+    "expert": {"width": 32, "mlp": 64},
+    "vocab_size": 258,
+    "max_token_len": 256,
+    "tokenizer": {"kind": "bytes"},
+    "base": "scratch",
+}
+TRAIN = {"steps": 20, "global_batch_size": 4, "warmup_steps": 2, "log_every": 5, "validate_every": 10, "save_every": 10}
+SIMULATOR = {"max_steps": 20}
+RENDER = {"size": 64, "shadowsize": 0, "offsamples": 0, "reflectance": False}
+EPISODES = 4
+TASKS = 2
+
+
+def is_smoke(name: str) -> bool:
+    """Whether `name` is that of a smoke experiment, dataset or simulator."""
+    return name.endswith(SUFFIX)
+
+
+def original(name: str) -> str:
+    """The name of what a smoke version is made from."""
+    return name.removesuffix(SUFFIX)
+
+
+def shrink(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of an experiment's file, tiny. Models, datasets and simulators are named with the suffix."""
+    content = dict(content)
+    tiny = content | {
+        "model": content["model"] + SUFFIX,
+        "datasets": [{"name": content["format"] + SUFFIX}],
+        "split": {"heldout_fraction": 1 / EPISODES},
+        "train": content["train"] | TRAIN | {"keep_every": None},
+        "eval": {"open_loop": {"episodes": 1}},
+        "cluster": {},
+    }
+    if content["train"].get("steps") == 0:
+        tiny["train"]["steps"] = 0
+    method = content.get("finetune", {})
+    if "adapter" in method:
+        tiny["finetune"] = method | {"adapter": None}
+    evaluation = content.get("eval", {})
+    if evaluation.get("checkpoint") == "best":
+        tiny["eval"]["checkpoint"] = "best"
+    if loop := evaluation.get("closed_loop"):
+        few = {"episodes_per_task": 1, "batch_size": 2, "seed": 0, "simulator": loop["simulator"] + SUFFIX}
+        tiny["eval"]["closed_loop"] = loop | few
+    return tiny
+
+
+def shrink_model(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a model's file, tiny: from scratch, or from the smoke version of its base experiment."""
+    base = content.get("base")
+    experiment = base.get("experiment") if isinstance(base, dict) else None
+    return content | MODEL | ({"base": {"experiment": experiment + SUFFIX}} if experiment else {})
+
+
+def shrink_simulator(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a simulator's file with few tasks a suite, short episodes and small, plain pictures."""
+    suites = {name: tasks[:TASKS] for name, tasks in content.get("suites", {}).items()}
+    return content | SIMULATOR | {"suites": suites, "render": content["render"] | RENDER}
+
+
+def dataset(format: FormatConfig, path: str) -> SyntheticDataset:
+    """A generated dataset with the keys, shapes and dtypes of `format`, which came from the file `path`."""
+    if not format.features:
+        raise ConfigError(
+            f"{path}: features: is missing; {SUFFIX} generates data by it: give dtype and shape of each key of "
+            "the dataset, as in its meta/info.json"
+        )
+    return SyntheticDataset(
+        features=format.features,
+        fps=format.fps or 10.0,
+        episodes=EPISODES,
+        frames=format.action_horizon + 8,
+    )

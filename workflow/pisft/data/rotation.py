@@ -1,0 +1,63 @@
+"""Rotations as six numbers that a network can learn, and back: `to_rot6d` and `from_rot6d`.
+
+rot6d is the first two columns of the rotation matrix, one after the other; it has no jumps, which angles and
+quaternions have (Zhou et al., "On the Continuity of Rotation Representations in Neural Networks", 2019).
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy.spatial.transform import Rotation as Matrices
+
+from pisft.config.format import ROT6D_DIMS, Rotation
+
+
+def to_rot6d(x: np.ndarray, kind: Rotation) -> np.ndarray:
+    """Rotations (..., 3 or 4) of `kind` as float32 (..., 6). Angles in radians; rpy turns about the fixed x, y, z."""
+    flat = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+    match kind:
+        case "rpy":
+            rotations = Matrices.from_euler("xyz", flat)
+        case "axis_angle":
+            rotations = Matrices.from_rotvec(flat)
+        case "quaternion_xyzw":
+            rotations = Matrices.from_quat(flat)
+        case "quaternion_wxyz":
+            rotations = Matrices.from_quat(flat, scalar_first=True)
+    columns = rotations.as_matrix()[:, :, :2].transpose(0, 2, 1)
+    return columns.reshape(*x.shape[:-1], ROT6D_DIMS).astype(np.float32)
+
+
+def from_rot6d(x: np.ndarray, kind: Rotation) -> np.ndarray:
+    """Inverse of `to_rot6d`, float32 (..., 3 or 4); what is no rotation is first made the nearest by Gram-Schmidt.
+
+    The answer is the canonical one: an axis-angle of at most π, pitch within ±π/2, a quaternion with w ≥ 0. Two
+    columns that are parallel or zero give some rotation rather than a NaN.
+    """
+    flat = np.asarray(x, np.float64).reshape(-1, ROT6D_DIMS)
+    first = _unit(flat[:, :3], np.array([1.0, 0.0, 0.0]))
+    second = flat[:, 3:] - (first * flat[:, 3:]).sum(-1, keepdims=True) * first
+    # any axis but the one that `first` is nearest to is independent of it
+    spare = np.eye(3)[np.abs(first).argmin(-1)]
+    spare -= (first * spare).sum(-1, keepdims=True) * first
+    second = _unit(second, _unit(spare, spare))
+    rotations = Matrices.from_matrix(np.stack([first, second, np.cross(first, second)], -1))
+    match kind:
+        case "rpy":
+            with warnings.catch_warnings():  # at pitch ±π/2 roll and yaw are one: scipy says so and sets yaw to 0
+                warnings.simplefilter("ignore", UserWarning)
+                back = rotations.as_euler("xyz")
+        case "axis_angle":
+            back = rotations.as_rotvec()
+        case "quaternion_xyzw":
+            back = rotations.as_quat(canonical=True)
+        case "quaternion_wxyz":
+            back = rotations.as_quat(canonical=True, scalar_first=True)
+    return back.reshape(*x.shape[:-1], back.shape[-1]).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.where(norm > 1e-12, vectors / np.maximum(norm, 1e-12), otherwise)
