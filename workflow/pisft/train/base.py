@@ -32,6 +32,8 @@ def base_path(config: Resolved, root: Path) -> Path:
 
 def base_stats(config: Resolved, root: Path) -> Path:
     """The norm_stats.json that the base weights were trained with: beside them, or in openpi's `assets/*/`."""
+    if (base := config.model.base.experiment) is not None:
+        return root / f"results/{base}/norm_stats.json"  # there before the checkpoint is
     folder = base_path(config, root)
     found = [folder / "norm_stats.json", *sorted(folder.glob("assets/**/norm_stats.json"))]
     found = [path for path in found if path.is_file()]
