@@ -11,4 +11,5 @@ shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executab
 wildcard_constraints:
     exp=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
     dataset=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
+    view=r"[A-Za-z0-9][A-Za-z0-9_.~-]*/frames/[^/]+\.[0-9]+",
     model=r"[A-Za-z0-9][A-Za-z0-9_.-]*",

@@ -88,8 +88,3 @@ def test_several_datasets_lie_end_to_end(tmp_path, video_dataset):
     assert both.sizes == [21, 8]
     assert_same_item(both.item(21), TrainingSet([other], preprocessor, [[1]]).item(0))
     assert_same_item(both.item(12), TrainingSet([data], preprocessor).item(19))
-
-
-def test_more_pictures_than_the_memory_budget_are_an_error(video_dataset):
-    with pytest.raises(DataError, match=r"54 frames of 1 cameras at 32 pixels .* memory budget"):
-        TrainingSet([LeRobotData(video_dataset)], make_preprocessor(video_dataset), memory_budget=1000)

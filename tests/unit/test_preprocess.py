@@ -114,6 +114,8 @@ def test_a_batch_holds_only_the_cameras_of_the_format_in_the_range_of_the_model(
     preprocessor = Preprocessor(make_model(), make_format(cameras={"left_wrist_0_rgb": "wrist"}), make_stats())
     samples = [make_sample(seed) for seed in range(3)]
     observation, actions = collate([preprocessor.item(sample) for sample in samples])
+    assert observation.images["left_wrist_0_rgb"].dtype == torch.uint8
+    observation = observation.to("cpu")
     assert list(observation.images) == list(observation.image_masks) == ["left_wrist_0_rgb"]
     pictures = observation.images["left_wrist_0_rgb"]
     assert (pictures.shape, pictures.dtype) == ((3, 3, SIZE, SIZE), torch.float32)

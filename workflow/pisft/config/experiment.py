@@ -194,6 +194,13 @@ class Cluster(Strict):
     micro_batch_size: PositiveInt | None = Field(
         None, description="samples that go through the model at once on each process; null for its whole share"
     )
+    workers: PositiveInt | None = Field(
+        None, description="threads of each process that make batches; null for up to four, as far as there are cores"
+    )
+    frame_store: bool = Field(
+        True,
+        description="decode a dataset's pictures once, to disk; false: as they are needed, which takes cores",
+    )
     activation_checkpointing: bool = Field(
         False, description="recompute each block in the backward pass: less memory, more time"
     )

@@ -6,7 +6,7 @@ Start from `LeRobotData(root)`: opening reads the metadata and finds what is mis
 
 from __future__ import annotations
 
-import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from pisft.config.base import nearest
 from pisft.data import video
+from pisft.data.camera import Camera
 from pisft.data.errors import DataError
 from pisft.data.format import Format
 
@@ -36,8 +36,8 @@ class LeRobotData:
         self._video_path: str | None = info.get("video_path")
         self._episodes = self._read_episodes()
         self.episode_lengths: np.ndarray = self._episodes["length"]
-        ends = np.cumsum(self.episode_lengths)
-        self.episode_slices = [slice(end - n, end) for n, end in zip(self.episode_lengths, ends, strict=True)]
+        self._ends = np.cumsum(self.episode_lengths)
+        self.episode_slices = [slice(end - n, end) for n, end in zip(self.episode_lengths, self._ends, strict=True)]
         self._data_files = sorted((self.root / "data").glob("*/*.parquet"))
         self._check_files()
         self.tasks, self.task_index = self._read_tasks()
@@ -89,20 +89,43 @@ class LeRobotData:
 
     def iter_frames(self, camera_key: str, episodes: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(episode, pictures as uint8 (n, H, W, 3)), each episode decoded once, in ascending order."""
-        feature = self.feature(camera_key)
+        ordered = sorted(episodes)
+        pictures = self.pictures(camera_key, ordered)
+        for episode in ordered:
+            yield episode, np.stack(list(itertools.islice(pictures, int(self.episode_lengths[episode]))))
+
+    def pictures(self, camera_key: str, episodes: Iterable[int]) -> Iterator[np.ndarray]:
+        """The pictures of ascending `episodes` one by one, uint8 (H, W, 3)."""
+        rows = (row for episode in episodes for row in self.rows(episode))
+        return (picture for _, picture in self.open_camera(camera_key).read(rows))
+
+    def rows(self, episode: int) -> range:
+        """The frames of an episode, counted over the whole dataset."""
+        inside = self.episode_slices[episode]
+        return range(int(inside.start), int(inside.stop))
+
+    def place(self, row: int) -> tuple[int, int]:
+        """(episode, frame in the episode) of a frame that is counted over the whole dataset."""
+        episode = int(np.searchsorted(self._ends, row, side="right"))
+        return episode, row - int(self.episode_slices[episode].start)
+
+    def video_frame(self, key: str, row: int) -> tuple[Path, float]:
+        """The file that shows a frame of a video, and when (s)."""
+        episode, frame = self.place(row)
+        start = self._episode(f"videos/{key}/from_timestamp", episode)
+        return self._video_file(key, episode), float(start + frame / self.fps)
+
+    def data_file(self, row: int) -> tuple[Path, int]:
+        """The parquet file of a frame, and its place in it."""
+        file = int(np.searchsorted(self._file_ends, row, side="right"))
+        return self._data_files[file], row - (int(self._file_ends[file - 1]) if file else 0)
+
+    def open_camera(self, key: str) -> Camera:
+        """A reader of one camera's pictures, for one thread."""
+        feature = self.feature(key)
         if feature["dtype"] not in ("video", "image"):
-            raise DataError(
-                f"{self.root}/meta/info.json: '{camera_key}' is {feature['dtype']}; expected video or image"
-            )
-        decode = self._iter_video if feature["dtype"] == "video" else self._iter_images
-        expected = sorted(feature["shape"])
-        for episode, frames in decode(camera_key, sorted(episodes)):
-            if sorted(frames.shape[1:]) != expected:
-                raise DataError(
-                    f"{self.root}: '{camera_key}' of episode {episode} is {frames.shape[1:]}; "
-                    f"meta/info.json says {tuple(feature['shape'])}"
-                )
-            yield episode, frames
+            raise DataError(f"{self.root}/meta/info.json: '{key}' is {feature['dtype']}; expected video or image")
+        return Camera(self, key)
 
     def check(self, format: Format) -> None:
         """Read all that `format` uses: keys, widths, finite vectors, pictures; raises `DataError`."""
@@ -169,9 +192,8 @@ class LeRobotData:
         return episodes
 
     def _check_files(self) -> None:
-        rows = 0
-        for path in self._data_files:
-            rows += _metadata(path).num_rows
+        self._file_ends = np.cumsum([_metadata(path).num_rows for path in self._data_files])
+        rows = int(self._file_ends[-1]) if self._data_files else 0
         if rows != self.num_frames:
             raise DataError(
                 f"{self.root}/data: {rows} frames in {len(self._data_files)} files; the episodes have "
@@ -216,40 +238,12 @@ class LeRobotData:
         start = self._episode(f"videos/{key}/from_timestamp", episode)
         return start + np.arange(self.episode_lengths[episode]) / self.fps
 
-    def _by_file(self, key: str, episodes: Iterable[int]) -> dict[Path, list[int]]:
-        files: dict[Path, list[int]] = {}
-        for episode in episodes:
-            files.setdefault(self._video_file(key, episode), []).append(episode)
-        return files
-
     def _timestamps(self, key: str) -> Iterator[tuple[Path, np.ndarray]]:
-        for path, episodes in self._by_file(key, range(self.num_episodes)).items():
-            yield path, np.concatenate([self._episode_timestamps(key, episode) for episode in episodes])
-
-    def _iter_video(self, key: str, episodes: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        for path, inside in self._by_file(key, episodes).items():
-            wanted = (self._episode_timestamps(key, episode) for episode in inside)
-            yield from zip(inside, video.decode(path, wanted, self.fps), strict=True)
-
-    def _iter_images(self, key: str, episodes: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        starts = np.cumsum([_metadata(path).num_rows for path in self._data_files])
-        for episode in episodes:
-            part, left = [], self.episode_slices[episode]
-            for path, end in zip(self._data_files, starts, strict=True):
-                if left.start < end:
-                    table = _read(path, [key], [("episode_index", "=", episode)])
-                    part += table[key].to_pylist()
-                if left.stop <= end:
-                    break
-            pictures = [_picture(cell["bytes"], f"{self.root}: '{key}' of episode {episode}") for cell in part]
-            yield episode, np.stack(pictures)
-
-
-def _picture(content: bytes | None, where: str) -> np.ndarray:
-    try:
-        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-    except (OSError, TypeError) as error:
-        raise DataError(f"{where}: a picture cannot be read ({error}); fetch the dataset again") from error
+        files: dict[Path, list[np.ndarray]] = {}
+        for episode in range(self.num_episodes):
+            files.setdefault(self._video_file(key, episode), []).append(self._episode_timestamps(key, episode))
+        for path, timestamps in files.items():
+            yield path, np.concatenate(timestamps)
 
 
 def _metadata(path: Path) -> pq.FileMetaData:

@@ -105,7 +105,7 @@ class Preprocessor:
 
 
 def collate(items: Sequence[Item]) -> tuple[Observation, torch.Tensor | None]:
-    """(observation, actions (B, H, D) or None) on the CPU; images float32 in [-1, 1], tokens in a bucket."""
+    """(observation, actions (B, H, D) or None) on the CPU; images are bytes until `to`, tokens in a bucket."""
     images = {slot: np.stack([item.images[slot] for item in items]) for slot in items[0].images}
     state = np.stack([item.state for item in items])
     actions = None if items[0].actions is None else torch.from_numpy(np.stack([item.actions for item in items]))
@@ -126,16 +126,9 @@ def observation(
         padded[row, : len(ids)] = ids
         mask[row, : len(ids)] = True
     return Observation(
-        images={slot: torch.from_numpy(_scaled(x)) for slot, x in images.items()},
+        images={slot: torch.from_numpy(x) for slot, x in images.items()},
         image_masks={slot: torch.ones(len(x), dtype=torch.bool) for slot, x in images.items()},
         state=torch.from_numpy(state),
         tokens=torch.from_numpy(padded),
         token_mask=torch.from_numpy(mask),
     )
-
-
-def _scaled(pixels: np.ndarray) -> np.ndarray:
-    """uint8 → float32 in [-1, 1]; numpy, because torch's threads would wait for each other on busy cores."""
-    scaled = np.divide(pixels, np.float32(127.5), dtype=np.float32)
-    scaled -= 1
-    return scaled

@@ -1,5 +1,5 @@
-"""Pixels out of a video file by timestamp, forwards only: start from `decode`. PyAV alone, so that the pixels
-are the same on every machine (and those of lerobot's `pyav` backend).
+"""Pixels out of a video file by timestamp: start from `decode`, or `Video` to come back to a file. PyAV alone, so that
+the pixels are the same on every machine (and those of lerobot's `pyav` backend).
 """
 
 from __future__ import annotations
@@ -17,28 +17,60 @@ from pisft.data.errors import DataError
 REORDERED = 16
 
 
-def decode(path: Path, wanted: Iterable[np.ndarray], fps: float) -> Iterator[np.ndarray]:
-    """For each array of ascending timestamps (s) in `wanted`, its frames as uint8 (n, H, W, 3).
+class Video:
+    """One open file. Not for several threads at once."""
 
-    Arrays that follow each other in the file are decoded in one go. A timestamp without a frame within a
-    quarter of a frame's time, or a file that cannot be decoded, is a `DataError`.
-    """
-    tolerance = 0.25 / fps
+    def __init__(self, path: Path, fps: float):
+        self.path, self.fps = path, fps
+        try:
+            self._container = av.open(str(path))
+            self._stream = self._container.streams.video[0]
+        except (av.FFmpegError, IndexError) as error:
+            raise _unreadable(path, error) from error
+        self._stream.codec_context.thread_count = 1  # what decodes many files at once has threads of its own
+        self._frames: Iterator[av.VideoFrame] | None = None
+        self._position = 0.0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def frames(self, timestamps: Iterable[float]) -> Iterator[np.ndarray]:
+        """The frame at each of ascending timestamps (s), uint8 (H, W, 3); what lies close together is one pass.
+
+        A timestamp without a frame within a quarter of a frame's time, or a file that cannot be decoded, is a
+        `DataError`.
+        """
+        for timestamp in timestamps:
+            try:
+                yield self._at(float(timestamp))
+            except av.FFmpegError as error:
+                raise _unreadable(self.path, error) from error
+
+    def _at(self, timestamp: float) -> np.ndarray:
+        tolerance = 0.25 / self.fps
+        if self._frames is None or not 0 < timestamp - self._position <= (REORDERED + 1) / self.fps:
+            start = max(0.0, timestamp - REORDERED / self.fps)
+            self._container.seek(int(start / self._stream.time_base), stream=self._stream, backward=True)
+            self._frames = self._container.decode(self._stream)
+        for frame in self._frames:
+            if frame.time is None or frame.time < timestamp - tolerance:
+                continue
+            if frame.time > timestamp + tolerance:
+                break
+            self._position = timestamp
+            return frame.to_ndarray(format="rgb24")
+        self._frames = None
+        raise _missing(self.path, timestamp)
+
+
+def decode(path: Path, timestamps: Iterable[float], fps: float) -> Iterator[np.ndarray]:
+    """`Video.frames` of one file, which is closed at the end."""
+    video = Video(path, fps)
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            frames, position = None, 0.0
-            for timestamps in wanted:
-                first = float(timestamps[0])
-                if frames is None or not 0 <= first - position <= REORDERED / fps:
-                    start = max(0.0, first - REORDERED / fps)
-                    container.seek(int(start / stream.time_base), stream=stream, backward=True)
-                    frames = container.decode(stream)
-                yield _collect(path, frames, timestamps, tolerance)
-                position = float(timestamps[-1])
-    except (av.FFmpegError, IndexError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error}); fetch or record this video again") from error
+        yield from video.frames(timestamps)
+    finally:
+        video.close()
 
 
 def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
@@ -49,33 +81,20 @@ def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
             packets = [p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt]
             shown = np.sort([float(p.pts * p.time_base) for p in packets])
     except (av.FFmpegError, IndexError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); fetch or record this video again") from error
+        raise _unreadable(path, error) from error
     if not len(shown):
         raise DataError(f"{path}: holds no frame; fetch or record this video again")
     following = np.append(shown, np.inf)[np.searchsorted(shown, timestamps - 0.25 / fps)]
     if (missing := following > timestamps + 0.25 / fps).any():
-        raise _missing(path, timestamps[missing.argmax()], shown[-1])
+        raise _missing(path, timestamps[missing.argmax()])
 
 
-def _collect(path: Path, frames: Iterator[av.VideoFrame], timestamps: np.ndarray, tolerance: float) -> np.ndarray:
-    found: list[np.ndarray] = []
-    shown = 0.0
-    for frame in frames:
-        if frame.time is None:
-            continue
-        shown = frame.time
-        if shown < timestamps[len(found)] - tolerance:
-            continue
-        if shown > timestamps[len(found)] + tolerance:
-            break
-        found.append(frame.to_ndarray(format="rgb24"))
-        if len(found) == len(timestamps):
-            return np.stack(found)
-    raise _missing(path, timestamps[len(found)], shown)
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be decoded ({error}); fetch or record this video again")
 
 
-def _missing(path: Path, timestamp: float, last: float) -> DataError:
+def _missing(path: Path, timestamp: float) -> DataError:
     return DataError(
-        f"{path}: no frame at {timestamp:.4f} s (the last one seen is at {last:.4f} s); the video has fewer "
-        "frames than its episodes, or another frame rate: fetch or record it again"
+        f"{path}: no frame at {timestamp:.4f} s; the video has fewer frames than its episodes, or another frame rate: "
+        "fetch or record it again"
     )

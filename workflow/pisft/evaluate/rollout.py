@@ -19,7 +19,7 @@ from tqdm import tqdm
 from pisft.config.simulator import SimulatorConfig
 from pisft.simulators.base import Simulator
 from pisft.simulators.pool import Pool
-from pisft.simulators.progress import bar
+from pisft.progress import bar
 
 
 class Actor(Protocol):

@@ -15,7 +15,7 @@ from pisft.config.simulator import SimulatorConfig
 from pisft.evaluate.rollout import Episode
 from pisft.simulators.base import Simulator, SimulatorError
 from pisft.simulators.pool import Pool
-from pisft.simulators.progress import bar
+from pisft.progress import bar
 
 SIZE = 240  # pixels a side
 FPS = 20

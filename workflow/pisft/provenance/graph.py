@@ -31,7 +31,8 @@ from pisft.provenance.code import code_hashes, package_versions
 
 
 class Node(NamedTuple):
-    """One artefact: a stage of an experiment, a dataset, or (`stage == "base"`) a model's converted base weights."""
+    """One artefact: a stage of an experiment, a dataset, (`stage == "base"`) a model's converted base weights, or
+    (`stage == "frames"`) a frame store, named `<dataset>/frames/<camera>.<pixels>`."""
 
     stage: str
     name: str
@@ -44,7 +45,7 @@ class Node(NamedTuple):
     @property
     def provenance(self) -> str:
         """The file that says what the artefact was made from; written last."""
-        if self.stage == "dataset":
+        if self.stage in ("dataset", "frames"):
             return f"data/{self.name}/provenance.json"
         if self.stage == "base":
             return f"data/base/{self.name}/provenance.json"
@@ -64,6 +65,7 @@ class Stage:
 
 STAGES = {
     "dataset": Stage("make_dataset.py", "data/{name}/manifest.json", None),
+    "frames": Stage("make_frames.py", "data/{name}/index.json", slices.frames, ("dataset",)),
     "base": Stage("convert.py", "data/base/{name}/model.safetensors", None),
     "config": Stage("resolve.py", "results/{name}/config.json", slices.config),
     "norm_stats": Stage(
@@ -89,12 +91,14 @@ STAGES = {
 
 
 ROOTS = ("dataset", "base")  # of no experiment, and made from no other artefact
+STORES = ("frames",)  # of no experiment, and made from a dataset
 
 
 def node_of(target: str) -> Node:
     """The artefact whose file is `target`, a path relative to the root; raises `ProvenanceError`."""
     for stage, definition in STAGES.items():
-        pattern = re.escape(definition.target).replace(re.escape("{name}"), "([^/]+)")
+        name = "([^/]+/frames/[^/]+)" if stage in STORES else "([^/]+)"
+        pattern = re.escape(definition.target).replace(re.escape("{name}"), name)
         if match := re.fullmatch(pattern, target):
             return Node(stage, match[1])
     known = ", ".join(definition.target.replace("{name}", "<name>") for definition in STAGES.values())
@@ -113,6 +117,8 @@ def digest(content: Any) -> str:
 
 def parents(node: Node, exp: Resolved | None) -> list[Node]:
     """The artefacts that `node` is made from."""
+    if node.stage in STORES:
+        return [Node("dataset", node.name.split("/")[0])]
     found = []
     for stage in STAGES[node.stage].parents:
         if stage == "dataset":
@@ -138,7 +144,7 @@ def _base(exp: Resolved, stage: str) -> list[Node]:
 @cache
 def expected(node: Node, root: Path = Path()) -> dict[str, Any]:
     """What `node` would be made from now, with its key."""
-    exp = None if node.stage in ROOTS else _resolve(node.name, root)
+    exp = None if node.stage in ROOTS + STORES else _resolve(node.name, root)
     keys = {parent.target: expected(parent, root)["key"] for parent in parents(node, exp)}
     return _ingredients(node, exp, keys, root)
 
@@ -182,6 +188,8 @@ def lineage(node: Node, root: Path = Path()) -> list[Node]:
     """`node` and all that it is made from, what comes first first."""
     if node.stage in ROOTS:
         return [node]
+    if node.stage in STORES:
+        return [*parents(node, None), node]
     exp = _resolve(node.name, root)
     order: list[Node] = [Node("config", node.name)]
     for parent in parents(node, exp):
@@ -259,7 +267,7 @@ def planned(node: Node, root: Path = Path()) -> Build:
     exp = None
     if node.stage == "config":
         exp = resolve(node.name, root)
-    elif node.stage not in ROOTS:
+    elif node.stage not in ROOTS + STORES:
         exp = read_resolved(root / Node("config", node.name).target)
     keys = {}
     for parent in parents(node, exp):
@@ -291,10 +299,23 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
 
 
 def made_from(node: Node, root: Path = Path()) -> list[Node]:
-    """The artefacts that must lie on disk before `node` can be built: its configuration and its parents."""
+    """The artefacts that must lie on disk before `node` can be built: its configuration and its parents.
+
+    And what makes building it faster, which is no part of its key: training reads frame stores.
+    """
     if node.stage in ("config", *ROOTS):
         return []
-    return [Node("config", node.name), *parents(node, _resolve(node.name, root))]
+    if node.stage in STORES:
+        return parents(node, None)
+    exp = _resolve(node.name, root)
+    stores = frame_stores(exp) if node.stage == "checkpoint" and exp.cluster.frame_store else []
+    return [Node("config", node.name), *parents(node, exp), *stores]
+
+
+def frame_stores(exp: Resolved) -> list[Node]:
+    """The frame stores that `exp` trains from: of each camera of each dataset, at the model's image size."""
+    views = [f"{key}.{exp.model.image_size}" for key in exp.format.cameras.values()]
+    return [Node("frames", f"{use.name}/frames/{view}") for use in exp.datasets for view in dict.fromkeys(views)]
 
 
 def stamp(node: Node, fresh: bool, root: Path = Path()) -> str:
@@ -337,6 +358,8 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         pins["files"] = listing_digest(root / Path(model.base.orbax).expanduser())
         for name in ("dump.py", "uv.lock"):
             pins[f"envs/orbax/{name}"] = file_facts(root / "envs/orbax" / name)["sha256"]
+    elif node.stage in STORES:
+        config = stage.slice(node.name.split("/")[-1])
     else:
         config = stage.slice(exp)
         pins |= _pins(node, exp, root)

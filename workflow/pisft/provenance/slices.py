@@ -27,6 +27,12 @@ def dataset(origin, simulator: SimulatorConfig | None) -> dict[str, Any]:
     return content
 
 
+def frames(view: str) -> dict[str, Any]:
+    """Of a frame store: its camera and size, `<camera>.<pixels>`."""
+    camera, _, size = view.rpartition(".")
+    return {"camera": camera, "size": int(size)}
+
+
 def norm_stats(exp: Resolved) -> dict[str, Any]:
     """The vectors, the chunks and the episodes that the statistics are taken over."""
     return {

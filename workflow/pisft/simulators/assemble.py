@@ -14,7 +14,7 @@ from lerobot.configs import RGBEncoderConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from pisft.config.simulator import SimulatorConfig
-from pisft.simulators.progress import bar
+from pisft.progress import bar
 
 # Lossless but for the rounding of RGB to YUV, since a policy acts on pictures that were never compressed; 3 kB a frame
 # at 96 pixels. Every second frame stands on its own.

@@ -21,7 +21,7 @@ from pisft.config.dataset import GeneratedDataset
 from pisft.config.simulator import SimulatorConfig
 from pisft.simulators.base import Simulator, SimulatorError
 from pisft.simulators.pool import Pool
-from pisft.simulators.progress import bar
+from pisft.progress import bar
 
 PACKAGES = ("metaworld", "mujoco")
 

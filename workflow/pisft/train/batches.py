@@ -1,10 +1,13 @@
-"""The batch of a step: frames, noise and time, in micro-batches; the next one is made while it is trained on.
+"""The batch of a step: frames, noise and time, in micro-batches; the next ones are made while it is trained on.
 
 Start from `Batches.ahead`. A batch is a function of (seed, step) alone: micro-batches only cut it.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -36,11 +39,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on `device`."""
-        if device.type == "cpu":
-            return self
         tensors = (self.actions, self.noise, self.time, self.augmentation)
+        if device.type == "cpu":
+            return Batch(self.observation.to(device), *tensors)
         return Batch(
-            self.observation.to(device),
+            self.observation.pin_memory().to(device),
             *(x if x is None else x.pin_memory().to(device, non_blocking=True) for x in tensors),
         )
 
@@ -69,11 +72,17 @@ def make_batch(
     return Batch(observation, actions, torch.from_numpy(noise), torch.from_numpy(time), augmentation)
 
 
+def default_workers(processes: int) -> int:
+    """Threads of one of so many processes on this machine: a few, as far as there are cores for them."""
+    return max(1, min(4, len(os.sched_getaffinity(0)) // processes))
+
+
 class Batches:
     """The training batches of an experiment: of each, the part that falls to this process."""
 
     def __init__(self, config: Resolved, frames: TrainingSet, weights: list[float], world: World):
         self.train, self.frames, self.weights, self.world = config.train, frames, weights, world
+        self.workers = config.cluster.workers or default_workers(config.cluster.gpus_per_node)
         self.micro_batch_size = config.cluster.micro_batch_size or config.train.global_batch_size
 
     def indices(self, step: int) -> np.ndarray:
@@ -95,11 +104,14 @@ class Batches:
         ]
 
     def ahead(self, first: int, end: int) -> Iterator[list[Batch]]:
-        """The batches of steps `first` to `end` (without it), each made while the step before it runs."""
-        with ThreadPoolExecutor(1, "batches") as executor:
-            following = executor.submit(self.make, first) if first < end else None
-            for step in range(first, end):
-                batch = following.result()
-                if step + 1 < end:
-                    following = executor.submit(self.make, step + 1)
+        """The batches of steps `first` to `end` (without it); as many as there are workers are made meanwhile."""
+        executor = ThreadPoolExecutor(self.workers, "batches")
+        try:
+            steps = iter(range(first, end))
+            making = deque(executor.submit(self.make, step) for step in itertools.islice(steps, self.workers))
+            while making:
+                batch = making.popleft().result()
+                making.extend(executor.submit(self.make, step) for step in itertools.islice(steps, 1))
                 yield batch
+        finally:
+            executor.shutdown(cancel_futures=True)

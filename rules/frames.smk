@@ -1,0 +1,10 @@
+rule frames:
+    input:
+        unpack(ingredients("frames")),
+    output:
+        update("data/{view}/index.json"),
+    log:
+        "data/{view}.log",
+    threads: 16
+    shell:
+        "python scripts/make_frames.py data/{wildcards.view} --workers {threads} 2>&1 | tee -i {log}"

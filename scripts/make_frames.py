@@ -1,0 +1,40 @@
+"""Make a frame store: one camera of a dataset, decoded once, at the size that a model sees.
+
+    python scripts/make_frames.py data/metaworld_quickstart/frames/observation.image.96 --workers 2
+
+The folder's name says what of: `data/<dataset>/frames/<camera>.<pixels>`. The disk space that it takes is said first;
+started again after an interruption, it goes on where it was. Training reads it instead of the dataset's pictures.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from pisft.cli import run
+from pisft.data.dataset import LeRobotData
+from pisft.data.frame_store import GIB, INDEX, PIXELS, build
+from pisft.errors import PisftError
+from pisft.progress import bar
+from pisft.provenance.graph import Node, building
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="data/<dataset>/frames/<camera>.<pixels>")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="threads that decode")
+    args = parser.parse_args()
+    camera, _, size = args.folder.name.rpartition(".")
+    if len(args.folder.parts) != 4 or args.folder.parts[::2] != ("data", "frames") or not camera or not size.isdigit():
+        raise PisftError(f"{args.folder}: expected data/<dataset>/frames/<camera>.<pixels>")
+    with building(Node("frames", args.folder.relative_to("data").as_posix())) as made:
+        data = LeRobotData(args.folder.parents[1] / "lerobot")
+        total = data.num_frames * 3 * int(size) ** 2
+        print(f"{args.folder}: {data.num_frames:,} frames, {total / GIB:.2f} GiB", flush=True)
+        with bar(data.num_frames, f"{args.folder.parts[1]} {camera}", "frame") as progress:
+            for done in build(data, camera, int(size), args.workers):
+                progress.update(done - progress.n)
+        made.outputs.extend([args.folder / PIXELS, args.folder / INDEX])
+
+
+if __name__ == "__main__":
+    run(main)

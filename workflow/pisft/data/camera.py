@@ -1,0 +1,96 @@
+"""One camera of a dataset, picture by picture, be it video or images: start from `LeRobotData.open_camera`."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pisft.data.errors import DataError
+from pisft.data.video import Video
+
+if TYPE_CHECKING:
+    from pisft.data.dataset import LeRobotData
+
+OPEN = 4  # video files, or row groups of images, that are kept at hand
+
+
+class Camera:
+    """Reads frames in any order; ascending rows are one pass over the files. Not for several threads at once."""
+
+    def __init__(self, data: LeRobotData, key: str):
+        self.data, self.key = data, key
+        self._is_video = data.features[key]["dtype"] == "video"
+        self._shape = sorted(data.features[key]["shape"])
+        self._at_hand: OrderedDict[Any, Any] = OrderedDict()
+
+    def read(self, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(row, picture) of frames that are counted over the whole dataset."""
+        for row in rows:
+            yield row, self.picture(row)
+
+    def picture(self, row: int) -> np.ndarray:
+        """uint8 (H, W, 3) of a frame that is counted over the whole dataset; raises `DataError`."""
+        picture = self._from_video(row) if self._is_video else self._from_parquet(row)
+        if sorted(picture.shape) != self._shape:
+            raise DataError(
+                f"{self.data.root}: '{self.key}' of {self._place(row)} is {picture.shape}; meta/info.json says "
+                f"{tuple(self.data.features[self.key]['shape'])}"
+            )
+        return picture
+
+    def close(self) -> None:
+        """Close the files that are open."""
+        for item in self._at_hand.values():
+            if isinstance(item, Video):
+                item.close()
+        self._at_hand.clear()
+
+    def _from_video(self, row: int) -> np.ndarray:
+        path, timestamp = self.data.video_frame(self.key, row)
+        video = self._cached(path, lambda: Video(path, self.data.fps))
+        try:
+            return next(video.frames([timestamp]))
+        except DataError as error:
+            raise DataError(f"'{self.key}' of {self._place(row)}: {error}") from error
+
+    def _from_parquet(self, row: int) -> np.ndarray:
+        path, inside = self.data.data_file(row)
+        try:
+            file = self._cached(path, lambda: pq.ParquetFile(path))
+            group = 0
+            while inside >= (size := file.metadata.row_group(group).num_rows):
+                inside, group = inside - size, group + 1
+            column = self._cached((path, group), lambda: file.read_row_group(group, columns=[self.key])[self.key])
+            content = column[inside].as_py()["bytes"]
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again"
+            ) from error
+        try:
+            return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        except (OSError, TypeError) as error:
+            raise DataError(
+                f"{path}: '{self.key}' of {self._place(row)}: found bytes that are no picture; fetch the dataset again"
+            ) from error
+
+    def _place(self, row: int) -> str:
+        episode, frame = self.data.place(row)
+        return f"episode {episode}, frame {frame}"
+
+    def _cached(self, name: Any, make: Any) -> Any:
+        if name in self._at_hand:
+            self._at_hand.move_to_end(name)
+            return self._at_hand[name]
+        item = self._at_hand[name] = make()
+        while len(self._at_hand) > OPEN:
+            _, dropped = self._at_hand.popitem(last=False)
+            if isinstance(dropped, Video):
+                dropped.close()
+        return item
