@@ -7,7 +7,7 @@ import pytest
 from lerobot_data import make_lerobot_dataset
 from pisft.config import ModelConfig
 from pisft.config.format import FormatConfig
-from pisft.data import DataError, Format, norm_stats
+from pisft.data import Format, norm_stats
 from pisft.data.dataset import LeRobotData
 from pisft.data.preprocess import Preprocessor, collate
 from pisft.data.training_set import TrainingSet

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from pisft.config.dataset import SyntheticDataset
 
@@ -78,6 +80,18 @@ def _write(origin: SyntheticDataset, root: Path) -> None:
         dataset.finalize()
     for path in root.rglob("*.mp4"):
         path.chmod(0o644)  # lerobot joins videos in temporary files, which their owner alone may read
+    for path in root.glob("data/*/*.parquet"):
+        _without_fingerprint(path)
+
+
+def _without_fingerprint(path: Path) -> None:
+    """`datasets` writes a hash with the name of a temporary file into the schema's metadata of pictures."""
+    table = pq.read_table(path, partitioning=None)
+    metadata = dict(table.schema.metadata)
+    described = json.loads(metadata[b"huggingface"])
+    described.pop("fingerprint", None)
+    metadata[b"huggingface"] = json.dumps(described).encode()
+    pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
 def _walk(rng: np.random.Generator, length: int, dims: int) -> np.ndarray:

@@ -1,0 +1,114 @@
+"""A frame store holds the pixels that decoding gives, survives interruptions, and is refused when it is another's."""
+
+import json
+import shutil
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from lerobot_data import make_lerobot_dataset
+from pisft.data import DataError, frame_store
+from pisft.data.dataset import LeRobotData
+from pisft.data.frame_store import DecodedPictures, StoredPictures, build, open_pictures, store_folder
+from pisft.data.images import resize_with_pad
+from pisft.data.manifest import write_manifest
+
+CAMERA, SIZE = "observation.image", 32
+EPISODES = (12, 7, 9, 15, 11)
+
+
+@pytest.fixture(params=[True, False], ids=["video", "image"])
+def data(request, tmp_path) -> LeRobotData:
+    """A dataset where the rules put it, with a manifest; its pictures are no squares."""
+    root = make_lerobot_dataset(tmp_path / "data/mine/lerobot", EPISODES, video=request.param, size=(48, 64))
+    write_manifest(root, root.parent / "manifest.json", {})
+    return LeRobotData(root)
+
+
+@pytest.fixture
+def small_groups(monkeypatch):
+    monkeypatch.setattr(frame_store, "GROUP", 16)
+
+
+def read(pictures, rows) -> np.ndarray:
+    out = np.empty((len(rows), 3, SIZE, SIZE), np.uint8)
+    pictures.read(np.asarray(rows), out)
+    return out
+
+
+def test_stored_and_decoded_pixels_are_those_of_the_dataset_in_any_order(data, small_groups):
+    whole = [frame for _, frames in data.iter_frames(CAMERA, range(data.num_episodes)) for frame in frames]
+    expected = np.stack([resize_with_pad(frame, SIZE).transpose(2, 0, 1) for frame in whole])
+    rows = [53, 0, 11, 12, 12, 40, 1, 30]
+    decoded = open_pictures(data, CAMERA, SIZE)
+    assert isinstance(decoded, DecodedPictures)
+    np.testing.assert_array_equal(read(decoded, rows), expected[rows])
+    counts = list(build(data, CAMERA, SIZE, workers=3))
+    assert counts == sorted(counts) and (counts[0], counts[-1]) == (0, sum(EPISODES))
+    stored = open_pictures(data, CAMERA, SIZE)
+    assert isinstance(stored, StoredPictures)
+    np.testing.assert_array_equal(read(stored, rows), expected[rows])
+    np.testing.assert_array_equal(read(stored, range(54)), expected)
+
+
+def test_an_interrupted_store_is_no_store_and_goes_on_where_it_was(data, small_groups, monkeypatch):
+    making = build(data, CAMERA, SIZE, workers=1)
+    done = [next(making), next(making), next(making)][-1]
+    making.close()
+    assert 0 < done < sum(EPISODES)
+    assert isinstance(open_pictures(data, CAMERA, SIZE), DecodedPictures)
+
+    again = []
+    decode = frame_store._decode
+    monkeypatch.setattr(frame_store, "_decode", lambda *args: again.append(args[3]) or decode(*args))
+    counts = list(build(data, CAMERA, SIZE, workers=1))
+    assert counts[0] >= done and counts[-1] == sum(EPISODES)
+    assert sum(map(len, again)) == sum(EPISODES) - counts[0]
+    decoded = DecodedPictures(data, CAMERA, SIZE)
+    np.testing.assert_array_equal(read(open_pictures(data, CAMERA, SIZE), range(54)), read(decoded, range(54)))
+
+
+def test_a_store_of_another_state_of_the_dataset_is_refused_and_made_anew(data):
+    list(build(data, CAMERA, SIZE, workers=1))
+    manifest = data.root.parent / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"revision": "another"}))
+    with pytest.raises(DataError, match=r"another state of the dataset.*make it again \(snakemake"):
+        open_pictures(data, CAMERA, SIZE)
+    list(build(data, CAMERA, SIZE, workers=1))
+    assert isinstance(open_pictures(data, CAMERA, SIZE), StoredPictures)
+
+
+def test_a_truncated_store_is_refused(data):
+    list(build(data, CAMERA, SIZE, workers=1))
+    with (store_folder(data.root, CAMERA, SIZE) / "pixels.u8").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(DataError, match=r"1000 bytes, expected 165888"):
+        open_pictures(data, CAMERA, SIZE)
+
+
+def test_a_disk_that_cannot_hold_it_is_told_before_anything_is_written(data, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 165_887))
+    with pytest.raises(DataError, match=r"needs 0.0 GiB for 54 frames; .*frame_store: false"):
+        next(build(data, CAMERA, SIZE, workers=1))
+    assert not store_folder(data.root, CAMERA, SIZE).exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 165_888))
+    next(build(data, CAMERA, SIZE, workers=1))
+
+
+def test_a_frame_that_cannot_be_decoded_is_named_and_what_was_done_is_kept(data, small_groups):
+    if data.features[CAMERA]["dtype"] != "video":
+        pytest.skip("a truncated parquet file is found at opening")
+    path, _ = data.video_frame(CAMERA, 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"file-000.mp4"):
+        list(build(data, CAMERA, SIZE, workers=1))
+    path.write_bytes(whole)
+    list(build(data, CAMERA, SIZE, workers=1))
+    assert isinstance(open_pictures(data, CAMERA, SIZE), StoredPictures)
+
+
+def test_an_unknown_camera_is_told_with_the_nearest_name(data):
+    with pytest.raises(DataError, match=r"did you mean 'observation\.image'"):
+        next(build(data, "observation.imag", SIZE, workers=1))
