@@ -22,9 +22,14 @@ def test_planning_imports_no_torch(bare_project):
     assert "Job stats:" in result.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config/experiments").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_experiment_plans(bare_project, path):
-    assert {"norm_stats", "train", "evaluate"} <= bare_project.plan(f"results/{path.stem}/eval.json")
+MISSION = sorted(path.stem for path in (ROOT / "config/formats").glob("pi0*.yaml"))
+
+
+@pytest.mark.parametrize("name", MISSION)
+def test_every_published_recipe_plans_from_its_weights_and_dataset_to_its_evaluation(bare_project, name):
+    rules = {"convert", "dataset", "frames", "config", "norm_stats", "train", "evaluate"}
+    assert bare_project.plan(f"results/{name}/eval.json") == rules
+    assert bare_project.plan(f"results/{name}~smoke/eval.json") == rules - {"convert"}
 
 
 def test_all_experiments_plan_together(bare_project):

@@ -1,0 +1,41 @@
+"""`<exp>~smoke`: every published recipe's whole graph runs here, on generated data with its format's keys."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typed_project import ROOT
+
+pytestmark = pytest.mark.slow
+
+FORMATS = sorted(path.stem for path in Path(ROOT / "config/formats").glob("pi0*.yaml"))
+OTHERS = ["pi0_libero_lora", "quickstart_lora", "quickstart_lora_zero_shot"]
+
+
+def test_every_recipe_runs_tiny_from_its_dataset_to_its_evaluation(bare_project):
+    assert len(FORMATS) >= 9
+    names = FORMATS + OTHERS
+    targets = [f"results/{name}~smoke/eval.json" for name in names]
+    assert bare_project.snakemake("-c2", *targets).returncode == 0
+
+    for name in names:
+        run = bare_project.root / f"results/{name}~smoke"
+        evaluation = json.loads((run / "eval.json").read_text())
+        assert evaluation["open_loop"]["flow_loss"] > 0
+        assert (evaluation["closed_loop"] is not None) == (name in ("pi05_metaworld", "quickstart_lora", OTHERS[2]))
+        config = json.loads((run / "config.json").read_text())
+        whole = json.loads(bare_project.python("-c", RESOLVE, name).stdout)
+        for kept in ("format", "recipe", "finetune"):
+            assert config[kept] == whole[kept]
+        for kept in ("peak_lr", "ema", "augment", "precision", "weight_decay"):
+            assert config["train"][kept] == whole["train"][kept]
+        for camera in set(config["format"]["cameras"].values()):
+            assert (bare_project.root / f"data/{config['datasets'][0]['name']}/frames/{camera}.32/index.json").is_file()
+    assert bare_project.plan(targets[0]) == set()
+
+
+RESOLVE = """
+import sys
+from pisft.config import resolve
+print(resolve(sys.argv[1]).model_dump_json(by_alias=True))
+"""
