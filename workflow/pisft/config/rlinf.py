@@ -108,7 +108,7 @@ class _Translation:
         self._schedule()
         self._set("train.ema", None, "RLinf keeps no average of the weights", "RLinf keeps none")
         self._precision()
-        self._intervals()
+        self._positive()
         self._logging()
         self._gpus()
         self._batch()
@@ -178,7 +178,9 @@ class _Translation:
         self._say("checked", key, kind)
         key = "actor.model.model_type"
         if (kind := self._get(key, MODEL_TYPES[0])) not in MODEL_TYPES:
-            raise ConfigError(f"{self.path}: {key}: found {kind}; expected a π₀ or π₀.₅; {nearest(str(kind), MODEL_TYPES)}")
+            raise ConfigError(
+                f"{self.path}: {key}: found {kind}; expected a π₀ or π₀.₅; {nearest(str(kind), MODEL_TYPES)}"
+            )
         if self._get(key):
             self._say("checked", key, kind)
 
@@ -400,17 +402,19 @@ class _Translation:
                     "translated", key, value, f"train.precision: {precision}", "" if exact else "there is no fp16"
                 )
 
-    def _intervals(self) -> None:
+    def _positive(self) -> None:
+        """Numbers that say nothing at 0 and below."""
         for key, ours in (
             ("runner.save_interval", "train.save_every"),
             ("runner.val_check_interval", "train.validate_every"),
+            ("data.num_workers", "cluster.workers"),
         ):
             value = self._number(key)
             if value is not None and value > 0:
                 self._set(ours, value)
                 self._say("translated", key, value, ours)
             elif value is not None:
-                self._say("left out", key, value, remark=f"never; {ours} keeps its default")
+                self._say("left out", key, value, remark=f"{ours} keeps its default")
 
     def _logging(self) -> None:
         key = "runner.logger.logger_backends"

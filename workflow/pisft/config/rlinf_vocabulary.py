@@ -78,7 +78,7 @@ VOCABULARY = [
     _translated("data.data_paths", "datasets", "its older name"),
     _translated("data.data_path", "datasets", "its oldest name"),
     _left_out("data.repo_id", "give the dataset's own folder as `data.train_data_paths`"),
-    _left_out("data.num_workers", "follows from the machine"),
+    _translated("data.num_workers", "cluster.workers", "processes there, threads here. 0: the default"),
     _left_out("data.seed", "`train.seed` draws the order too"),
     _left_out("data.*", "for loaders that these formats do not need"),
     _carried("actor.micro_batch_size", "cluster.micro_batch_size", "memory only: the result does not depend on it"),
