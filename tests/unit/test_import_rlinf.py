@@ -360,6 +360,12 @@ def test_a_folder_becomes_a_dataset_and_weights_a_model(project):
     assert list(again.files) == [Path("config/experiments/another.yaml")]
 
 
+@pytest.mark.parametrize("folder", ["./data/mine", "../mine", "~/mine", "data/deep/mine", "data/there"])
+def test_folders_are_told_from_hub_ids(project, folder):
+    Path("data/there").mkdir(parents=True)
+    assert imported(project, f"data.train_data_paths={folder}")[1].datasets[0].origin.path == folder
+
+
 def test_several_datasets_and_their_older_name(project):
     entries = "[{dataset_path: /data/a, weight: 2.0}, {path: /data/b}, /data/c]"
     content = yaml.safe_load(yaml.safe_dump(LIBERO))
@@ -396,6 +402,8 @@ def test_what_the_format_says_otherwise_is_told(project):
 
 
 def test_epochs_count_where_steps_do_not_and_backends_are_translated(project):
+    result, _ = imported(project, "runner.max_epochs=500")
+    assert "whichever comes first" in line(result, "max_epochs")
     result, ours = imported(
         project, "runner.max_steps=-1", "runner.max_epochs=500", "runner.logger.logger_backends=[wandb, swanlab]"
     )

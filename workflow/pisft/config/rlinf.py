@@ -316,9 +316,8 @@ class _Translation:
         if steps >= 0:
             self._set("train.steps", steps)
             self._say("translated", "runner.max_steps", steps, "train.steps")
-            if epochs > 0:
-                reason = "max_steps counts; there, training ends with whichever comes first"
-                self._say("left out", "runner.max_epochs", epochs, remark=reason)
+            reason = "; there, training ends with whichever comes first" if epochs > 0 else ""
+            self._say_unread(["runner.max_epochs"], f"max_steps counts{reason}")
         elif epochs > 0:
             self._set("train.steps", epochs, "RLinf's max_epochs, an epoch being a step")
             remark = "as steps; where an epoch is a pass over the dataset, give runner.max_steps=<n>"
