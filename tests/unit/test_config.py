@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pisft.config import ConfigError, load_dataset, read_resolved, resolve
 from pisft.config.base import parse
-from pisft.config.experiment import Cluster, DatasetUse
+from pisft.config.experiment import Cluster, DatasetUse, load_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -257,3 +257,9 @@ def test_gpus_are_a_count_or_their_numbers():
     assert (Cluster(gpus=4).gpus_per_node, Cluster(gpus=4).visible_gpus) == (4, None)
     assert (Cluster(gpus="0-3").gpus_per_node, Cluster(gpus="0-3").visible_gpus) == (4, "0,1,2,3")
     assert Cluster(gpus="1,5").visible_gpus == "1,5"
+
+
+def test_a_model_that_extends_another_may_take_its_weights_from_elsewhere(project):
+    (project / "config/models/mine.yaml").write_text("extends: pi0_base\nbase: {path: /weights}\n")
+    base = load_model("mine", project).base
+    assert base.path == "/weights" and base.orbax is None

@@ -353,9 +353,10 @@ def _inherit(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _overlay(below: Any, above: Any) -> Any:
-    """Mappings are merged, all else is replaced; so is a mapping by one that chooses another `method`."""
+    """Mappings are merged, all else is replaced; so are those that choose another `method`, and `base`, one place."""
     if isinstance(below, dict) and isinstance(above, dict) and above.get("method") in (None, below.get("method")):
-        return {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
+        merged = {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
+        return merged | ({"base": above["base"]} if "base" in above else {})
     return above
 
 

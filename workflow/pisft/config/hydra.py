@@ -1,0 +1,172 @@
+"""A Hydra configuration read without Hydra: its defaults list, `${...}` and the overrides typed after it.
+
+Start from `compose(path, overrides)`. Only what YAML files can say is done: no resolver but `oc.env`, no code. What
+cannot be found or resolved is told and left as it stands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pisft.config.base import ConfigError, load_yaml
+
+INTERPOLATION = re.compile(r"\$\{([^${}]+)\}")
+# OmegaConf takes 1e-10 for a number; YAML 1.1 only 1.0e-10.
+FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+MISSING = object()
+Place = tuple[str, ...]  # the keys that lead to a value
+
+
+def compose(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """The configuration in `path`, composed and resolved, and a sentence for each file that it names and is not there.
+
+    `overrides` are Hydra's `key.of.it=value`. The files of the defaults list are looked for beside `path` and in
+    `hydra.searchpath`. Raises `ConfigError`.
+    """
+    path = Path(path)
+    own = _mapping(path)
+    entries = own.pop("defaults", None) or []
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path}: defaults: found {entries!r}; expected a list")
+    if "_self_" not in entries:
+        entries = [*entries, "_self_"]  # as Hydra does: a file has the last word over its defaults
+
+    folders, absent = _folders(path, own)
+    content: dict[str, Any] = {}
+    for entry in entries:
+        if entry == "_self_":
+            content = _overlay(content, own)
+        elif group := _group(entry, path):
+            name, package = group
+            found = next((file for folder in folders if (file := folder / f"{name}.yaml").is_file()), None)
+            if found is None:
+                absent.append(f"defaults: {name}.yaml is neither beside {path.name} nor in hydra.searchpath")
+                continue
+            part = _mapping(found)
+            if part.pop("defaults", None):
+                absent.append(f"defaults: {name}.yaml has a defaults list of its own, which is not followed")
+            content = _overlay(content, _nested(package, part))
+    for override in overrides:
+        content = _overlay(content, _override(override, path))
+    try:
+        return _resolved(content, content, (), frozenset()), absent
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested in itself (an anchor that holds its own alias)") from None
+
+
+def unresolved(value: Any) -> bool:
+    """Whether an interpolation, or OmegaConf's `???`, is still in `value`."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return any(map(unresolved, value))
+    return isinstance(value, str) and (value == "???" or INTERPOLATION.search(value) is not None)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    content = load_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values, found {type(content).__name__}")
+    return content
+
+
+def _folders(path: Path, own: dict[str, Any]) -> tuple[list[Path], list[str]]:
+    """Where the groups of the defaults list are looked for, and what of `hydra.searchpath` cannot be told."""
+    folders, absent = [path.parent], []
+    hydra = own.get("hydra")
+    search = hydra.get("searchpath") if isinstance(hydra, dict) else None
+    for entry in search if isinstance(search, list) else []:
+        place = _resolved(own, str(entry), (), frozenset())
+        if unresolved(place):
+            absent.append(f"hydra.searchpath: {entry} is not resolved: set the variable in the environment")
+        elif place.startswith("pkg://"):
+            absent.append(f"hydra.searchpath: {entry} is inside a Python package, which is not opened")
+        else:
+            folders.append(Path(place.removeprefix("file://")))
+    return folders, absent
+
+
+def _group(entry: Any, path: Path) -> tuple[str, str] | None:
+    """`model/pi0@actor.model` or `{env/train: x}` as (`model/pi0`, `actor.model`); None for what is Hydra's own."""
+    if isinstance(entry, dict) and len(entry) == 1:
+        (key, choice), *_ = entry.items()
+        key = str(key)
+        if choice is None or key.startswith("override "):
+            return None
+        group, _, package = key.removeprefix("optional ").partition("@")
+        return f"{group.strip('/')}/{choice}", package or group.strip("/").replace("/", ".")
+    if not isinstance(entry, str):
+        raise ConfigError(f"{path}: defaults: found {entry!r}; expected <group>/<file>@<key> or <group>: <file>")
+    name, _, package = entry.strip("/").partition("@")
+    return name, package or name.rpartition("/")[0].replace("/", ".")
+
+
+def _nested(package: str, content: dict[str, Any]) -> dict[str, Any]:
+    for key in reversed([] if package == "_global_" else package.split(".") if package else []):
+        content = {key: content}
+    return content
+
+
+def _override(text: str, path: Path) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    key = key.lstrip("+")
+    if not equals or not re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", key):
+        raise ConfigError(f"{path}: {text}: expected <key>=<value>, such as runner.max_steps=1000")
+    try:
+        return _nested(key, yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {text}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _overlay(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
+    return above
+
+
+def _resolved(root: dict[str, Any], node: Any, at: Place, open_: frozenset[Place]) -> Any:
+    """`node`, which stands at `at` in `root`, with every interpolation replaced that can be; `open_` are being read."""
+    if isinstance(node, dict):
+        return {str(key): _resolved(root, value, (*at, str(key)), open_) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_resolved(root, value, (*at, str(i)), open_) for i, value in enumerate(node)]
+    if not isinstance(node, str):
+        return node
+    if FLOAT.fullmatch(node):
+        return float(node)
+    open_ |= {at}
+    if whole := INTERPOLATION.fullmatch(node):
+        value = _look_up(root, whole[1], at, open_)
+        return node if value is MISSING else value
+
+    def piece(match: re.Match) -> str:
+        value = _look_up(root, match[1], at, open_)
+        return match[0] if value is MISSING or isinstance(value, (dict, list)) else str(value)
+
+    replaced = INTERPOLATION.sub(piece, node)
+    return _resolved(root, replaced, at, open_) if replaced != node and "${" in replaced else replaced
+
+
+def _look_up(root: dict[str, Any], key: str, at: Place, open_: frozenset[Place]) -> Any:
+    if key.startswith("oc.env:"):
+        name, _, default = key.removeprefix("oc.env:").partition(",")
+        value = os.environ.get(name.strip(), default.strip() or MISSING)
+        return MISSING if value is not MISSING and "${" in value else value
+    if ":" in key:
+        return MISSING
+    up = len(key) - len(key.lstrip("."))
+    target = (*at[: len(at) - up], *key[up:].split(".")) if up else tuple(key.split("."))
+    if target in open_ or up > len(at):
+        return MISSING
+    node: Any = root
+    for part in target:
+        if not isinstance(node, dict) or part not in node:
+            return MISSING
+        node = node[part]
+    return _resolved(root, node, target, open_ | {target}) if node != "???" else MISSING
