@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -49,6 +50,7 @@ def _write(origin: SyntheticDataset, root: Path) -> None:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     datasets.disable_progress_bars()
+    av.logging.set_libav_level(av.logging.ERROR)
     features = {
         key: {
             "dtype": feature.dtype,

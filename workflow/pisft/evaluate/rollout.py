@@ -17,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from pisft.config.simulator import SimulatorConfig
+from pisft.progress import bar
 from pisft.simulators.base import Simulator
 from pisft.simulators.pool import Pool
-from pisft.progress import bar
 
 
 class Actor(Protocol):

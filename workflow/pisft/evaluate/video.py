@@ -13,9 +13,9 @@ import numpy as np
 
 from pisft.config.simulator import SimulatorConfig
 from pisft.evaluate.rollout import Episode
+from pisft.progress import bar
 from pisft.simulators.base import Simulator, SimulatorError
 from pisft.simulators.pool import Pool
-from pisft.progress import bar
 
 SIZE = 240  # pixels a side
 FPS = 20

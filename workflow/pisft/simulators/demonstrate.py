@@ -19,9 +19,9 @@ import numpy as np
 
 from pisft.config.dataset import GeneratedDataset
 from pisft.config.simulator import SimulatorConfig
+from pisft.progress import bar
 from pisft.simulators.base import Simulator, SimulatorError
 from pisft.simulators.pool import Pool
-from pisft.progress import bar
 
 PACKAGES = ("metaworld", "mujoco")
 
