@@ -23,8 +23,8 @@ def main() -> None:
         datasets = []
         for use in config.datasets:
             data = LeRobotData(root / f"data/{use.name}/lerobot")
-            data.check(format)
             chosen = use.selected(data.num_episodes)
+            data.check(format, chosen, config.model.action_dim)
             train, _ = split(chosen, config.split.heldout_fraction, config.split.seed)
             datasets.append((data, train))
         measured = measure(datasets, format, config.format.action_horizon)

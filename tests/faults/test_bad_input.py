@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from lerobot_data import make_lerobot_dataset
 
 ROOT = Path(__file__).parents[2]
 DATASET = """
@@ -60,6 +61,8 @@ class Project:
 NORM_STATS = "python scripts/norm_stats.py results/mine/config.json"
 TRAIN = "python scripts/train.py results/mine/config.json"
 RESOLVE = "python scripts/resolve.py mine"
+FORMAT = "config/formats/metaworld_quickstart.yaml"
+FEATURES = yaml.safe_load((ROOT / FORMAT).read_text())["features"]
 
 
 @pytest.fixture
@@ -120,8 +123,111 @@ def test_a_nan(project, key):
 
 def test_a_format_that_names_a_missing_key(project):
     project.edit("config/formats/metaworld_quickstart.yaml", state="observation.stat")
+    project.refuse(RESOLVE, "features: has no 'observation.stat'", "did you mean 'observation.state'?")
+    project.edit("config/formats/metaworld_quickstart.yaml", features={})
     assert project.type(RESOLVE).returncode == 0
     project.refuse(NORM_STATS, "observation.stat", "did you mean 'observation.state'?")
+
+
+def numbers(project: Project, key: str, values) -> None:
+    """Replace the numbers of `key`, one a frame."""
+    path = next((project.root / "lerobot_dataset/data").rglob("*.parquet"))
+    table = pq.read_table(path)
+    old = table[key].to_numpy()
+    place = table.schema.get_field_index(key)
+    pq.write_table(table.set_column(place, key, pa.array(values(old), table.schema.field(key).type)), path)
+
+
+def test_a_state_or_an_action_of_another_width_than_the_format_says(project):
+    project.edit(FORMAT, features=FEATURES | {"action": {"shape": [7]}})
+    assert project.type(RESOLVE).returncode == 0
+    project.refuse(NORM_STATS, "'action' has 4 dims", "the format's features say 7")
+
+
+def test_a_state_of_more_dims_than_the_model_takes(project):
+    dataset = make_lerobot_dataset(project.root / "wide", vectors={"observation.state": 40, "action": 4})
+    project.edit("config/datasets/mine.yaml", path=dataset.name)
+    project.edit(FORMAT, features={})
+    assert project.type(f"{RESOLVE} && python scripts/make_dataset.py mine").returncode == 0
+    project.refuse(NORM_STATS, "meta/info.json", "state ('observation.state') has 40 dims", "is 32")
+    project.edit(FORMAT, features=FEATURES | {"observation.state": {"shape": [40]}})
+    project.refuse(RESOLVE, "config/experiments/mine.yaml", "state of 'metaworld_quickstart' has 40 dims")
+
+
+def test_an_episode_that_is_shorter_than_the_horizon(project):
+    project.edit(FORMAT, action_horizon=12)
+    assert project.type(RESOLVE).returncode == 0
+    project.refuse(
+        NORM_STATS, "episode 1 has 10 frames", "action_horizon, 12", "short_episodes: repeat", '["0", "2-3"]'
+    )
+    project.edit(FORMAT, short_episodes="repeat")
+    assert project.type(f"{RESOLVE} && {NORM_STATS}").returncode == 0
+    project.edit(FORMAT, short_episodes="error")
+    project.edit("config/experiments/mine.yaml", datasets=[{"name": "mine", "episodes": ["0", "2-3"]}])
+    assert project.type(f"{RESOLVE} && {NORM_STATS}").returncode == 0
+
+
+def test_a_frame_rate_that_is_not_the_formats(project):
+    project.edit(FORMAT, fps=10)
+    assert project.type(RESOLVE).returncode == 0
+    project.refuse(NORM_STATS, "meta/info.json: fps is 80; the format is for 10")
+
+
+def test_a_frame_rate_that_is_not_that_of_the_timestamps(project):
+    info = project.root / "lerobot_dataset/meta/info.json"
+    info.write_text(info.read_text().replace('"fps": 80', '"fps": 40'))
+    project.edit(FORMAT, fps=None)
+    assert project.type(RESOLVE).returncode == 0
+    project.refuse(NORM_STATS, "file-000.parquet: episode 0, frame 1: timestamp is 0.0125 s", "40 frames/s", "0.0250 s")
+
+
+def test_a_video_of_another_frame_rate_than_its_dataset(project):
+    fast = make_lerobot_dataset(project.root / "fast", fps=160)
+    video = next((project.root / "lerobot_dataset/videos").rglob("*.mp4"))
+    shutil.copy(next((fast / "videos").rglob("*.mp4")), video)
+    project.refuse(NORM_STATS, "'observation.image' of episode 0", video.name, "has 160 frames/s", "80")
+
+
+@pytest.mark.parametrize(("values", "found"), [([1, 0], "out of order or there twice"), ([0, 0], "there twice")])
+def test_frames_that_are_unsorted_or_there_twice(project, values, found):
+    def change(old):
+        new = old.copy()
+        new[3:5] = np.array(values) + 3
+        return new
+
+    numbers(project, "frame_index", change)
+    where = "frame 3: frame_index is 4" if values == [1, 0] else "frame 4: frame_index is 3"
+    project.refuse(NORM_STATS, "file-000.parquet: episode 0", where, "too early" if values == [1, 0] else found)
+
+
+def test_a_video_with_fewer_frames_than_its_parquet(project):
+    short = make_lerobot_dataset(project.root / "short", episodes=(12, 10, 13, 15, 8))
+    video = next((project.root / "lerobot_dataset/videos").rglob("*.mp4"))
+    shutil.copy(next((short / "videos").rglob("*.mp4")), video)
+    project.refuse(
+        NORM_STATS, "'observation.image' of episode 4, frame 8", video.name, "fewer frames than its episodes"
+    )
+
+
+def test_a_video_with_an_unknown_codec(project):
+    video = next((project.root / "lerobot_dataset/videos").rglob("*.mp4"))
+    content = video.read_bytes()
+    kind = next(kind for kind in (b"avc1", b"av01", b"hev1") if kind in content)
+    video.write_bytes(content.replace(kind, b"zzz9"))
+    project.refuse(NORM_STATS, "'observation.image' of episode 0", video.name, "codec is unknown", "encode it again")
+
+
+def test_a_tokenizer_that_is_gated(project):
+    project.edit("config/models/quickstart.yaml", tokenizer={"kind": "paligemma"})
+    offline = "HF_HUB_OFFLINE=1 HF_HOME=empty"
+    assert project.type(f"{RESOLVE} && {NORM_STATS}").returncode == 0
+    project.refuse(f"{offline} {TRAIN}", "google/paligemma-3b-pt-224", "gated", "hf auth login", "tokenizer.path")
+
+
+def test_an_instruction_that_is_too_long_is_told_before_training(project):
+    project.edit("config/models/quickstart.yaml", max_token_len=10)
+    assert project.type(f"{RESOLVE} && {NORM_STATS}").returncode == 0
+    project.refuse(TRAIN, "'press the button' has 18 tokens; max_token_len is 10")
 
 
 def test_no_episode_to_validate_on(project):

@@ -166,7 +166,7 @@ def test_a_truncated_parquet_file_is_named_at_opening(copied_dataset, file):
 
 def test_a_missing_data_file_is_noticed_at_opening(copied_dataset):
     (copied_dataset / DATA).unlink()
-    with pytest.raises(DataError, match="0 frames in 0 files; the episodes have 54"):
+    with pytest.raises(DataError, match="0 frames in 0 files; the episodes have 61"):
         LeRobotData(copied_dataset)
 
 
@@ -187,12 +187,14 @@ def test_a_truncated_video_is_named_by_the_check_and_by_decoding(copied_dataset,
 
 
 def test_a_video_with_fewer_frames_than_its_episodes_is_named(copied_dataset, tmp_path):
-    shorter = make_lerobot_dataset(tmp_path / "shorter", episodes=(12, 7, 9, 15))
+    shorter = make_lerobot_dataset(tmp_path / "shorter", episodes=(12, 10, 13, 15))
     shutil.copy(shorter / VIDEO, copied_dataset / VIDEO)
     data = LeRobotData(copied_dataset)
-    with pytest.raises(DataError, match=rf"{VIDEO}: no frame at 0.5375 s; .* fewer frames"):
+    with pytest.raises(
+        DataError, match=rf"'{CAMERA}' of episode 4, frame 0: .*{VIDEO}: no frame at 0.6250 s; .* fewer"
+    ):
         data.check(make_format())
-    with pytest.raises(DataError, match=rf"{VIDEO}: no frame at 0.5375 s"):
+    with pytest.raises(DataError, match=rf"{VIDEO}: no frame at 0.6250 s"):
         data.frames(CAMERA, 4)
 
 

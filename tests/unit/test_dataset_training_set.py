@@ -85,6 +85,6 @@ def test_several_datasets_lie_end_to_end(tmp_path, video_dataset):
     other = LeRobotData(make_lerobot_dataset(tmp_path / "other", episodes=(6, 8), video=False, seed=1))
     data, preprocessor = LeRobotData(video_dataset), make_preprocessor(video_dataset)
     both = TrainingSet([data, other], preprocessor, [[0, 2], [1]])
-    assert both.sizes == [21, 8]
-    assert_same_item(both.item(21), TrainingSet([other], preprocessor, [[1]]).item(0))
-    assert_same_item(both.item(12), TrainingSet([data], preprocessor).item(19))
+    assert both.sizes == [25, 8]
+    assert_same_item(both.item(25), TrainingSet([other], preprocessor, [[1]]).item(0))
+    assert_same_item(both.item(12), TrainingSet([data], preprocessor).item(22))

@@ -95,7 +95,7 @@ def policy_and_frames(experiment):
     stats = load_norm_stats(folder / "results/tiny/norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
     data = LeRobotData(folder / "data/tiny/lerobot")
-    return Policy(Pi0(config.model), preprocessor), TrainingSet([data], preprocessor, [[1, 3]])  # 7 and 15 frames
+    return Policy(Pi0(config.model), preprocessor), TrainingSet([data], preprocessor, [[1, 3]])  # 10 and 15 frames
 
 
 def test_a_policy_gives_each_observation_its_chunk_of_robot_actions(policy_and_frames):
@@ -119,18 +119,18 @@ def test_open_loop_counts_each_action_once_and_nothing_past_the_end(policy_and_f
 
     monkeypatch.setattr(policy, "infer", off_by)
     result = opened.open_loop(policy, frames)
-    assert result["frames"] == 2 + 4 == len(counted)
+    assert result["frames"] == 3 + 4 == len(counted)
     assert result["action_mae"]["per_dim"] == pytest.approx([0.5, 0.0, 0.25, 0.0], abs=1e-6)
     assert result["action_mae"]["mean"] == pytest.approx(0.1875)
-    lengths = [len(e) for e in opened._action_errors(policy, frames, np.array([0, 4, 7, 19]), None)]
-    assert lengths == [4, 3, 4, 3]
+    lengths = [len(e) for e in opened._action_errors(policy, frames, np.array([0, 8, 10, 22]), None)]
+    assert lengths == [4, 2, 4, 3]
 
 
 def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_frames, monkeypatch):
     policy, frames = policy_and_frames
     monkeypatch.setattr(policy.model, "velocity", lambda observation, x_t, time: torch.zeros_like(x_t))
-    chosen = np.array([0, 4, 7, 11, 15, 19])
-    noise, _ = noise_and_time(opened.SEED, 0, np.arange(6), opened.DRAWS, *policy.noise_shape)
+    chosen = np.array([0, 4, 8, 10, 14, 18, 22])
+    noise, _ = noise_and_time(opened.SEED, 0, np.arange(7), opened.DRAWS, *policy.noise_shape)
     _, actions = frames.batch(chosen)
     expected = ((noise - actions.numpy()[:, None]) ** 2)[..., :4].mean()
     assert opened.open_loop(policy, frames)["flow_loss"] == pytest.approx(expected, rel=1e-5)

@@ -105,7 +105,7 @@ def test_several_datasets_are_measured_as_one(tmp_path, video_dataset):
     counts = [part["actions"].count for part in parts]
     mean = sum(part["actions"].mean * n for part, n in zip(parts, counts, strict=True)) / sum(counts)
     np.testing.assert_allclose(both["actions"].mean, mean, rtol=1e-12)
-    assert both["actions"].count == 5 * both["state"].count == 5 * (12 + 7 + 6 + 8)
+    assert both["actions"].count == 5 * both["state"].count == 5 * (12 + 10 + 6 + 8)
 
 
 def test_min_std_and_min_range_widen_only_what_is_narrower(video_dataset):

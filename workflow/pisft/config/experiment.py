@@ -323,6 +323,7 @@ def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -
         simulators[loop.simulator] = load_simulator(loop.simulator, root, path, "eval.closed_loop.simulator")
         _check_closed_loop(path, loop, simulators[loop.simulator], fmt)
 
+    _check_widths(path, experiment, fmt, model)
     content = experiment.model_dump(by_alias=True) | {
         "name": name,
         "model_name": experiment.model,
@@ -389,6 +390,17 @@ def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Pa
         if getattr(model, key) != getattr(other, key):
             raise ConfigError(
                 f"{path}: model: {key} is {getattr(model, key)}; its base experiment {base} has {getattr(other, key)}"
+            )
+
+
+def _check_widths(path: Path, experiment: Experiment, fmt: FormatConfig, model: ModelConfig) -> None:
+    for key in ("state", "actions"):
+        widths = fmt.widths(getattr(fmt, key))
+        width = fmt.pad_to or (None if None in widths else sum(widths))
+        if width is not None and width > model.action_dim:
+            raise ConfigError(
+                f"{path}: format: {key} of '{experiment.format}' has {width} dims; action_dim of the model "
+                f"'{experiment.model}' is {model.action_dim}: choose dims in the format"
             )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from pisft.config.base import Strict
+from pisft.config.base import Strict, nearest
 
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 ALOHA_DIMS = 14  # two arms of six joints and a gripper
@@ -110,6 +110,9 @@ class FormatConfig(Strict):
     discrete_state_input: bool = Field(False, description="π₀.₅: the state as 256 bins in the prompt")
     prompt: Prompt = Prompt()
     action_horizon: PositiveInt
+    short_episodes: Literal["error", "repeat"] = Field(
+        "error", description="where an episode is shorter than the horizon; repeat: its last action fills the chunk"
+    )
     asset_id: str | None = Field(None, description="where openpi and RLinf look this format's norm_stats.json up")
 
     @model_validator(mode="after")
@@ -123,7 +126,8 @@ class FormatConfig(Strict):
             raise ValueError("delta_mask: a count of 0 says nothing")
         used = {*self.cameras.values(), *(source.key for source in [*self.state, *self.actions])}
         if self.features and (unknown := sorted(used - self.features.keys())):
-            raise ValueError(f"features: has no '{unknown[0]}', which cameras, state or actions name")
+            suggestion = nearest(unknown[0], list(self.features))
+            raise ValueError(f"features: has no '{unknown[0]}', which cameras, state or actions name; {suggestion}")
         for name in ("state", "actions"):
             self._check_vector(name, getattr(self, name))
         for slot, key in self.cameras.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pisft.config.base import nearest
-from pisft.data import video
 from pisft.data.camera import Camera
+from pisft.data.check import check_fps, check_frames, check_lengths, check_video, check_widths
 from pisft.data.errors import DataError
 from pisft.data.format import Format
 
@@ -79,6 +79,11 @@ class LeRobotData:
             )
         return self.features[key]
 
+    @property
+    def used_tasks(self) -> list[str]:
+        """The instructions that frames have."""
+        return [self.tasks[index] for index in np.unique(self.task_index)]
+
     def task(self, frame: int) -> str:
         """The instruction of a frame, counted over the whole dataset."""
         return self.tasks[self.task_index[frame]]
@@ -104,6 +109,34 @@ class LeRobotData:
         inside = self.episode_slices[episode]
         return range(int(inside.start), int(inside.stop))
 
+    def videos(self, key: str) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+        """Each file of a camera, when it shows the frames of its episodes (s), and which they are."""
+        files: dict[Path, list[int]] = {}
+        for episode in range(self.num_episodes):
+            files.setdefault(self._video_file(key, episode), []).append(episode)
+        for path, inside in files.items():
+            timestamps = np.concatenate([self._episode_timestamps(key, episode) for episode in inside])
+            yield path, timestamps, np.concatenate([np.asarray(self.rows(episode)) for episode in inside])
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The parquet files, in the order of their frames."""
+        return self._data_files
+
+    def first_row(self, path: Path) -> int:
+        """The first frame of a parquet file, counted over the whole dataset."""
+        file = self._data_files.index(path)
+        return int(self._file_ends[file - 1]) if file else 0
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The first frame of each episode, counted over the whole dataset, int64 (episodes,)."""
+        return self._ends - self.episode_lengths
+
+    def episodes_of(self, rows: np.ndarray) -> np.ndarray:
+        """The episode of each of `rows`."""
+        return np.searchsorted(self._ends, rows, side="right")
+
     def place(self, row: int) -> tuple[int, int]:
         """(episode, frame in the episode) of a frame that is counted over the whole dataset."""
         episode = int(np.searchsorted(self._ends, row, side="right"))
@@ -127,12 +160,19 @@ class LeRobotData:
             raise DataError(f"{self.root}/meta/info.json: '{key}' is {feature['dtype']}; expected video or image")
         return Camera(self, key)
 
-    def check(self, format: Format) -> None:
-        """Read all that `format` uses: keys, widths, finite vectors, pictures; raises `DataError`."""
+    def check(self, format: Format, episodes: Sequence[int] | None = None, widest: int | None = None) -> None:
+        """Read all that `format` uses: keys, widths, order, lengths (of `episodes`, or all), finite vectors, pictures.
+
+        Raises `DataError`; also for vectors of more than `widest` dims.
+        """
+        check_fps(self, format)
+        if widest is not None:
+            check_widths(self, format, widest)
+        check_lengths(self, format, episodes)
+        check_frames(self)
         for camera_key in format.config.cameras.values():
             if self.feature(camera_key)["dtype"] == "video":
-                for path, timestamps in self._timestamps(camera_key):
-                    video.check(path, timestamps, self.fps)
+                check_video(self, camera_key)
             else:
                 next(self.iter_frames(camera_key, [0]))
         for key in format.vector_keys:
@@ -147,8 +187,8 @@ class LeRobotData:
                 )
         widths = {key: np.zeros((1, *self.features[key]["shape"]), np.float32) for key in format.vector_keys}
         format.to_relative(format.absolute_actions(widths), format.state(widths)[0])
-        for index in np.unique(self.task_index):
-            format.prompt(self.tasks[index])
+        for task in self.used_tasks:
+            format.prompt(task)
 
     def _info(self) -> dict[str, Any]:
         path = self.root / "meta/info.json"
@@ -237,13 +277,6 @@ class LeRobotData:
     def _episode_timestamps(self, key: str, episode: int) -> np.ndarray:
         start = self._episode(f"videos/{key}/from_timestamp", episode)
         return start + np.arange(self.episode_lengths[episode]) / self.fps
-
-    def _timestamps(self, key: str) -> Iterator[tuple[Path, np.ndarray]]:
-        files: dict[Path, list[np.ndarray]] = {}
-        for episode in range(self.num_episodes):
-            files.setdefault(self._video_file(key, episode), []).append(self._episode_timestamps(key, episode))
-        for path, timestamps in files.items():
-            yield path, np.concatenate(timestamps)
 
 
 def _metadata(path: Path) -> pq.FileMetaData:

@@ -6,7 +6,7 @@ the way back. openpi's order: format, normalise, prompt, resize, tokenise, zero-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,13 @@ class Preprocessor:
         if not self.format.config.discrete_state_input:
             return self.tokenizer.encode(prompt)
         return self.tokenizer.encode(prompt, normalise(state, self.stats.state, self.format.config.normalisation))
+
+    def check_prompts(self, tasks: Iterable[str]) -> None:
+        """Raise a `DataError` for an instruction that is too long, with whatever state there may be in its prompt."""
+        inside = self.format.config.discrete_state_input
+        widest = np.ones(len(self.stats.state.mean)) if inside else None  # all in the last bin, of three digits
+        for task in tasks:
+            self.tokenizer.encode(self.format.prompt(task), widest)
 
     def normalised_state(self, state: np.ndarray) -> np.ndarray:
         """Encoded states (..., d) → float32 (..., D)."""

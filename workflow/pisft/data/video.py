@@ -17,6 +17,17 @@ from pisft.data.errors import DataError
 REORDERED = 16
 
 
+class MissingFrame(DataError):
+    """A timestamp that a video does not show; `position` among those that were asked for."""
+
+    def __init__(self, path: Path, timestamp: float, position: int = 0):
+        super().__init__(
+            f"{path}: no frame at {timestamp:.4f} s; the video has fewer frames than its episodes, or another frame "
+            "rate: fetch or record it again"
+        )
+        self.position = position
+
+
 class Video:
     """One open file. Not for several threads at once."""
 
@@ -24,7 +35,7 @@ class Video:
         self.path, self.fps = path, fps
         try:
             self._container = av.open(str(path))
-            self._stream = self._container.streams.video[0]
+            self._stream = _stream(path, self._container)
         except (av.FFmpegError, IndexError) as error:
             raise _unreadable(path, error) from error
         self._stream.codec_context.thread_count = 1  # what decodes many files at once has threads of its own
@@ -61,7 +72,7 @@ class Video:
             self._position = timestamp
             return frame.to_ndarray(format="rgb24")
         self._frames = None
-        raise _missing(self.path, timestamp)
+        raise MissingFrame(self.path, timestamp)
 
 
 def decode(path: Path, timestamps: Iterable[float], fps: float) -> Iterator[np.ndarray]:
@@ -77,24 +88,31 @@ def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
     """Raise a `DataError` unless the file holds a packet for every timestamp; reads it, decodes nothing."""
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+            stream = _stream(path, container)
+            rate = stream.average_rate
             packets = [p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt]
             shown = np.sort([float(p.pts * p.time_base) for p in packets])
     except (av.FFmpegError, IndexError) as error:
         raise _unreadable(path, error) from error
     if not len(shown):
         raise DataError(f"{path}: holds no frame; fetch or record this video again")
+    if rate is not None and abs(float(rate) - fps) > 0.05 * fps:
+        raise DataError(
+            f"{path}: has {float(rate):g} frames/s; meta/info.json says {fps:g}: mend fps, or record the video again"
+        )
     following = np.append(shown, np.inf)[np.searchsorted(shown, timestamps - 0.25 / fps)]
     if (missing := following > timestamps + 0.25 / fps).any():
-        raise _missing(path, timestamps[missing.argmax()])
+        raise MissingFrame(path, timestamps[missing.argmax()], int(missing.argmax()))
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: cannot be decoded ({error}); fetch or record this video again")
 
 
-def _missing(path: Path, timestamp: float) -> DataError:
-    return DataError(
-        f"{path}: no frame at {timestamp:.4f} s; the video has fewer frames than its episodes, or another frame rate: "
-        "fetch or record it again"
-    )
+def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise DataError(
+            f"{path}: its codec is unknown to FFmpeg; encode it again (H.264, HEVC or AV1), or fetch it again"
+        )
+    return stream

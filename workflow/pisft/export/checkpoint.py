@@ -42,6 +42,7 @@ KNOWN_SETTINGS = {
     "features",
     "fps",
     "action_type",
+    "short_episodes",
     "asset_id",
 }
 

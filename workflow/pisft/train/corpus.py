@@ -39,6 +39,8 @@ def load(config: Resolved, run_dir: Path, data_root: Path) -> Corpus:
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
     datasets = [LeRobotData(data_root / use.name / "lerobot") for use in config.datasets]
+    for data in datasets:
+        preprocessor.check_prompts(data.used_tasks)
     training, heldout = zip(
         *(
             split(

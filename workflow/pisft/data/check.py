@@ -1,0 +1,108 @@
+"""What can be wrong with a dataset's frames besides their numbers: `check_frames`, `check_lengths`, `check_video`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pisft.data import video
+from pisft.data.errors import DataError
+from pisft.data.format import Format
+
+if TYPE_CHECKING:
+    from pisft.data.dataset import LeRobotData
+
+TOLERANCE = 0.25  # of a frame's time; recorders' clocks are not exact
+
+
+def check_frames(data: LeRobotData) -> None:
+    """Frames are numbered from 0 in each episode, one after the other, and a frame's time apart."""
+    names = ("frame_index", "timestamp")
+    for path in data.data_files:
+        first = data.first_row(path)
+        columns = [name for name in names if name in pq.read_schema(path).names]
+        table = pq.read_table(path, columns=columns, partitioning=None)
+        rows = np.arange(first, first + table.num_rows)
+        expected = rows - data.starts[data.episodes_of(rows)]
+        if "frame_index" in columns:
+            found = table["frame_index"].to_numpy()
+            if (wrong := found != expected).any():
+                row = int(rows[wrong.argmax()])
+                episode, frame = data.place(row)
+                number = int(found[wrong.argmax()])
+                what = (
+                    "again: frames are out of order or there twice" if number < frame else "too early: some are missing"
+                )
+                raise DataError(
+                    f"{path}: episode {episode}, frame {frame}: frame_index is {number}: {what}; sort the dataset by "
+                    "episode_index and frame_index and drop what is double, or record the episode again"
+                )
+        if "timestamp" in columns:
+            found = table["timestamp"].to_numpy().astype(float)
+            late = found - expected / data.fps
+            if (wrong := ~(np.abs(late) <= TOLERANCE / data.fps)).any():
+                row = int(rows[wrong.argmax()])
+                episode, frame = data.place(row)
+                raise DataError(
+                    f"{path}: episode {episode}, frame {frame}: timestamp is {found[wrong.argmax()]:.4f} s; by "
+                    f"the {data.fps:g} frames/s of meta/info.json it is {frame / data.fps:.4f} s: mend one of them"
+                )
+
+
+def check_lengths(data: LeRobotData, format: Format, episodes: Sequence[int] | None = None) -> None:
+    """No selected episode is shorter than a chunk, unless the format says what then."""
+    if format.config.short_episodes == "repeat":
+        return
+    chosen = np.arange(data.num_episodes) if episodes is None else np.asarray(sorted(episodes))
+    short = chosen[data.episode_lengths[chosen] < format.action_horizon]
+    if len(short):
+        others = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
+        raise DataError(
+            f"{data.root}: episode {short[0]} has {data.episode_lengths[short[0]]} frames, fewer than the format's "
+            f"action_horizon, {format.action_horizon}{others}. Say `short_episodes: repeat` in the "
+            "format to fill their chunks with the last action, as openpi does unasked, leave them out "
+            f"(episodes: [{', '.join(_ranges(np.setdiff1d(chosen, short)))}]), or shorten the horizon"
+        )
+
+
+def check_widths(data: LeRobotData, format: Format, widest: int) -> None:
+    """The encoded state and actions fit into the `widest` that the model takes."""
+    for name, names in (("state", format.state_names(data.features)), ("actions", format.action_names(data.features))):
+        if len(names) > widest:
+            keys = ", ".join(f"'{source.key}'" for source in getattr(format.config, name))
+            raise DataError(
+                f"{data.root}/meta/info.json: {name} ({keys}) has {len(names)} dims; the model's action_dim is "
+                f"{widest}: choose dims in the format (`{name}: {{key: …, dims: [first, end]}}`)"
+            )
+
+
+def check_fps(data: LeRobotData, format: Format) -> None:
+    """The dataset has the frame rate that the format is for."""
+    if format.config.fps is not None and format.config.fps != data.fps:
+        raise DataError(
+            f"{data.root}/meta/info.json: fps is {data.fps:g}; the format is for {format.config.fps:g}: a chunk of "
+            f"{format.action_horizon} actions would last another time. Mend fps in the format if that is meant"
+        )
+
+
+def check_video(data: LeRobotData, key: str) -> None:
+    """Each file of a camera shows every frame of its episodes, at the dataset's frame rate."""
+    for path, timestamps, rows in data.videos(key):
+        try:
+            video.check(path, timestamps, data.fps)
+        except video.MissingFrame as error:
+            episode, frame = data.place(int(rows[error.position]))
+            raise DataError(f"'{key}' of episode {episode}, frame {frame}: {error}") from error
+        except DataError as error:
+            raise DataError(f"'{key}' of episode {data.place(int(rows[0]))[0]}: {error}") from error
+
+
+def _ranges(numbers: np.ndarray) -> list[str]:
+    """[0, 1, 2, 5] as ["0-2", "5"], as `episodes` are written."""
+    if not len(numbers):
+        return []
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return [f'"{part[0]}-{part[-1]}"' if len(part) > 1 else f'"{part[0]}"' for part in parts]
