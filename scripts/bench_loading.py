@@ -18,7 +18,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import torch
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from pisft.config.dataset import SyntheticDataset
@@ -162,10 +161,10 @@ def drop_page_cache() -> None:
 
 
 def watch_memory(batches: Batches, count: int) -> None:
-    process, seen = psutil.Process(), []
+    seen, page = [], os.sysconf("SC_PAGE_SIZE")
     for step, _ in enumerate(batches.ahead(0, count)):
         if step % (count // 10) == count // 20:
-            seen.append(process.memory_info().rss / 2**20)
+            seen.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20)
     print(f"  resident memory over {count} batches, MiB: {' '.join(f'{mib:.0f}' for mib in seen)}", flush=True)
 
 

@@ -1,8 +1,10 @@
 """A frame store holds the pixels that decoding gives, survives interruptions, and is refused when it is another's."""
 
 import json
+import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +114,20 @@ def test_a_frame_that_cannot_be_decoded_is_named_and_what_was_done_is_kept(data,
 def test_an_unknown_camera_is_told_with_the_nearest_name(data):
     with pytest.raises(DataError, match=r"did you mean 'observation\.image'"):
         next(build(data, "observation.imag", SIZE, workers=1))
+
+
+def test_reading_a_store_keeps_nothing_in_memory(tmp_path):
+    size, frames = 128, 4000  # 197 MB, with holes that take no disk
+    with (tmp_path / "pixels.u8").open("wb") as file:
+        file.truncate(frames * 3 * size**2)
+    stored, out = StoredPictures(tmp_path, size), np.empty((100, 3, size, size), np.uint8)
+    stored.read(np.arange(100), out)
+    before = resident()
+    for start in range(0, frames, 100):
+        stored.read(np.arange(start, start + 100), out)
+    assert resident() - before < 20_000_000
+
+
+def resident() -> int:
+    """Bytes, mapped files included."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
