@@ -7,20 +7,22 @@ import errno
 import json
 import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pisft.canonical import write_json
-from pisft.config import Resolved
+from pisft.config import Resolved, resolve
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.data.format import clean_prompt
+from pisft.data.norm_stats import NormStats
 from pisft.data.normalise import Stats, normalise, unnormalise
 from pisft.data.tokenizer import BytesTokenizer
 from pisft.export import checkpoint as checkpoints
 from pisft.export import lerobot, openpi, weights
-from pisft.export.checkpoint import PUBLISHED, ExportError, read_checkpoint
+from pisft.export.checkpoint import PUBLISHED, Checkpoint, ExportError, read_checkpoint
 from pisft.export.lerobot_readme import differences
 from pisft.export.tokenizer import write_bytes_tokenizer
 from pisft.model import Pi0, load_weights
@@ -30,6 +32,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_checkpoint import make_checkpoint, write_index
 from tiny_training import FORMAT, MODEL, TRAIN
+
+ROOT = Path(__file__).parents[2]
 
 REPO = "physical-intelligence/libero"
 
@@ -96,6 +100,29 @@ def test_the_statistics_go_by_the_first_hub_dataset_or_the_first_name():
     local = {"name": "mine", "origin": {"source": "local", "path": "x"}}
     assert openpi.repo_id_of(experiment([local, hub])) == REPO
     assert openpi.repo_id_of(experiment([local])) == "mine"
+
+
+def test_the_statistics_go_where_upstream_looks_for_a_published_format_whatever_the_dataset():
+    assert openpi.repo_id_of(resolve("pi0_realworld", ROOT)) == "realworld_franka_bin_relocation"
+
+
+@pytest.mark.parametrize(("normalisation", "dims"), [("zscore", (4, 3)), ("quantile", (32, 32))])
+def test_padding_is_left_to_lerobot_where_that_is_the_same(normalisation, dims):
+    content = {
+        "features": {"state": {"shape": [4]}, "actions": {"shape": [3]}},
+        "cameras": {},
+        "state": "state",
+        "actions": "actions",
+        "pad_to": 32,
+        "normalisation": normalisation,
+        "action_horizon": 4,
+    }
+    stats = Stats(*(np.arange(32.0) + i for i in range(4)))
+    padded = Checkpoint(Path(), None, FormatConfig.model_validate(content), NormStats(stats, stats))
+    found = padded.unpadded()
+    assert (len(found.stats.state.mean), len(found.stats.actions.q99)) == dims
+    np.testing.assert_array_equal(found.stats.state.std, stats.std[: dims[0]])
+    assert found.format.pad_to == (None if normalisation == "zscore" else 32)
 
 
 @pytest.mark.parametrize("repo_id", ["../elsewhere", "/tmp/x", "a/b/c", "", "a/.."])

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pisft.config.base import read_yaml
@@ -15,6 +15,7 @@ from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.data.norm_stats import NormStats
 from pisft.data.norm_stats import load as load_norm_stats
+from pisft.data.normalise import Stats
 from pisft.errors import PisftError
 
 # The dimensions of the published π₀ and π₀.₅, the only ones that lerobot and openpi's PyTorch models are built with.
@@ -64,6 +65,21 @@ class Checkpoint:
     def weights(self) -> Path:
         """The safetensors file in openpi's layout."""
         return self.folder / "model.safetensors"
+
+    def unpadded(self) -> Checkpoint:
+        """The same without `pad_to` where that is the same: a z-score leaves a padded zero a zero."""
+        if self.format.pad_to is None or self.format.normalisation != "zscore":
+            return self
+
+        def real(name: str) -> Stats:
+            dims = sum(self.format.widths(getattr(self.format, name)))
+            return Stats(**{key: value[:dims] for key, value in vars(getattr(self.stats, name)).items()})
+
+        return replace(
+            self,
+            format=self.format.model_copy(update={"pad_to": None}),
+            stats=NormStats(state=real("state"), actions=real("actions")),
+        )
 
     @property
     def published_size(self) -> bool:

@@ -38,7 +38,7 @@ def export(run_dir: Path, replan_steps: int | None = None) -> list[str]:
     `replan_steps` actions of a chunk are executed before the next inference (all, by default), or one where actions
     are relative to the state. Raises `ExportError`; an export that is there is replaced only by a complete one.
     """
-    checkpoint = read_checkpoint(run_dir)
+    checkpoint = read_checkpoint(run_dir).unpadded()
     final = run_dir / "export/lerobot"
     tokenizer = PALIGEMMA_REPO
     if checkpoint.model.tokenizer.kind == "bytes":

@@ -24,7 +24,9 @@ NORMALISATION = {"pi0": "zscore", "pi05": "quantile"}  # openpi's choice, which 
 
 
 def repo_id_of(config: Resolved) -> str:
-    """The id that statistics are looked up under: the first hub dataset's repo, else the first dataset's name."""
+    """The id that statistics are looked up under: the format's, else the first hub dataset's repo, else its name."""
+    if config.format.asset_id is not None:
+        return config.format.asset_id
     repos = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]
     return [*repos, config.datasets[0].name][0]
 

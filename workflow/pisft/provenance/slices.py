@@ -81,7 +81,8 @@ def export_lerobot(exp: Resolved) -> dict[str, Any]:
 
 def export_openpi(exp: Resolved) -> dict[str, Any]:
     """What the statistics are looked up under."""
-    return {"datasets": [{"name": use.name, "repo": getattr(use.origin, "repo", None)} for use in exp.datasets]}
+    datasets = [{"name": use.name, "repo": getattr(use.origin, "repo", None)} for use in exp.datasets]
+    return {"datasets": datasets, "asset_id": exp.format.asset_id}
 
 
 def report(exp: Resolved) -> dict[str, Any]:
