@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo test test-slow lint schema bench-demo bench-draws bench-finetune bench-start bench-success bench-train
+.PHONY: setup demo test test-slow lint schema bench-demo bench-draws bench-finetune bench-start bench-success bench-train bench-data verify
 
 setup:
 	@envs/setup.sh
@@ -22,6 +22,12 @@ lint: setup
 
 schema: setup
 	python scripts/schema.py
+
+verify: setup
+	python scripts/verify.py
+
+bench-data: setup
+	python scripts/bench_loading.py
 
 bench-demo: setup
 	python scripts/bench_demo.py

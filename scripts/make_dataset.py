@@ -16,7 +16,7 @@ from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, Syn
 from pisft.config.experiment import load_simulator
 from pisft.data.dataset import LeRobotData
 from pisft.data.manifest import write_manifest
-from pisft.data.origin import fetch, link
+from pisft.data.origin import take
 from pisft.data.synthetic import generate
 from pisft.provenance.graph import Node, building
 from pisft.simulators.demonstrate import record
@@ -37,10 +37,8 @@ def main() -> None:
             case GeneratedDataset():
                 simulator = load_simulator(origin.simulator, ".", f"config/datasets/{args.dataset}.yaml", "simulator")
                 facts = record(origin, simulator, root, args.workers)
-            case HubDataset():
-                facts = fetch(origin, root)
-            case LocalDataset():
-                link(origin, root)
+            case HubDataset() | LocalDataset():
+                facts = take(origin, root)
             case SyntheticDataset():
                 facts = generate(origin, root)
         data = LeRobotData(root)
@@ -56,7 +54,7 @@ def main() -> None:
         }
         write_manifest(root, manifest, content)
         build.outputs.append(manifest)
-        if not isinstance(origin, LocalDataset):
+        if not (isinstance(origin, LocalDataset) and root.is_symlink()):
             build.outputs.extend(sorted(path for path in root.rglob("*") if path.is_file()))
 
 

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from pisft.cli import run
-from pisft.data.dataset import LeRobotData
 from pisft.data.frame_store import GIB, INDEX, PIXELS, build
+from pisft.data.library import open_dataset
 from pisft.errors import PisftError
 from pisft.progress import bar
 from pisft.provenance.graph import Node, building
@@ -27,7 +27,7 @@ def main() -> None:
     if len(args.folder.parts) != 4 or args.folder.parts[::2] != ("data", "frames") or not camera or not size.isdigit():
         raise PisftError(f"{args.folder}: expected data/<dataset>/frames/<camera>.<pixels>")
     with building(Node("frames", args.folder.relative_to("data").as_posix())) as made:
-        data = LeRobotData(args.folder.parents[1] / "lerobot")
+        data = open_dataset(args.folder.parents[1])
         total = data.num_frames * 3 * int(size) ** 2
         print(f"{args.folder}: {data.num_frames:,} frames, {total / GIB:.2f} GiB", flush=True)
         with bar(data.num_frames, f"{args.folder.parts[1]} {camera}", "frame") as progress:

@@ -6,8 +6,8 @@ python scripts/norm_stats.py results/quickstart/config.json
 from pisft.canonical import write_json
 from pisft.cli import experiment_parser, node_of, run
 from pisft.config import read_resolved
-from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
+from pisft.data.library import open_dataset
 from pisft.data.norm_stats import health, load, measure, save, widen
 from pisft.data.split import split
 from pisft.provenance.graph import building
@@ -22,7 +22,7 @@ def main() -> None:
         format = Format(config.format)
         datasets = []
         for use in config.datasets:
-            data = LeRobotData(root / f"data/{use.name}/lerobot")
+            data = open_dataset(root / f"data/{use.name}")
             chosen = use.selected(data.num_episodes)
             data.check(format, chosen, config.model.action_dim)
             train, _ = split(chosen, config.split.heldout_fraction, config.split.seed)

@@ -36,6 +36,11 @@ class Project:
         command = command.replace("python ", f"{sys.executable} ")
         return subprocess.run(["bash", "-c", command], cwd=self.root, capture_output=True, text=True)
 
+    def accept_data(self) -> None:
+        """The dataset as it is now becomes the recorded one."""
+        done = self.type("python scripts/make_dataset.py mine")
+        assert done.returncode == 0, done.stderr
+
     def refuse(self, command: str, *words: str) -> None:
         """The command fails with one message that holds `words`, and leaves what was built as it was."""
         before = self.built()
@@ -50,7 +55,7 @@ class Project:
 
     def built(self) -> dict[str, str]:
         files = [p for folder in ("data", "results") for p in (self.root / folder).rglob("*.json")]
-        ours = [p for p in files if "provenance" not in str(p)]
+        ours = [p for p in files if "provenance" not in str(p) and not p.name.startswith(".")]
         return {str(p.relative_to(self.root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in ours}
 
     def edit(self, name: str, **changes) -> None:
@@ -118,6 +123,7 @@ def test_a_truncated_video(project):
 @pytest.mark.parametrize("key", ["observation.state", "action"])
 def test_a_nan(project, key):
     column(project, key, 3, float("nan"))
+    project.accept_data()
     project.refuse(NORM_STATS, key, "nan", "episode 0", "frame 3")
 
 
@@ -178,6 +184,7 @@ def test_a_frame_rate_that_is_not_that_of_the_timestamps(project):
     info.write_text(info.read_text().replace('"fps": 80', '"fps": 40'))
     project.edit(FORMAT, fps=None)
     assert project.type(RESOLVE).returncode == 0
+    project.accept_data()
     project.refuse(NORM_STATS, "file-000.parquet: episode 0, frame 1: timestamp is 0.0125 s", "40 frames/s", "0.0250 s")
 
 
@@ -185,6 +192,7 @@ def test_a_video_of_another_frame_rate_than_its_dataset(project):
     fast = make_lerobot_dataset(project.root / "fast", fps=160)
     video = next((project.root / "lerobot_dataset/videos").rglob("*.mp4"))
     shutil.copy(next((fast / "videos").rglob("*.mp4")), video)
+    project.accept_data()
     project.refuse(NORM_STATS, "'observation.image' of episode 0", video.name, "has 160 frames/s", "80")
 
 
@@ -197,6 +205,7 @@ def test_frames_that_are_unsorted_or_there_twice(project, values, found):
 
     numbers(project, "frame_index", change)
     where = "frame 3: frame_index is 4" if values == [1, 0] else "frame 4: frame_index is 3"
+    project.accept_data()
     project.refuse(NORM_STATS, "file-000.parquet: episode 0", where, "too early" if values == [1, 0] else found)
 
 
@@ -204,6 +213,7 @@ def test_a_video_with_fewer_frames_than_its_parquet(project):
     short = make_lerobot_dataset(project.root / "short", episodes=(12, 10, 13, 15, 8))
     video = next((project.root / "lerobot_dataset/videos").rglob("*.mp4"))
     shutil.copy(next((short / "videos").rglob("*.mp4")), video)
+    project.accept_data()
     project.refuse(
         NORM_STATS, "'observation.image' of episode 4, frame 8", video.name, "fewer frames than its episodes"
     )
@@ -214,6 +224,7 @@ def test_a_video_with_an_unknown_codec(project):
     content = video.read_bytes()
     kind = next(kind for kind in (b"avc1", b"av01", b"hev1") if kind in content)
     video.write_bytes(content.replace(kind, b"zzz9"))
+    project.accept_data()
     project.refuse(NORM_STATS, "'observation.image' of episode 0", video.name, "codec is unknown", "encode it again")
 
 
@@ -228,6 +239,15 @@ def test_an_instruction_that_is_too_long_is_told_before_training(project):
     project.edit("config/models/quickstart.yaml", max_token_len=10)
     assert project.type(f"{RESOLVE} && {NORM_STATS}").returncode == 0
     project.refuse(TRAIN, "'press the button' has 18 tokens; max_token_len is 10")
+
+
+@pytest.mark.parametrize("command", [NORM_STATS, TRAIN], ids=["norm_stats", "train"])
+def test_a_dataset_that_was_changed_since_it_was_recorded(project, command):
+    path = next((project.root / "lerobot_dataset/data").rglob("*.parquet"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    project.refuse(command, path.name, "changed: sha256", "manifest.json says")
 
 
 def test_no_episode_to_validate_on(project):

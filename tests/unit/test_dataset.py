@@ -153,7 +153,7 @@ def test_info_that_is_not_json_is_named(copied_dataset):
 @pytest.mark.parametrize("version", ["v2.0", "v2.1"])
 def test_an_older_version_names_the_converter(copied_dataset, version):
     edit_info(copied_dataset, codebase_version=version)
-    with pytest.raises(DataError, match=rf"{version}; expected v3.0.*convert_dataset_v21_to_v30"):
+    with pytest.raises(DataError, match=rf"{version}; expected v3.0.*make_dataset.py <dataset> converts it"):
         LeRobotData(copied_dataset)
 
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
-from pisft.data import DataError
-from pisft.data.manifest import verify_hashes, verify_sizes, write_manifest
+from pisft.data import DataError, manifest
+from pisft.data.manifest import verify, verify_hashes, verify_sizes, write_manifest
 
 
 @pytest.fixture
@@ -59,20 +61,20 @@ def test_a_manifest_is_replaced_and_never_written_over(folder, tmp_path):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-@pytest.mark.parametrize("verify", [verify_sizes, verify_hashes])
-def test_truncated_missing_and_surplus_files_are_named(folder, verify):
+@pytest.mark.parametrize("check", [verify_sizes, verify_hashes, verify])
+def test_truncated_missing_and_surplus_files_are_named(folder, check):
     root, path = folder
     write_manifest(root, path, {})
     (root / "b.bin").write_bytes(b"cont")
     with pytest.raises(DataError, match=r"b.bin: truncated: 4 bytes; .*manifest.json says 7"):
-        verify(root, path)
+        check(root, path)
     (root / "b.bin").unlink()
     with pytest.raises(DataError, match=r"b.bin: is missing"):
-        verify(root, path)
+        check(root, path)
     (root / "b.bin").write_bytes(b"content")
     (root / "new").write_bytes(b"")
     with pytest.raises(DataError, match=r"new: is not listed"):
-        verify(root, path)
+        check(root, path)
 
 
 def test_a_change_of_the_same_size_is_found_by_the_hashes(folder):
@@ -91,3 +93,23 @@ def test_what_is_no_manifest_is_named(folder):
     path.write_text("{}")
     with pytest.raises(DataError, match=r"is not a manifest"):
         verify_sizes(root, path)
+
+
+def test_what_was_hashed_once_is_hashed_again_only_when_it_was_touched(folder, monkeypatch):
+    root, path = folder
+    write_manifest(root, path, {})
+    hashed = []
+    facts = manifest.file_facts
+    monkeypatch.setattr(manifest, "file_facts", lambda file: hashed.append(Path(file).name) or facts(file))
+    verify(root, path)
+    first = sorted(hashed)
+    verify(root, path)
+    assert "b.bin" in first and sorted(hashed) == first
+    times = (root / "b.bin").stat()
+    (root / "b.bin").write_bytes(b"CONTENT")
+    os.utime(root / "b.bin", ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(DataError, match=r"b.bin: changed: sha256"):
+        verify(root, path)
+    (root / "b.bin").write_bytes(b"content")
+    verify(root, path)
+    assert sorted(hashed) == sorted([*first, "b.bin", "b.bin"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pisft.config.base import Strict
 from pisft.config.format import Feature
@@ -19,10 +21,24 @@ class HubDataset(Strict):
 
 
 class LocalDataset(Strict):
-    """A LeRobot dataset in a local folder; it is read in place and never written."""
+    """A LeRobot dataset in a local folder, by exactly one of `path` and `name`; it is read in place, never written."""
 
     source: Literal["local"] = "local"
-    path: str
+    path: str | None = Field(None, description="the folder that holds meta/, relative to the project or absolute")
+    name: str | None = Field(None, description="a folder under HF_LEROBOT_HOME, such as lerobot/pusht")
+
+    @model_validator(mode="after")
+    def _one_place(self):
+        if (self.path is None) == (self.name is None):
+            raise ValueError("give exactly one of path and name")
+        return self
+
+    def folder(self) -> Path:
+        """Where it lies on this machine: lerobot's own folder is `~/.cache/huggingface/lerobot` unless it is told."""
+        if self.path is not None:
+            return Path(self.path).expanduser()
+        hub = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        return Path(os.environ.get("HF_LEROBOT_HOME", f"{hub}/lerobot")).expanduser() / self.name
 
 
 class GeneratedDataset(Strict):

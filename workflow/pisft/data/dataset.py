@@ -200,11 +200,9 @@ class LeRobotData:
             raise DataError(f"{path}: is not valid JSON ({error})") from error
         version = str(info.get("codebase_version"))
         if version.startswith("v2."):
-            first = "" if version == "v2.1" else "first to v2.1 with a lerobot release before 0.4, then "
             raise DataError(
-                f"{path}: codebase_version is {version}; expected v3.0. Convert the dataset, {first}with "
-                "`python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=<name> --root=<folder> "
-                "--push-to-hub=false`"
+                f"{path}: codebase_version is {version}; expected v3.0. Name the folder in config/datasets/<dataset>.yaml "
+                "(`source: local`, `path`): scripts/make_dataset.py <dataset> converts it to data/<dataset>/lerobot"
             )
         if not version.startswith("v3."):
             raise DataError(f"{path}: codebase_version is {version}; expected v3.0")

@@ -1,9 +1,10 @@
 """What a folder holds, byte for byte: `write_manifest` lists every file with its size and sha256;
-`verify_sizes` (quick) and `verify_hashes` (sure) name the file that is not what it was.
+`verify_sizes` (quick), `verify_hashes` (sure) and `verify` (both, after the first time) name what is not what it was.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from pisft.canonical import file_facts, write_json
 from pisft.data.errors import DataError
 
+VERIFIED = ".verified.json"
 MEND = "fetch or build the dataset again, or delete the manifest if the change is meant"
 
 
@@ -45,10 +47,39 @@ def verify_hashes(root: str | Path, path: str | Path) -> None:
     """`verify_sizes`, and then the content of every file."""
     verify_sizes(root, path)
     for name, expected in _read(path).items():
-        if (digest := file_facts(Path(root) / name)["sha256"]) != expected["sha256"]:
-            raise DataError(
-                f"{Path(root) / name}: changed: sha256 {digest[:12]}…; {path} says {expected['sha256'][:12]}…: {MEND}"
-            )
+        _verify_hash(Path(root) / name, expected["sha256"], path)
+
+
+def verify(root: str | Path, path: str | Path) -> None:
+    """`verify_hashes`, but files that this machine has hashed before and that nobody touched since are only looked at.
+
+    What was looked at is noted in `.verified.json` beside the manifest.
+    """
+    root, notes = Path(root), Path(path).with_name(VERIFIED)
+    verify_sizes(root, path)
+    known, seen = _notes(notes), {}
+    for name, expected in _read(path).items():
+        facts = (root / name).stat()
+        mark = [expected["sha256"], facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+        if known.get(name) != mark:
+            _verify_hash(root / name, expected["sha256"], path)
+        seen[name] = mark
+    if seen != known:
+        with contextlib.suppress(OSError):  # somebody else's data folder may not be ours to write
+            write_json(notes, seen)
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _verify_hash(file: Path, expected: str, path: str | Path) -> None:
+    if (digest := file_facts(file)["sha256"]) != expected:
+        raise DataError(f"{file}: changed: sha256 {digest[:12]}…; {path} says {expected[:12]}…: {MEND}")
 
 
 def _files(root: Path) -> dict[str, Path]:

@@ -1,45 +1,64 @@
-"""Datasets that are not recorded here: `link` points at a local folder, `fetch` downloads a hub repo."""
+"""Datasets that are not recorded here: `take` brings a local folder or a hub repo to `data/<dataset>/lerobot`."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from pisft.config.dataset import HubDataset, LocalDataset
+from pisft.data import legacy
 from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
 
 
-def link(origin: LocalDataset, root: Path) -> None:
-    """Make `root` a link to the local folder, which must hold a dataset and is never written."""
-    folder = Path(origin.path).expanduser().absolute()
-    if not folder.is_dir():
-        raise DataError(f"{folder}: is not a folder; expected a LeRobot dataset (the dataset's `path`)")
+def take(origin: LocalDataset | HubDataset, root: Path) -> dict[str, Any]:
+    """Make `root` a link to the dataset, or its conversion where it is older than v3.0; facts for the manifest.
+
+    A local folder is never written; a hub repo is downloaded beside `root`, to `original/`.
+    """
+    if isinstance(origin, LocalDataset):
+        folder, facts = origin.folder().absolute(), {}
+        if not folder.is_dir():
+            where = "`path`" if origin.path else f"`name`: '{origin.name}' under HF_LEROBOT_HOME"
+            raise DataError(f"{folder}: is not a folder; expected a LeRobot dataset (the dataset's {where})")
+    else:
+        folder = root.with_name("original").absolute()
+        facts = fetch(origin, folder)
+    if legacy.version(folder) in legacy.OLD:
+        return facts | legacy.convert(folder, root)
     LeRobotData(folder)
-    if root.exists() and not root.is_symlink():
-        raise DataError(f"{root}: lies in the way of a link to {folder}; move it away")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    temporary = root.with_name(f".{root.name}.link")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder)
-    os.replace(temporary, root)
+    _link(folder, root)
+    return facts
 
 
-def fetch(origin: HubDataset, root: Path) -> dict[str, Any]:
-    """Download the pinned revision into `root`; what is already there and whole is kept."""
+def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
+    """Download the pinned revision into `folder`; what is already there and whole is kept."""
     from huggingface_hub import snapshot_download
 
     try:
-        snapshot_download(origin.repo, repo_type="dataset", revision=origin.revision, local_dir=root)
+        snapshot_download(origin.repo, repo_type="dataset", revision=origin.revision, local_dir=folder)
     except Exception as error:
         # the hub client raises a dozen types (offline, gated, absent, cut off), all with one remedy
         raise DataError(
             f"{origin.repo} at {origin.revision}: could not be fetched from the hub: {_first_line(error)}; check the "
-            "network, the name and the revision, set HF_ENDPOINT for a mirror or HF_TOKEN for a gated repo, "
-            "or use `source: local` with a copy"
+            "network, the name and the revision, set HF_ENDPOINT for a mirror or HF_TOKEN for a gated repo, or say "
+            f"`source: local` with the `path` of a copy (or `name: {origin.repo}`, where lerobot has one)"
         ) from error
     return {"repo": origin.repo, "revision": origin.revision}
+
+
+def _link(folder: Path, root: Path) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    if root.is_dir() and not root.is_symlink():
+        if not (root.parent / "manifest.json").is_file():
+            raise DataError(f"{root}: lies in the way of a link to {folder}; move it away")
+        shutil.rmtree(root)  # made by us from what the dataset was before
+    temporary = root.with_name(f".{root.name}.link")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(folder, root.parent) if folder.parent == root.parent.absolute() else folder)
+    os.replace(temporary, root)
 
 
 def _first_line(error: Exception) -> str:

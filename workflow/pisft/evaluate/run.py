@@ -13,6 +13,7 @@ import torch
 from pisft.config.experiment import Resolved
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
+from pisft.data.library import open_dataset
 from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
 from pisft.data.split import split
@@ -131,7 +132,7 @@ def _heldout(config: Resolved, data_root: Path, preprocessor: Preprocessor) -> t
     chosen: list[Sequence[int]] = []
     left = config.eval.open_loop.episodes
     for use in config.datasets:
-        data = LeRobotData(data_root / use.name / "lerobot")
+        data = open_dataset(data_root / use.name)
         _, heldout = split(
             use.selected(data.num_episodes), config.split.heldout_fraction, config.split.seed, validated=True
         )

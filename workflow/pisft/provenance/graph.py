@@ -164,6 +164,14 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
     return record
 
 
+def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each record of provenance below `folder`, and the files that it lists: path → {"size", "sha256"}."""
+    paths = {*folder.rglob("provenance.json"), *folder.rglob("provenance/*.json")}
+    for path in sorted(paths):
+        if not path.name.endswith(".previous.json") and (record := _read_record(path)) is not None:
+            yield path, record["outputs"]
+
+
 def state(node: Node, root: Path = Path()) -> str | None:
     """None where `node` is fresh, else why it is not, in a few words."""
     if not (root / node.target).is_file():
@@ -351,7 +359,7 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
             simulator = load_simulator(origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator")
         config = slices.dataset(origin, simulator)
         if isinstance(origin, LocalDataset):
-            pins["files"] = listing_digest(root / Path(origin.path).expanduser())
+            pins["files"] = listing_digest(root / origin.folder())
     elif node.stage == "base":
         model = load_model(node.name, root)
         config = slices.base(model)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pisft.config.experiment import Resolved
-from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
+from pisft.data.library import open_dataset
 from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
 from pisft.data.split import split
@@ -38,7 +38,7 @@ def load(config: Resolved, run_dir: Path, data_root: Path) -> Corpus:
     """Everything in memory, normalised with `run_dir`/norm_stats.json; raises `DataError`, `ConfigError`."""
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
-    datasets = [LeRobotData(data_root / use.name / "lerobot") for use in config.datasets]
+    datasets = [open_dataset(data_root / use.name) for use in config.datasets]
     for data in datasets:
         preprocessor.check_prompts(data.used_tasks)
     training, heldout = zip(
