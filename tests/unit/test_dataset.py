@@ -10,6 +10,7 @@ import pytest
 from lerobot_data import make_lerobot_dataset
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format, video
+from pisft.data.check import check_together
 from pisft.data.dataset import LeRobotData
 
 CAMERA = "observation.image"
@@ -153,7 +154,7 @@ def test_info_that_is_not_json_is_named(copied_dataset):
 @pytest.mark.parametrize("version", ["v2.0", "v2.1"])
 def test_an_older_version_names_the_converter(copied_dataset, version):
     edit_info(copied_dataset, codebase_version=version)
-    with pytest.raises(DataError, match=rf"{version}; expected v3.0.*make_dataset.py <dataset> converts it"):
+    with pytest.raises(DataError, match=rf"{version}; expected v3.0.*make_dataset.py <name> converts it"):
         LeRobotData(copied_dataset)
 
 
@@ -265,3 +266,18 @@ def test_a_broken_picture_is_named(tmp_path, image_dataset):
     set_value(root / DATA, CAMERA, 2, {"bytes": b"not a picture", "path": "x.png"})
     with pytest.raises(DataError, match=rf"'{CAMERA}' of episode 0, frame 2: found bytes that are no picture"):
         LeRobotData(root).frames(CAMERA, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": 40}, r"has 80 frames/s and .*other 40"),
+        ({"vectors": {"observation.state": 4, "action": 6}}, r"actions has 4 dims in .* and 6 in .*other"),
+    ],
+)
+def test_datasets_that_do_not_go_together_are_told(tmp_path, video_dataset, changes, message):
+    other = make_lerobot_dataset(tmp_path / "other", episodes=(6, 8), video=False, **changes)
+    both = [LeRobotData(video_dataset), LeRobotData(other)]
+    check_together([both[0], both[0]], make_format())
+    with pytest.raises(DataError, match=message):
+        check_together(both, make_format())

@@ -79,6 +79,24 @@ def check_widths(data: LeRobotData, format: Format, widest: int) -> None:
             )
 
 
+def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
+    """Datasets that are mixed have one frame rate, and the format makes vectors of the same dims of all."""
+    first = datasets[0]
+    for data in datasets[1:]:
+        if data.fps != first.fps:
+            raise DataError(
+                f"datasets: {first.root} has {first.fps:g} frames/s and {data.root} {data.fps:g}: a chunk of "
+                f"{format.action_horizon} actions would last two times; resample one, or train on them one by one"
+            )
+        for name, names in (("state", format.state_names), ("actions", format.action_names)):
+            dims = len(names(first.features)), len(names(data.features))
+            if dims[0] != dims[1]:
+                raise DataError(
+                    f"datasets: {name} has {dims[0]} dims in {first.root} and {dims[1]} in {data.root}; datasets that are "
+                    "mixed share their format"
+                )
+
+
 def check_fps(data: LeRobotData, format: Format) -> None:
     """The dataset has the frame rate that the format is for."""
     if format.config.fps is not None and format.config.fps != data.fps:

@@ -201,8 +201,8 @@ class LeRobotData:
         version = str(info.get("codebase_version"))
         if version.startswith("v2."):
             raise DataError(
-                f"{path}: codebase_version is {version}; expected v3.0. Name the folder in config/datasets/<dataset>.yaml "
-                "(`source: local`, `path`): scripts/make_dataset.py <dataset> converts it to data/<dataset>/lerobot"
+                f"{path}: codebase_version is {version}; expected v3.0. Name the folder in config/datasets/<name>.yaml "
+                "(`source: local`, `path`): scripts/make_dataset.py <name> converts it to data/<name>/lerobot"
             )
         if not version.startswith("v3."):
             raise DataError(f"{path}: codebase_version is {version}; expected v3.0")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pisft.config.experiment import Resolved
+from pisft.data.check import check_together
 from pisft.data.format import Format
 from pisft.data.library import open_dataset
 from pisft.data.norm_stats import load as load_norm_stats
@@ -39,6 +40,7 @@ def load(config: Resolved, run_dir: Path, data_root: Path) -> Corpus:
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
     datasets = [open_dataset(data_root / use.name) for use in config.datasets]
+    check_together(datasets, preprocessor.format)
     for data in datasets:
         preprocessor.check_prompts(data.used_tasks)
     training, heldout = zip(
