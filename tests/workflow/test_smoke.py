@@ -1,6 +1,7 @@
 """`<exp>~smoke`: every published recipe's whole graph runs here, on generated data with its format's keys."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ def test_every_recipe_runs_tiny_from_its_dataset_to_its_evaluation(bare_project)
         for camera in set(config["format"]["cameras"].values()):
             assert (bare_project.root / f"data/{config['datasets'][0]['name']}/frames/{camera}.32/index.json").is_file()
     assert bare_project.plan(targets[0]) == set()
+    shutil.rmtree(bare_project.root / f"data/{names[0]}~smoke/frames")
+    assert bare_project.plan(targets[0]) == set(), "a frame store is how, not what"
 
 
 RESOLVE = """

@@ -32,6 +32,11 @@ def test_every_published_recipe_plans_from_its_weights_and_dataset_to_its_evalua
     assert bare_project.plan(f"results/{name}~smoke/eval.json") == rules - {"convert"}
 
 
+def test_without_a_frame_store_none_is_made(bare_project):
+    bare_project.edit("config/experiments/pi0_libero.yaml", "cluster: {gpus: 4}", "cluster: {frame_store: false}")
+    assert "frames" not in bare_project.plan("results/pi0_libero/eval.json")
+
+
 def test_all_experiments_plan_together(bare_project):
     names = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
     output = bare_project.snakemake("-n", *(f"results/{name}/eval.json" for name in names)).stdout

@@ -92,8 +92,8 @@ def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
             dims = len(names(first.features)), len(names(data.features))
             if dims[0] != dims[1]:
                 raise DataError(
-                    f"datasets: {name} has {dims[0]} dims in {first.root} and {dims[1]} in {data.root}; datasets that are "
-                    "mixed share their format"
+                    f"datasets: {name} has {dims[0]} dims in {first.root} and {dims[1]} in {data.root}; datasets "
+                    "that are mixed share their format"
                 )
 
 
