@@ -11,7 +11,9 @@ from pathlib import Path
 from pisft.config import resolve
 from pisft.provenance.graph import Node, building
 from pisft.canonical import write_json
-for stage, name in [("dataset", "metaworld_quickstart")] + [
+for stage, name in [
+    ("dataset", "metaworld_quickstart"), ("frames", "metaworld_quickstart/frames/observation.image.96")
+] + [
     (stage, "{EXPERIMENT}") for stage in ("config", "norm_stats", "checkpoint", "eval", "report")
 ]:
     node = Node(stage, name)

@@ -28,7 +28,7 @@ def test_action_horizon_reruns_statistics_too(project):
 
 def test_render_settings_rerun_all_that_saw_them(project):
     project.edit("config/simulators/metaworld.yaml", "shadowsize: 0", "shadowsize: 512")
-    assert project.plan() == {"config", "dataset", "norm_stats", "train", "evaluate", "report"}
+    assert project.plan() == {"config", "dataset", "frames", "norm_stats", "train", "evaluate", "report"}
 
 
 def test_a_new_suite_reruns_nothing_that_does_not_use_it(project):
@@ -118,7 +118,7 @@ def test_results_copied_into_a_fresh_clone_are_fresh_and_stale_ones_are_noticed(
     shutil.copytree(project.root / "results", bare_project.root / "results")
     assert bare_project.plan() == set(), "the data need not be there"
     bare_project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    assert bare_project.plan() == {"config", "dataset", "train", "evaluate", "report"}
+    assert bare_project.plan() == {"config", "dataset", "frames", "train", "evaluate", "report"}
 
 
 def test_truncated_artefacts_are_noticed(project):
@@ -172,7 +172,13 @@ def test_a_failed_build_leaves_what_was_there(project):
 
 
 def test_what_goes_on_from_another_experiment_is_built_after_it(project):
-    assert project.plan("results/quickstart_lora/checkpoint.json") == {"config", "dataset", "norm_stats", "train"}
+    assert project.plan("results/quickstart_lora/checkpoint.json") == {
+        "config",
+        "dataset",
+        "frames",
+        "norm_stats",
+        "train",
+    }
     lines = project.snakemake("-n", "results/quickstart_lora/checkpoint.json").stdout
     assert "results/quickstart/checkpoint.json" not in lines.split("output:")[-1]
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
