@@ -15,7 +15,7 @@ from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
 from pisft.config.experiment import load_simulator
 from pisft.data.dataset import LeRobotData
-from pisft.data.manifest import write_manifest
+from pisft.data.manifest import files_of, write_manifest
 from pisft.data.origin import take
 from pisft.data.synthetic import generate
 from pisft.provenance.graph import Node, building
@@ -55,7 +55,7 @@ def main() -> None:
         write_manifest(root, manifest, content)
         build.outputs.append(manifest)
         if not (isinstance(origin, LocalDataset) and root.is_symlink()):
-            build.outputs.extend(sorted(path for path in root.rglob("*") if path.is_file()))
+            build.outputs.extend(files_of(root).values())
 
 
 if __name__ == "__main__":

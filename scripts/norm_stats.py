@@ -6,6 +6,7 @@ python scripts/norm_stats.py results/quickstart/config.json
 from pisft.canonical import write_json
 from pisft.cli import experiment_parser, node_of, run
 from pisft.config import read_resolved
+from pisft.data.check import check_together
 from pisft.data.format import Format
 from pisft.data.library import open_dataset
 from pisft.data.norm_stats import health, load, measure, save, widen
@@ -27,6 +28,7 @@ def main() -> None:
             data.check(format, chosen, config.model.action_dim)
             train, _ = split(chosen, config.split.heldout_fraction, config.split.seed)
             datasets.append((data, train))
+        check_together([data for data, _ in datasets], format)
         measured = measure(datasets, format, config.format.action_horizon)
         limits = (config.norm_stats.min_std, config.norm_stats.min_range)
         target = root / node.target

@@ -15,16 +15,20 @@ from urllib.parse import unquote, urlparse
 
 @dataclass
 class Hub:
-    """`cut` maps a file to the bytes after which its next download breaks off; `asked` is what was fetched."""
+    """`cut` maps a file to the bytes after which its next download breaks off, `replaced` to what comes in its place.
+
+    `asked` is what was fetched.
+    """
 
     url: str
+    replaced: dict[str, bytes] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager
-def serve(folder: Path, repo: str, revision: str) -> Iterator[Hub]:
-    """Files of `folder` as `repo` at the commit `revision`; anything else is not found."""
+def serve(folder: Path, repo: str, revision: str, tag: str = "v3.0") -> Iterator[Hub]:
+    """Files of `folder` as `repo` at the commit `revision`, which is also named `tag`; anything else is not found."""
     hub = Hub("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -35,12 +39,11 @@ def serve(folder: Path, repo: str, revision: str) -> Iterator[Hub]:
             path = unquote(urlparse(self.path).path)
             files = sorted(p for p in folder.rglob("*") if p.is_file())
             names = [p.relative_to(folder).as_posix() for p in files]
-            if path == f"/api/datasets/{repo}/revision/{revision}":
+            if path in {f"/api/datasets/{repo}/revision/{name}" for name in (revision, tag)}:
                 content = {"id": repo, "sha": revision, "siblings": [{"rfilename": name} for name in names]}
                 self._send(json.dumps(content).encode(), {"Content-Type": "application/json"})
             elif path == f"/api/datasets/{repo}/tree/{revision}":
-                facts = zip(names, files, strict=True)
-                content = [{"type": "file", "path": n, "size": p.stat().st_size, "oid": n} for n, p in facts]
+                content = [_listed(name, file.read_bytes()) for name, file in zip(names, files, strict=True)]
                 self._send(json.dumps(content).encode(), {"Content-Type": "application/json"})
             else:
                 self._file(body=True)
@@ -52,7 +55,7 @@ def serve(folder: Path, repo: str, revision: str) -> Iterator[Hub]:
             if not path.startswith(prefix) or not file.is_file():
                 self.send_error(404)
                 return
-            content = file.read_bytes()
+            content = hub.replaced.get(file.name, file.read_bytes())
             headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": revision}
             start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
             if start:
@@ -88,3 +91,13 @@ def serve(folder: Path, repo: str, revision: str) -> Iterator[Hub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _listed(name: str, content: bytes) -> dict:
+    """Videos and tables are stored apart and known by their sha256, the rest by git's hash."""
+    oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    entry = {"type": "file", "path": name, "size": len(content), "oid": oid}
+    if name.endswith((".mp4", ".parquet")):
+        sha256 = hashlib.sha256(content).hexdigest()
+        entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 130}
+    return entry

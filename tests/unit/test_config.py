@@ -67,6 +67,18 @@ MISTAKES = {
         "datasets: no file",
         "did you mean 'metaworld_quickstart'?",
     ),
+    "a dataset twice": (
+        lambda c: c.update(datasets=[{"name": "metaworld_quickstart", "episodes": ["0-9"]}] * 2),
+        "datasets: found",
+        "metaworld_quickstart is named twice with the same episodes",
+    ),
+    "a dataset twice, once with all its episodes": (
+        lambda c: c.update(
+            datasets=[{"name": "metaworld_quickstart", "episodes": ["0"]}, {"name": "metaworld_quickstart"}]
+        ),
+        "datasets: found",
+        "give each its own `episodes`",
+    ),
     "an unknown simulator": (
         lambda c: c["eval"]["closed_loop"].update(simulator="metawrld"),
         "eval.closed_loop.simulator: no file",
@@ -263,3 +275,10 @@ def test_a_model_that_extends_another_may_take_its_weights_from_elsewhere(projec
     (project / "config/models/mine.yaml").write_text("extends: pi0_base\nbase: {path: /weights}\n")
     base = load_model("mine", project).base
     assert base.path == "/weights" and base.orbax is None
+
+
+def test_a_dataset_may_be_used_twice_with_other_episodes_and_weight(project):
+    uses = [{"name": "metaworld_quickstart", "episodes": ["0-9"]}]
+    uses.append({"name": "metaworld_quickstart", "episodes": ["10-19", "25"], "weight": 2.0})
+    change(project, "experiments/quickstart.yaml", lambda c: c.update(datasets=uses))
+    assert [use.weight for use in resolve("quickstart", project).datasets] == [1.0, 2.0]

@@ -1,6 +1,7 @@
 """Where datasets come from: local folders and names are read in place, older versions converted, the hub asked once."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,15 @@ def test_a_broken_older_dataset_is_told_and_what_was_converted_before_is_kept(tm
     ):
         take(LocalDataset(path=str(old)), root)
     assert digests(root) == before
+
+
+def test_a_broken_video_is_named_where_it_lies_and_nothing_is_left(tmp_path):
+    old, root = make_legacy_dataset(tmp_path / "old", "v2.1"), tmp_path / "data/mine/lerobot"
+    file = old / f"videos/chunk-000/{CAMERA}/episode_000003.mp4"
+    os.truncate(file, 300)
+    with pytest.raises(DataError, match=rf"cannot read \(InvalidDataError: .*'{file}'"):
+        take(LocalDataset(path=str(old)), root)
+    assert list(root.parent.iterdir()) == []
 
 
 def test_a_current_dataset_is_linked_also_in_the_place_of_a_converted_one(tmp_path, video_dataset):

@@ -239,6 +239,18 @@ class Experiment(Strict):
     logging: Logging = Logging()
     cluster: Cluster = Cluster()
 
+    @field_validator("datasets")
+    @classmethod
+    def _each_episode_once(cls, uses: list[DatasetUse]) -> list[DatasetUse]:
+        """An episode that is used twice could be trained on and held out."""
+        seen: dict[str, set[int]] = {}
+        for use in uses:
+            chosen = set(_numbers(",".join(use.episodes or [])))  # none chosen means all
+            if use.name in seen and (not chosen or not seen[use.name] or chosen & seen[use.name]):
+                raise ValueError(f"{use.name} is named twice with the same episodes; give each its own `episodes`")
+            seen[use.name] = chosen | seen.get(use.name, set())
+        return uses
+
 
 class ResolvedDataset(DatasetUse):
     """A dataset with the content of its file."""

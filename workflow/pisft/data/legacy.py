@@ -7,6 +7,7 @@ The pictures' are left out, since nothing of ours reads them; lerobot computes t
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -55,18 +56,20 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
             _as_v21(shadow)
         _run_converter(shadow, work / "cache")
     except (OSError, KeyError, ValueError, IndexError, RuntimeError, pa.ArrowException) as error:
-        if getattr(error, "errno", None) is not None and not isinstance(error, FileNotFoundError):
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).replace(str(shadow), str(original))
         raise DataError(
             f"{original}: a LeRobot {found} dataset that lerobot's converter to v3.0 cannot read "
             f"({type(error).__name__}: {reason}); fetch or record it again"
         ) from error
-    if root.is_symlink():
-        root.unlink()
-    shutil.rmtree(root, ignore_errors=True)
-    os.rename(shadow, root)
-    shutil.rmtree(work)
+    else:
+        if root.is_symlink():
+            root.unlink()
+        shutil.rmtree(root, ignore_errors=True)
+        os.rename(shadow, root)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     return {"converted_from": found}
 
 

@@ -17,9 +17,23 @@ VERIFIED = ".verified.json"
 MEND = "fetch or build the dataset again, or delete the manifest if the change is meant"
 
 
+def files_of(root: str | Path) -> dict[str, Path]:
+    """Relative path → path of every file under `root` that is not hidden, sorted; raises `DataError`."""
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: is not a folder; expected the files of a manifest")
+    files = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+    return {name: path for name, path in files.items() if not is_hidden(name)}
+
+
+def is_hidden(name: str) -> bool:
+    """Hidden files are a downloader's notes, with clock times in them."""
+    return any(part.startswith(".") for part in Path(name).parts)
+
+
 def describe(root: str | Path) -> dict[str, dict[str, Any]]:
     """Relative path → {"size", "sha256"} of every file under `root` that is not hidden, sorted."""
-    return {name: file_facts(path) for name, path in _files(Path(root)).items()}
+    return {name: file_facts(path) for name, path in files_of(root).items()}
 
 
 def write_manifest(root: str | Path, path: str | Path, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +45,7 @@ def write_manifest(root: str | Path, path: str | Path, extra: Mapping[str, Any])
 
 def verify_sizes(root: str | Path, path: str | Path) -> None:
     """Raise a `DataError` that names the first file which is missing, surplus or of another size."""
-    expected, found = _read(path), _files(Path(root))
+    expected, found = _read(path), files_of(root)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             raise DataError(f"{Path(root) / name}: is missing; {path} lists it: {MEND}")
@@ -80,14 +94,6 @@ def _notes(path: Path) -> dict[str, Any]:
 def _verify_hash(file: Path, expected: str, path: str | Path) -> None:
     if (digest := file_facts(file)["sha256"]) != expected:
         raise DataError(f"{file}: changed: sha256 {digest[:12]}…; {path} says {expected[:12]}…: {MEND}")
-
-
-def _files(root: Path) -> dict[str, Path]:
-    if not root.is_dir():
-        raise DataError(f"{root}: is not a folder; expected the files of a manifest")
-    files = {path.relative_to(root): path for path in sorted(root.rglob("*")) if path.is_file()}
-    # hidden files are a downloader's notes, with clock times in them
-    return {p.as_posix(): path for p, path in files.items() if not any(part.startswith(".") for part in p.parts)}
 
 
 def _read(path: str | Path) -> dict[str, dict[str, Any]]:

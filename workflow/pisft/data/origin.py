@@ -11,6 +11,7 @@ from pisft.config.dataset import HubDataset, LocalDataset
 from pisft.data import legacy
 from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
+from pisft.data.hub import fetch
 
 
 def take(origin: LocalDataset | HubDataset, root: Path) -> dict[str, Any]:
@@ -33,22 +34,6 @@ def take(origin: LocalDataset | HubDataset, root: Path) -> dict[str, Any]:
     return facts
 
 
-def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
-    """Download the pinned revision into `folder`; what is already there and whole is kept."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        snapshot_download(origin.repo, repo_type="dataset", revision=origin.revision, local_dir=folder)
-    except Exception as error:
-        # the hub client raises a dozen types (offline, gated, absent, cut off), all with one remedy
-        raise DataError(
-            f"{origin.repo} at {origin.revision}: could not be fetched from the hub: {_first_line(error)}; check the "
-            "network, the name and the revision, set HF_ENDPOINT for a mirror or HF_TOKEN for a gated repo, or say "
-            f"`source: local` with the `path` of a copy (or `name: {origin.repo}`, where lerobot has one)"
-        ) from error
-    return {"repo": origin.repo, "revision": origin.revision}
-
-
 def _link(folder: Path, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     if root.is_dir() and not root.is_symlink():
@@ -59,7 +44,3 @@ def _link(folder: Path, root: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(folder, root.parent) if folder.parent == root.parent.absolute() else folder)
     os.replace(temporary, root)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
