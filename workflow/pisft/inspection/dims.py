@@ -107,7 +107,7 @@ def _gripper(dim: Dim, width: int) -> None:
     below, above = (dim.values <= dim.low + near).mean(), (dim.values >= dim.high - near).mean()
     if below + above >= AT_ENDS and min(below, above) >= CLIPPED:
         dim.gripper = f"last of its arm, {100 * (below + above):.0f} % of the values near one end or the other"
-    elif -0.05 <= dim.low and dim.high <= 1.05:
+    elif dim.low >= -0.05 and dim.high <= 1.05:
         dim.gripper = f"last of its arm, from {dim.low:.2g} to {dim.high:.2g}"
 
 
@@ -140,9 +140,10 @@ def _look(dim: Dim, sample: Sample) -> None:
             f"outliers: {values[worst]:.4g} in {sample.place(worst)}, while 98 % lie in {dim.q01:.3g} to {dim.q99:.3g}"
         )
     if not dim.gripper and not dim.switch:
-        for end, word in ((dim.low, "lowest"), (dim.high, "highest")):
-            if (share := float((values == end).mean())) >= CLIPPED:
-                dim.notes.append(f"{100 * share:.0f} % of the values are exactly the {word}, {end:.4g}: clipped, or at rest")
+        shares = {end: float((values == end).mean()) for end in (dim.low, dim.high)}
+        ends = [f"{100 * share:.0f} % exactly {end:.4g}" for end, share in shares.items() if share >= CLIPPED]
+        if ends:
+            dim.notes.append(f"{' and '.join(ends)}, its {'ends' if len(ends) > 1 else 'end'}: clipped, or at rest")
 
 
 def _flat(dims: list[Dim]) -> None:

@@ -66,7 +66,9 @@ def _findings(
     s, a = (np.stack([dim.values for dim in dims], 1) for dims in (state, actions))
     if s.shape == a.shape:
         if np.array_equal(s, a):
-            found.append(("bad", "action[t] is state[t]: a policy would learn to stand still; record the commands, or shift"))
+            found.append(
+                ("bad", "action[t] is state[t]: a policy would learn to stand still; record the commands, or shift")
+            )
         elif np.array_equal(s[1:][~sample.last[:-1]], a[:-1][~sample.last[:-1]]):
             found.append(("notice", "action[t] is state[t+1], to the bit: made from the states, not commands"))
     still = (np.diff(s, axis=0) == 0).all(1) & (np.diff(a, axis=0) == 0).all(1) & ~sample.last[:-1]
@@ -75,7 +77,9 @@ def _findings(
     found += [("notice", line) for line in _doubles(sample, np.concatenate([s, a], 1))]
     shortest, longest = data.episode_lengths.min(), data.episode_lengths.max()
     if longest > 5 * np.median(data.episode_lengths):
-        found.append(("notice", f"the longest episode has {longest} frames, the median {np.median(data.episode_lengths):.0f}"))
+        found.append(
+            ("notice", f"the longest episode has {longest} frames, the median {np.median(data.episode_lengths):.0f}")
+        )
     if shortest < data.fps / 2:
         where = int(data.episode_lengths.argmin())
         found.append(("notice", f"episode {where} has {shortest} frames only, {shortest / data.fps:.2f} s"))

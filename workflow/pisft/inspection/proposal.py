@@ -19,6 +19,7 @@ from pisft.inspection.roles import is_camera, picture_shape
 LONGEST_CHUNK = 50  # actions a chunk that π₀ and π₀.₅ were trained with
 SHORTEST_CHUNK = 5
 PLACEHOLDER = "do the task"
+COLUMNS = 104  # as many fit on the page
 RANK = ("none", "low", "medium", "high")
 
 
@@ -51,7 +52,7 @@ def propose(seen: Inspection) -> Proposal:
         *_cameras(seen),
         f"state: {_sources(seen.roles.state)}",
         f"actions: {_sources(seen.roles.actions)}",
-        f"# {confidence} confidence: {evidence}",
+        *_comment(f"{confidence} confidence: {evidence}"),
         f"action_type: {action_type}",
     ]
     if mask:
@@ -60,12 +61,16 @@ def propose(seen: Inspection) -> Proposal:
         lines += [*_comment(said), f"delta_mask: {_flow(mask)}"]
     lines += [f"# {line}" for line in _grippers(seen.actions)]
     quantile = seen.variant == "pi05"
-    lines.append(f"normalisation: {'quantile' if quantile else 'zscore':<16}# as {'π₀.₅' if quantile else 'π₀'} was trained")
+    lines.append(
+        f"normalisation: {'quantile' if quantile else 'zscore':<16}# as {'π₀.₅' if quantile else 'π₀'} was trained"
+    )
     if quantile:
         lines.append("discrete_state_input: true     # π₀.₅ reads the state in its prompt; false: it does not see it")
     if empty:
         lines += [
-            "# WRITE THIS: " + ("the dataset has" if len(empty) == len(seen.prompts) else "some episodes have") + " no task",
+            "# WRITE THIS: "
+            + ("the dataset has" if len(empty) == len(seen.prompts) else "some episodes have")
+            + " no task",
             f"prompt: {{default: {_flow(PLACEHOLDER)}}}",
         ]
     lines.append(
@@ -90,19 +95,20 @@ def _action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
         return "absolute", "no", "the data do not tell targets from increments; find out, and set delta_mask or delta"
     ranks = sorted(RANK.index(r.confidence) for r in chosen)
     word = RANK[min(ranks[len(ranks) // 2], 3 if len(sure) >= 0.8 * len(judged) else 1)]
-    paired = [r for r in chosen if r.fit is not None]
-    if not paired:
-        return name, word, f"{len(chosen)} of {len(judged)} dims are {chosen[0].why}"
-    follows, moves, residual = (
-        float(np.median([abs(getattr(r, field)) for r in paired])) for field in ("follows", "moves", "residual")
-    )
     said = "go where the state goes next" if name == "absolute" else "are how the state changes"
-    return (
-        name,
-        word,
-        f"{len(chosen)} of {len(judged)} dims {said} (median |r| {follows:.2f} with state[t+1], {moves:.2f} with its step; "
-        f"residual {residual:.2f})",
-    )
+    reasons = []
+    if measured := [r for r in chosen if r.by == "data"]:
+        follows, moves, residual = (
+            float(np.median([abs(getattr(r, field)) for r in measured])) for field in ("follows", "moves", "residual")
+        )
+        reasons.append(
+            f"{len(measured)} of {len(judged)} dims {said} (median |r| {follows:.2f} with state[t+1], {moves:.2f} with "
+            f"state[t+1] − state[t]; residual {residual:.2f})"
+        )
+    for by, words in (("name", f"{said} by their names"), ("look", "are small and centred on zero")):
+        if count := sum(r.by == by for r in chosen):
+            reasons.append(f"{count} of {len(judged)} dims {words}")
+    return name, word, "; ".join(reasons)
 
 
 def _relative(relations: Sequence[Relation]) -> list[bool]:
@@ -116,7 +122,7 @@ def _relative(relations: Sequence[Relation]) -> list[bool]:
         jumps = a.wraps or a.rotation or (s and (s.wraps or s.rotation or s.gripper))
         return s is not None and s.place == a.place and not (a.gripper or a.switch or jumps)
 
-    surely = [possible(r) and r.verdict == "absolute" for r in relations]
+    surely = [possible(r) and r.same_units for r in relations]
     keys = {r.action.key for r, yes in zip(relations, surely, strict=True) if yes}
     still = [possible(r) and r.action.key in keys and (r.action.flat or r.state.flat) for r in relations]
     return [a or b for a, b in zip(surely, still, strict=True)]
@@ -141,7 +147,7 @@ def _horizon(seen: Inspection) -> int:
 
 
 def _advice(seen: Inspection) -> list[str]:
-    flat = [dim for dim in [*seen.state, *seen.actions] if dim.flat]
+    flat = [dim for dim in [*seen.state, *seen.actions] if dim.flat and not dim.constant]
     advice = []
     if flat:
         typical = float(np.median([d.std for d in [*seen.state, *seen.actions] if not d.flat] or [1.0]))
@@ -152,7 +158,9 @@ def _advice(seen: Inspection) -> list[str]:
             f"`norm_stats: {{min_std: {std:g}, min_range: {4 * std:g}}}`, so that noise is not blown up."
         )
     for relation in seen.relations:
-        if relation.verdict == "absolute" and relation.state and relation.state.place != relation.action.place:
+        if relation.verdict == "absolute" and not relation.same_units:
+            advice.append(f"actions {relation.action.name} {relation.why}; it cannot be learnt relative to the state.")
+        elif relation.same_units and relation.state.place != relation.action.place:
             advice.append(
                 f"actions {relation.action.name} is dim {relation.action.place}, its state dim {relation.state.place}: "
                 "delta_mask needs them in one place; put the state's sources in that order with dims."
@@ -173,10 +181,12 @@ def _features(seen: Inspection) -> list[str]:
         facts.append(f"shape: {_flow([int(feature['shape'][0])])}")
         names = given_names(feature)
         line = f"  {_flow(key)}: {{{', '.join([*facts, f'names: {_flow(names)}'] if names else facts)}}}"
-        if len(line) <= 118:
+        if len(line) <= COLUMNS:
             lines.append(line)
         else:
-            wrapped = textwrap.wrap(", ".join(_flow(name) for name in names or []), 108, break_long_words=False)
+            wrapped = textwrap.wrap(
+                ", ".join(_flow(name) for name in names or []), COLUMNS - 12, break_long_words=False
+            )
             lines += [f"  {_flow(key)}:", *(f"    {fact}" for fact in facts)]
             lines += [f"    names: [{wrapped[0]}", *(f"            {part}" for part in wrapped[1:])]
             lines[-1] += "]"
@@ -214,4 +224,4 @@ def _flow(value: Any) -> str:
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, 116, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    return textwrap.wrap(text, COLUMNS, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")

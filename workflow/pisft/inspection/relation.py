@@ -42,6 +42,12 @@ class Relation:
     verdict: str = "unknown"  # absolute, delta or unknown
     confidence: str = "none"  # high, medium, low or none
     why: str = ""
+    by: str = "data"  # data, name or look: what the verdict is from
+
+    @property
+    def same_units(self) -> bool:
+        """Whether the state can be subtracted from the action."""
+        return self.verdict == "absolute" and _one_to_one(self.alpha)
 
 
 def relate(actions: Sequence[Dim], state: Sequence[Dim], sample: Sample) -> list[Relation]:
@@ -111,13 +117,18 @@ def _relation(action: Dim, state: Dim | None, paired: str | None, sample: Sample
 def _judge(facts: dict[str, float], share: float) -> tuple[str, str, str]:
     """Verdict, confidence and why; `share` is how much of the action's spread the state alone explains."""
     alpha, fit = facts["alpha"], facts["fit"]
-    if 0.8 <= alpha <= 1.2 and share >= 0.3 and fit >= 0.8:
+    if _one_to_one(alpha) and share >= 0.3 and fit >= 0.8:
         return "absolute", "high" if fit >= 0.95 else "medium", f"goes along with the state one to one (α {alpha:.2f})"
-    if share >= 0.3 and fit >= 0.9 and facts["follows"] > 0.9:
-        return "unknown", "none", f"goes along with the state {alpha:.3g} to one: other units, or another quantity"
-    if share < 0.3 and fit >= 0.25:
-        return "delta", "high" if fit >= 0.7 else "medium", f"goes along with the state's steps (× {facts['beta']:.3g})"
+    if share >= 0.3 and fit >= 0.9 and abs(facts["follows"]) > 0.9:
+        return "absolute", "medium", f"goes along with the state {alpha:.3g} to one: in other units"
+    if abs(facts["moves"]) >= 0.6 and abs(facts["follows"]) < 0.6:
+        sure = "high" if abs(facts["moves"]) >= 0.8 else "medium"
+        return "delta", sure, f"goes along with the state's steps (× {facts['beta']:.3g})"
     return "unknown", "none", "goes along with neither the state nor its steps"
+
+
+def _one_to_one(alpha: float) -> bool:
+    return 0.8 <= alpha <= 1.2
 
 
 def _unpaired(relation: Relation, why: str = "no state dim of the same name or place") -> Relation:
@@ -125,9 +136,18 @@ def _unpaired(relation: Relation, why: str = "no state dim of the same name or p
     action = relation.action
     facts = {**relation.__dict__, "why": why}
     if {"delta", "rel"} & set(words_of(action)) or _short_delta(action) or "delta" in action.key.lower():
-        return Relation(**{**facts, "verdict": "delta", "confidence": "medium", "why": f"by its name; {why}"})
-    if relation.centred and not action.gripper and max(abs(action.q01), abs(action.q99)) <= 1 and relation.state is None:
-        return Relation(**{**facts, "verdict": "delta", "confidence": "low", "why": f"small, about zero; {why}"})
+        return Relation(
+            **{**facts, "verdict": "delta", "confidence": "medium", "by": "name", "why": f"by its name; {why}"}
+        )
+    if (
+        relation.centred
+        and not action.gripper
+        and max(abs(action.q01), abs(action.q99)) <= 1
+        and relation.state is None
+    ):
+        return Relation(
+            **{**facts, "verdict": "delta", "confidence": "low", "by": "look", "why": f"small, about zero; {why}"}
+        )
     return Relation(**facts)
 
 

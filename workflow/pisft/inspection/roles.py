@@ -19,7 +19,9 @@ NO_PICTURE = ("depth", "segmentation", "seg", "mask", "flow", "infrared")
 ACTIONS = ("action", "actions")
 STATES = ("observation.state", "state", "observation.states", "states", "robot_state", "proprio", "qpos")
 BODY = frozenset({"joint", "joints", "gripper", "ee", "eef", "tcp", "pose", "proprio", "qpos", "cartesian", "finger"})
-RATES = frozenset({"velocity", "velocities", "vel", "effort", "torque", "torques", "force", "forces", "current", "qvel"})
+RATES = frozenset(
+    {"velocity", "velocities", "vel", "effort", "torque", "torques", "force", "forces", "current", "qvel"}
+)
 JOINTS = frozenset({"joint", "joints", "qpos"})
 CARTESIAN = frozenset({"cartesian", "ee", "eef", "tcp", "end"})
 NO_STATE = frozenset({"environment", "env", "reward", "done", "success", "next", "truncated", "timestamp", "discount"})
@@ -101,7 +103,9 @@ def _cameras(features: Mapping[str, Any], roles: Roles) -> None:
     for key in others:
         rank = _exterior(key)
         known = rank < len(EXTERIOR)
-        _place(roles, key, ["base_0_rgb"], f"'{EXTERIOR[rank]}' in its name" if known else "by no word in its name: look")
+        _place(
+            roles, key, ["base_0_rgb"], f"'{EXTERIOR[rank]}' in its name" if known else "by no word in its name: look"
+        )
     order = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
     roles.cameras = {slot: roles.cameras[slot] for slot in order if slot in roles.cameras}
 
@@ -111,7 +115,9 @@ def _place(roles: Roles, key: str, slots: list[str], why: str) -> None:
     if free:
         roles.cameras[free] = (key, why)
     else:
-        roles.left_out[key] = f"{slots[-1]} is taken by {roles.cameras[slots[-1]][0]}; put it into any slot that is free"
+        roles.left_out[key] = (
+            f"{slots[-1]} is taken by {roles.cameras[slots[-1]][0]}; put it into any slot that is free"
+        )
 
 
 def _wrist(key: str) -> str | None:
@@ -153,7 +159,9 @@ def _actions(vectors: list[str], roles: Roles) -> list[str]:
 def _state(vectors: list[str], roles: Roles) -> list[str]:
     mine = [key for key in vectors if key not in roles.actions and not set(words(key)) & {*NO_STATE, *ACTIONS}]
     if whole := next((key for key in STATES if key in mine), None):
-        roles.left_out |= {key: f"the state is taken from {whole}; could be added to it" for key in mine if key != whole}
+        roles.left_out |= {
+            key: f"the state is taken from {whole}; could be added to it" for key in mine if key != whole
+        }
         return [whole]
     parts = [key for key in mine if words(key)[:1] == ["state"] or words(key)[:2] == ["observation", "state"]]
     parts = parts or [key for key in mine if words(key)[:1] in (["observation"], ["observations"])]
