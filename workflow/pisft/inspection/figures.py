@@ -48,8 +48,7 @@ def traces(dims: Sequence[Dim], overlays: Sequence[tuple[str, np.ndarray] | None
             axes.set_xlim(0, start)
             axes.margins(y=0.12)
             axes.locator_params(axis="y", nbins=3)
-        for axes in panels.flat[max(0, len(dims) - 2) : len(dims)]:
-            axes.tick_params(labelbottom=True)
+        for axes in panels[-1]:
             axes.set_xlabel("s")
         lines: dict[str, object] = {}
         for axes in panels.flat[: len(dims)]:
@@ -60,13 +59,15 @@ def traces(dims: Sequence[Dim], overlays: Sequence[tuple[str, np.ndarray] | None
 
 
 def overlay(relation: Relation, sample: Sample) -> tuple[str, np.ndarray] | None:
-    """What an action is drawn over: the state itself for a target, the state's steps to scale for an increment."""
-    if relation.state is None or relation.by != "data":
+    """What an action is drawn over: the state of a target or a gripper, the state's steps to scale for an increment."""
+    action, state = relation.action, relation.state
+    if state is None:
         return None
-    if relation.same_units:
-        return "state", relation.state.values
-    if relation.verdict == "delta":
-        steps = np.where(sample.last, np.nan, np.append(np.diff(relation.state.values), np.nan))
+    alike = state.high > state.low and 0.2 < (action.high - action.low) / (state.high - state.low) < 5
+    if relation.same_units or (action.gripper and alike):
+        return "state", state.values
+    if relation.verdict == "delta" and relation.by == "data":
+        steps = np.where(sample.last, np.nan, np.append(np.diff(state.values), np.nan))
         return "state[t+1] − state[t], to scale", relation.beta * steps
     return None
 

@@ -61,8 +61,8 @@ def _findings(
             found.append(
                 ("bad", f"{role}: {len(dims)} dims, and the published weights take {WIDEST}: choose some with dims")
             )
-        found += [("bad", f"{role} {dim.name}: {note}") for dim in dims for note in dim.errors]
-        found += [("notice", f"{role} {dim.name}: {note}") for dim in dims for note in dim.notes]
+        for level, notes in (("bad", "errors"), ("notice", "notes")):
+            found += [(level, f"{_called(dim)}: {note}") for dim in dims for note in getattr(dim, notes)]
     s, a = (np.stack([dim.values for dim in dims], 1) for dims in (state, actions))
     if s.shape == a.shape:
         if np.array_equal(s, a):
@@ -84,6 +84,11 @@ def _findings(
         where = int(data.episode_lengths.argmin())
         found.append(("notice", f"episode {where} has {shortest} frames only, {shortest / data.fps:.2f} s"))
     return found
+
+
+def _called(dim: Dim) -> str:
+    """Its role and its name, where that does not begin with the role."""
+    return dim.name if dim.name.startswith(dim.key) else f"{dim.role} {dim.name}"
 
 
 def _doubles(sample: Sample, values: np.ndarray) -> list[str]:

@@ -18,7 +18,7 @@ PROMPTS = 40  # as many are listed
 
 def render(seen: Inspection, proposal: Proposal) -> str:
     """HTML; a camera that cannot be decoded is a `DataError`."""
-    data, sample = seen.data, seen.sample
+    data, sample, frames = seen.data, seen.sample, seen.data.episode_lengths
     overlays = [figures.overlay(relation, sample) for relation in seen.relations]
     episodes = [int(sample.episodes[place]) for place in sample.shown]
     slots = {key: (slot, why) for slot, (key, why) in seen.roles.cameras.items()}
@@ -38,7 +38,7 @@ def render(seen: Inspection, proposal: Proposal) -> str:
         seen=seen,
         proposal=proposal,
         fps=f"{data.fps:g}",
-        seconds=[float(f"{n / data.fps:.3g}") for n in (data.episode_lengths.min(), data.episode_lengths.max())],
+        seconds=" to ".join(dict.fromkeys(f"{n / data.fps:.3g}" for n in (min(frames), max(frames)))),
         episodes=episodes,
         read={"episodes": len(sample.episodes), "frames": int(sample.ends[-1])},
         cameras=sorted(cameras, key=lambda camera: list(slots).index(camera["key"]) if camera["slot"] else len(slots)),
@@ -60,4 +60,4 @@ def _number(x: float | None, decimals: int | None = None) -> str:
     """Three significant digits, or as many decimals as `decimals` says."""
     if x is None:
         return "–"
-    return (f"{x:.{decimals}f}" if decimals is not None else f"{x:.3g}").replace("-", "−")
+    return (f"{x:.{decimals}f}" if decimals is not None else f"{x + 0.0:.3g}").replace("-", "−")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def propose(seen: Inspection) -> Proposal:
             f"prompt: {{default: {_flow(PLACEHOLDER)}}}",
         ]
     lines.append(
-        f"action_horizon: {horizon:<15}# {horizon / seen.data.fps:.2g} s; openpi's are about one second, at most {LONGEST_CHUNK}"
+        f"action_horizon: {horizon:<15}# {horizon / seen.data.fps:.2g} s; openpi's last about one, and have at most "
+        f"{LONGEST_CHUNK}"
     )
     if (shortest := int(seen.data.episode_lengths.min())) < horizon:
         lines.append(f"short_episodes: repeat         # the shortest has {shortest} frames")
@@ -105,7 +107,10 @@ def _action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
             f"{len(measured)} of {len(judged)} dims {said} (median |r| {follows:.2f} with state[t+1], {moves:.2f} with "
             f"state[t+1] − state[t]; residual {residual:.2f})"
         )
-    for by, words in (("name", f"{said} by their names"), ("look", "are small and centred on zero")):
+    for by, words in (
+        ("name", f"{said} by their names"),
+        ("look", "are small and centred on zero, and which state dims they go with cannot be told"),
+    ):
         if count := sum(r.by == by for r in chosen):
             reasons.append(f"{count} of {len(judged)} dims {words}")
     return name, word, "; ".join(reasons)
@@ -224,4 +229,7 @@ def _flow(value: Any) -> str:
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, COLUMNS, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    """Lines of comment; what stands in backticks is not broken."""
+    whole = re.sub("`.*?`", lambda code: code[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(whole, COLUMNS, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    return [line.replace("\0", " ") for line in lines]

@@ -115,15 +115,18 @@ def _relation(action: Dim, state: Dim | None, paired: str | None, sample: Sample
 
 
 def _judge(facts: dict[str, float], share: float) -> tuple[str, str, str]:
-    """Verdict, confidence and why; `share` is how much of the action's spread the state alone explains."""
+    """Verdict, confidence and, where that does not say it all, why.
+
+    `share` is how much of the action's spread the state alone explains.
+    """
     alpha, fit = facts["alpha"], facts["fit"]
     if _one_to_one(alpha) and share >= 0.3 and fit >= 0.8:
-        return "absolute", "high" if fit >= 0.95 else "medium", f"goes along with the state one to one (α {alpha:.2f})"
+        return "absolute", "high" if fit >= 0.95 else "medium", ""
     if share >= 0.3 and fit >= 0.9 and abs(facts["follows"]) > 0.9:
         return "absolute", "medium", f"goes along with the state {alpha:.3g} to one: in other units"
     if abs(facts["moves"]) >= 0.6 and abs(facts["follows"]) < 0.6:
         sure = "high" if abs(facts["moves"]) >= 0.8 else "medium"
-        return "delta", sure, f"goes along with the state's steps (× {facts['beta']:.3g})"
+        return "delta", sure, ""
     return "unknown", "none", "goes along with neither the state nor its steps"
 
 
@@ -145,9 +148,7 @@ def _unpaired(relation: Relation, why: str = "no state dim of the same name or p
         and max(abs(action.q01), abs(action.q99)) <= 1
         and relation.state is None
     ):
-        return Relation(
-            **{**facts, "verdict": "delta", "confidence": "low", "by": "look", "why": f"small, about zero; {why}"}
-        )
+        return Relation(**{**facts, "verdict": "delta", "confidence": "low", "by": "look", "why": "small, about zero"})
     return Relation(**facts)
 
 

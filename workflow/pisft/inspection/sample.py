@@ -73,7 +73,7 @@ def read(data: LeRobotData, keys: Sequence[str], episodes: int = EPISODES, frame
 
 
 def _read_file(data: LeRobotData, path: Path, first: int, rows: np.ndarray, parts: dict[str, list]) -> int:
-    """Add what `path`, whose first frame is `first`, holds of `rows`; one row group at a time. The next file's first."""
+    """Add what `path`, whose first frame is `first`, holds of `rows`; returns the first frame of the next file."""
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.metadata.num_row_groups):
