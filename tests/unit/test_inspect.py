@@ -162,6 +162,22 @@ def test_an_angle_that_jumps_stays_absolute_and_a_rotation_is_named(robots, tmp_
     assert any("right_shoulder: with the next three of length 1: a quaternion" in words for _, words in seen.findings)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_the_smallest_and_the_strangest_dataset_get_a_page(tmp_path):
+    def spoil(columns):
+        columns["state"][:] = [[np.nan, np.inf, 1.0], [np.nan, 2.0, -1.0]]
+        columns["action"][:] = columns["state"][:, :2]
+
+    names = {"state": ["$x$_{", "<b>", "observation.state.of_a_very_long_name_that_goes_on_and_on"]}
+    vectors = {"state": [np.zeros((2, 3))], "action": [np.ones((2, 2))]}
+    root = known_robots.write(tmp_path / "zeros", vectors, names, ["observation.images.depth"], fps=3)
+    seen = inspect(LeRobotData(changed(root, tmp_path / "tiny", spoil)), "tiny")
+    assert [level for level, words in seen.findings if "not finite" in words] == ["bad"] * 4
+    page = render(seen, propose(seen))
+    assert "<b>" not in page.replace('<div class="tile"><b>', "") and "$x$_{" in page
+    assert "no colour picture (depth)" in page and "<img" not in page
+
+
 def test_what_looks_wrong_is_said_with_its_place(robots, tmp_path):
     def spoil(columns):
         columns["action"][3 * 70 + 5, 1] = 400.0
@@ -256,6 +272,22 @@ def test_state_and_actions_are_told_by_their_names(keys, state, actions):
     roles = assign(features, "info.json")
     assert (roles.state, roles.actions) == (state, actions)
     assert {*roles.left_out, *state, *actions} == {*keys, "next.reward"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config/formats").glob("*.yaml")), ids=lambda path: path.stem)
+def test_published_formats_are_found_again_from_their_features(path):
+    """But for what no name tells: that a camera is not used, or which slot a second exterior view is put into."""
+    config = FormatConfig.from_yaml(path)
+    if not config.features:
+        pytest.skip("says nothing of its dataset")
+    roles = assign({key: feature.model_dump() for key, feature in config.features.items()}, str(path))
+    assert roles.state == [source.key for source in config.state]
+    assert roles.actions == [source.key for source in config.actions]
+    found = {slot: key for slot, (key, _) in roles.cameras.items()}
+    if path.stem == "pi0_realworld":
+        found["left_wrist_0_rgb"] = "extra_view_image"
+        assert "put it into any slot that is free" in roles.left_out["extra_view_image"]
+    assert found == config.cameras
 
 
 def test_a_dataset_without_actions_is_refused_with_what_there_is():

@@ -10,7 +10,7 @@ TARGET = "data/mine/inspection.html"
 
 
 @pytest.fixture
-def project(bare_project, tmp_path):
+def project(bare_project):
     """A project with a local dataset that nobody has looked at."""
     libero(bare_project.root / "recordings")
     (bare_project.root / "config/datasets/mine.yaml").write_text("source: local\npath: recordings\n")

@@ -44,7 +44,7 @@ def traces(dims: Sequence[Dim], overlays: Sequence[tuple[str, np.ndarray] | None
                 start += (inside.stop - inside.start) / fps
                 if place != sample.shown[-1]:
                     axes.axvline(start, color=MUTED, lw=0.8, ls=(0, (2, 2)))
-            axes.set_title(f"{dim.place} · {dim.name}")
+            axes.set_title(_title(dim, 60), parse_math=False)
             axes.set_xlim(0, start)
             axes.margins(y=0.12)
             axes.locator_params(axis="y", nbins=3)
@@ -90,7 +90,7 @@ def histograms(dims: Sequence[Dim]) -> str:
                 axes.stairs(counts, edges, fill=True, color="#9dbcf3")
                 for quantile in (dim.q01, dim.q99):
                     line = axes.axvline(quantile, color=ORANGE, lw=1.1, ls=(0, (3, 2)), label="q01 and q99")
-            axes.set_title(f"{dim.place} · {dim.name}")
+            axes.set_title(_title(dim, 28), parse_math=False)
             axes.set_yticks([])
             axes.grid(visible=False)
             axes.spines["left"].set_visible(False)
@@ -125,6 +125,12 @@ def pictures(data: LeRobotData, key: str, episodes: Sequence[int]) -> list[dict]
         return shown
     finally:
         camera.close()
+
+
+def _title(dim: Dim, longest: int) -> str:
+    """Its place and its name, whose beginning gives way."""
+    name = dim.name if len(dim.name) <= longest else f"…{dim.name[1 - longest :]}"
+    return f"{dim.place} · {name}"
 
 
 def _jpeg(picture: np.ndarray) -> str:

@@ -37,7 +37,7 @@ class Inspection:
     def prompts(self) -> list[tuple[str, int]]:
         """Each instruction and the episodes that begin with it, the most frequent first."""
         numbers, counts = np.unique(self.data.task_index[self.data.starts], return_counts=True)
-        found = [(self.data.tasks[number], int(count)) for number, count in zip(numbers, counts, strict=True)]
+        found = [(self.data.tasks[number] or "", int(count)) for number, count in zip(numbers, counts, strict=True)]
         return sorted(found, key=lambda prompt: (-prompt[1], prompt[0]))
 
 

@@ -29,7 +29,7 @@ def render(seen: Inspection, proposal: Proposal) -> str:
             "shape": picture_shape(feature),
             "slot": slots[key][0] if key in slots else None,
             "why": slots[key][1] if key in slots else seen.roles.left_out[key],
-            "pictures": figures.pictures(data, key, episodes) if picture_shape(feature)[-1] == 3 else [],
+            "pictures": figures.pictures(data, key, episodes) if key in seen.roles.colour else [],
         }
         for key, feature in data.features.items()
         if is_camera(feature)

@@ -30,8 +30,12 @@ BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index", "task_index
 
 @dataclass
 class Roles:
-    """What is proposed: OpenPI slot → (key, why), the keys of state and actions, and why the others are left out."""
+    """What is proposed: OpenPI slot → (key, why), the keys of state and actions, and why the others are left out.
 
+    `colour` are the cameras that could have a slot.
+    """
+
+    colour: list[str] = field(default_factory=list)
     cameras: dict[str, tuple[str, str]] = field(default_factory=dict)
     state: list[str] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
@@ -82,7 +86,6 @@ def stem(key: str) -> str:
 
 
 def _cameras(features: Mapping[str, Any], roles: Roles) -> None:
-    usable = []
     for key, feature in features.items():
         if is_camera(feature):
             info = feature.get("info") or feature.get("video_info") or {}
@@ -92,14 +95,14 @@ def _cameras(features: Mapping[str, Any], roles: Roles) -> None:
             if odd or channels != 3:
                 roles.left_out[key] = f"no colour picture ({odd or f'{channels} channels'}), which the model cannot see"
             else:
-                usable.append(key)
-    wrists = [key for key in usable if _wrist(key)]
+                roles.colour.append(key)
+    wrists = [key for key in roles.colour if _wrist(key)]
     sided = [key for key in wrists if _side(key)]
     for key in [*sided, *(key for key in wrists if key not in sided)]:
         wanted = [f"{side}_wrist_0_rgb" for side in ([_side(key)] if _side(key) else ["left", "right"])]
         why = f"'{_wrist(key)}'{f' and {_side(key)!r}' if _side(key) else ''} in its name"
         _place(roles, key, wanted, why)
-    others = sorted((key for key in usable if key not in wrists), key=_exterior)
+    others = sorted((key for key in roles.colour if key not in wrists), key=_exterior)
     for key in others:
         rank = _exterior(key)
         known = rank < len(EXTERIOR)
