@@ -56,7 +56,8 @@ def aloha(path: Path, named: bool = True, episodes: int = 4, frames: int = 70, *
     rng = np.random.default_rng(7)
     states, actions = [], []
     for _ in range(episodes):
-        command = np.stack([_grip(rng, frames) if dim % 7 == 6 else _reach(rng, frames) for dim in range(14)], 1)
+        command = np.stack([_reach(rng, frames) for _ in range(14)], 1)
+        command[:, 6::7] = 1.6 * _behind(np.stack([_grip(rng, frames), _grip(rng, frames)], 1), 0.5)  # rad
         actions.append(command)
         states.append(_behind(command, 0.3) + rng.normal(0, 1e-3, command.shape))
     names = {"observation.state": ALOHA, "action": ALOHA} if named else {}

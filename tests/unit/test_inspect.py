@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import known_robots
@@ -17,6 +18,7 @@ from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import given_names
+from pisft.inspection import look
 from pisft.inspection.look import inspect
 from pisft.inspection.page import render
 from pisft.inspection.proposal import Proposal, propose
@@ -115,7 +117,7 @@ def test_parts_are_put_in_one_order_and_what_is_there_twice_is_left_out(robots):
 
 
 def test_nothing_is_claimed_of_actions_that_go_along_with_nothing(tmp_path):
-    root = make_lerobot_dataset(tmp_path / "walks", episodes=(60, 60), video=False, vectors={"state": 4, "actions": 5})
+    root = make_lerobot_dataset(tmp_path / "walks", episodes=(60, 60), video=False)
     proposal, config = proposed(root)
     assert (config.action_type, config.delta_mask, proposal.confidence) == ("absolute", [], "no")
 
@@ -133,7 +135,7 @@ def test_a_constant_dim_goes_with_its_neighbours_and_one_that_hardly_moves_gets_
     def hold(columns):
         for key in ("action", "observation.state"):
             columns[key][:, 2] = 0.5
-            columns[key][:, 4] *= 1e-5
+            columns[key][:, 4] *= 1e-3
 
     root = changed(robots["aloha"], tmp_path / "held", hold)
     seen = inspect(LeRobotData(root), "held")
@@ -150,7 +152,7 @@ def test_a_constant_dim_goes_with_its_neighbours_and_one_that_hardly_moves_gets_
 def test_an_angle_that_jumps_stays_absolute_and_a_rotation_is_named(robots, tmp_path):
     def wind(columns):
         for key in ("action", "observation.state"):
-            columns[key][:, 0] = (3 * columns[key][:, 0] + np.pi) % (2 * np.pi) - np.pi
+            columns[key][:, 0] = (4 * columns[key][:, 0] + np.pi) % (2 * np.pi) - np.pi
             four = columns[key][:, 8:12]
             columns[key][:, 8:12] = four / np.linalg.norm(four, axis=1, keepdims=True)
 
@@ -159,6 +161,7 @@ def test_an_angle_that_jumps_stays_absolute_and_a_rotation_is_named(robots, tmp_
     _, config = proposed(root)
     assert config.delta_mask == [-1, 5, -1, 1, -4, 1, -1]
     assert seen.actions[0].wraps == "radians"
+    assert seen.relations[0].verdict == "absolute" and seen.relations[0].alpha == pytest.approx(1, abs=0.02)
     assert any("right_shoulder: with the next three of length 1: a quaternion" in words for _, words in seen.findings)
 
 
@@ -310,8 +313,10 @@ def test_names_come_in_several_forms(names, expected):
     assert given_names({"shape": [2], "names": names}) == expected
 
 
-def test_of_a_large_dataset_some_episodes_are_read_and_the_page_says_so(robots):
-    data = LeRobotData(robots["libero"])
+@pytest.mark.parametrize("grouped", [True, False])
+def test_of_a_large_dataset_some_episodes_are_read(robots, tmp_path, grouped):
+    root = robots["libero"] if grouped else changed(robots["libero"], tmp_path / "one_group", lambda columns: None)
+    data = LeRobotData(root)
     sample = read(data, ["state", "actions"], episodes=3)
     assert sample.episodes.tolist() == [0, 2, 5]
     whole = np.concatenate([data.column("state")[data.episode_slices[episode]] for episode in (0, 2, 5)])
@@ -332,6 +337,14 @@ def test_the_page_shows_every_camera_dim_and_prompt_and_nothing_of_the_machine(r
     for text in [*known_robots.ALOHA, *known_robots.ALOHA_CAMERAS, *known_robots.TASKS, "delta_mask: [6, -1, 6, -1]"]:
         assert text in pages[0]
     assert str(tmp_path) not in pages[0] and "<script" not in pages[0]
+
+
+def test_the_page_says_how_much_was_read(robots, monkeypatch):
+    monkeypatch.setattr(look, "read", partial(read, episodes=3))
+    seen = inspect(LeRobotData(robots["libero"]), "robot")
+    proposal = propose(seen)
+    assert "the vectors of 3 of 6 episodes, spread evenly (150 frames)" in render(seen, proposal)
+    assert "from 3 of 6 episodes" in proposal.text
 
 
 def script(*args: str | Path) -> subprocess.CompletedProcess:
