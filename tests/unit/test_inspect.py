@@ -117,7 +117,8 @@ def test_parts_are_put_in_one_order_and_what_is_there_twice_is_left_out(robots):
 
 
 def test_nothing_is_claimed_of_actions_that_go_along_with_nothing(tmp_path):
-    root = make_lerobot_dataset(tmp_path / "walks", episodes=(60, 60), video=False)
+    root = make_lerobot_dataset(tmp_path / "walks", episodes=(100,) * 6, video=False, size=(16, 16))
+    assert {relation.verdict for relation in inspect(LeRobotData(root), "walks").relations} == {"unknown"}
     proposal, config = proposed(root)
     assert (config.action_type, config.delta_mask, proposal.confidence) == ("absolute", [], "no")
 
