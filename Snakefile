@@ -5,6 +5,7 @@
 
 include: "rules/common.smk"
 include: "rules/dataset.smk"
+include: "rules/inspect.smk"
 include: "rules/frames.smk"
 include: "rules/config.smk"
 include: "rules/norm_stats.smk"

@@ -176,13 +176,24 @@ class Format:
 
 
 def feature_names(key: str, feature: Mapping[str, Any]) -> list[str]:
-    """A name a dim of a vector feature of info.json, whose `names` are a list, a mapping of lists, or nothing."""
-    width, names = int(feature["shape"][0]), feature.get("names")
-    if isinstance(names, Mapping):
-        names = [name for part in names.values() if isinstance(part, list) for name in part]
-    if isinstance(names, list) and len(names) == width > 1:
-        return [str(name) for name in names]
+    """A name a dim of a vector feature of info.json, made up where it gives none."""
+    width, names = int(feature["shape"][0]), given_names(feature)
+    if names and width > 1:
+        return names
     return [key] if width == 1 else [f"{key}[{i}]" for i in range(width)]
+
+
+def given_names(feature: Mapping[str, Any]) -> list[str] | None:
+    """info.json's `names` of a vector, where it has one a dim: a list, a mapping of lists, or of names to places."""
+    names = feature.get("names")
+    if isinstance(names, Mapping):
+        if all(isinstance(place, int) for place in names.values()):
+            names = sorted(names, key=names.__getitem__)
+        else:
+            names = [name for part in names.values() if isinstance(part, list) for name in part]
+    if isinstance(names, list) and len(names) == int(feature["shape"][0]):
+        return [str(name) for name in names]
+    return None
 
 
 def clean_prompt(text: str) -> str:

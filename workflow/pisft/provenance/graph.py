@@ -31,8 +31,9 @@ from pisft.provenance.code import code_hashes, package_versions
 
 
 class Node(NamedTuple):
-    """One artefact: a stage of an experiment, a dataset, (`stage == "base"`) a model's converted base weights, or
-    (`stage == "frames"`) a frame store, named `<dataset>/frames/<camera>.<pixels>`."""
+    """One artefact: a stage of an experiment, a dataset, (`stage == "inspection"`) what was seen in one,
+    (`stage == "base"`) a model's converted base weights, or (`stage == "frames"`) a frame store, named
+    `<dataset>/frames/<camera>.<pixels>`."""
 
     stage: str
     name: str
@@ -47,6 +48,8 @@ class Node(NamedTuple):
         """The file that says what the artefact was made from; written last."""
         if self.stage in ("dataset", "frames"):
             return f"data/{self.name}/provenance.json"
+        if self.stage == "inspection":
+            return f"data/{self.name}/inspection.provenance.json"
         if self.stage == "base":
             return f"data/base/{self.name}/provenance.json"
         return f"results/{self.name}/provenance/{self.stage}.json"
@@ -66,6 +69,7 @@ class Stage:
 STAGES = {
     "dataset": Stage("make_dataset.py", "data/{name}/manifest.json", None),
     "frames": Stage("make_frames.py", "data/{name}/index.json", slices.frames, ("dataset",)),
+    "inspection": Stage("inspect_dataset.py", "data/{name}/inspection.html", slices.inspection, ("dataset",)),
     "base": Stage("convert.py", "data/base/{name}/model.safetensors", None),
     "config": Stage("resolve.py", "results/{name}/config.json", slices.config),
     "norm_stats": Stage(
@@ -91,13 +95,13 @@ STAGES = {
 
 
 ROOTS = ("dataset", "base")  # of no experiment, and made from no other artefact
-STORES = ("frames",)  # of no experiment, and made from a dataset
+OF_DATASETS = ("frames", "inspection")  # of no experiment, and made from a dataset
 
 
 def node_of(target: str) -> Node:
     """The artefact whose file is `target`, a path relative to the root; raises `ProvenanceError`."""
     for stage, definition in STAGES.items():
-        name = "([^/]+/frames/[^/]+)" if stage in STORES else "([^/]+)"
+        name = "([^/]+/frames/[^/]+)" if stage == "frames" else "([^/]+)"
         pattern = re.escape(definition.target).replace(re.escape("{name}"), name)
         if match := re.fullmatch(pattern, target):
             return Node(stage, match[1])
@@ -117,7 +121,7 @@ def digest(content: Any) -> str:
 
 def parents(node: Node, exp: Resolved | None) -> list[Node]:
     """The artefacts that `node` is made from."""
-    if node.stage in STORES:
+    if node.stage in OF_DATASETS:
         return [Node("dataset", node.name.split("/")[0])]
     found = []
     for stage in STAGES[node.stage].parents:
@@ -144,7 +148,7 @@ def _base(exp: Resolved, stage: str) -> list[Node]:
 @cache
 def expected(node: Node, root: Path = Path()) -> dict[str, Any]:
     """What `node` would be made from now, with its key."""
-    exp = None if node.stage in ROOTS + STORES else _resolve(node.name, root)
+    exp = None if node.stage in ROOTS + OF_DATASETS else _resolve(node.name, root)
     keys = {parent.target: expected(parent, root)["key"] for parent in parents(node, exp)}
     return _ingredients(node, exp, keys, root)
 
@@ -196,7 +200,7 @@ def lineage(node: Node, root: Path = Path()) -> list[Node]:
     """`node` and all that it is made from, what comes first first."""
     if node.stage in ROOTS:
         return [node]
-    if node.stage in STORES:
+    if node.stage in OF_DATASETS:
         return [*parents(node, None), node]
     exp = _resolve(node.name, root)
     order: list[Node] = [Node("config", node.name)]
@@ -275,7 +279,7 @@ def planned(node: Node, root: Path = Path()) -> Build:
     exp = None
     if node.stage == "config":
         exp = resolve(node.name, root)
-    elif node.stage not in ROOTS + STORES:
+    elif node.stage not in ROOTS + OF_DATASETS:
         exp = read_resolved(root / Node("config", node.name).target)
     keys = {}
     for parent in parents(node, exp):
@@ -313,7 +317,7 @@ def made_from(node: Node, root: Path = Path()) -> list[Node]:
     """
     if node.stage in ("config", *ROOTS):
         return []
-    if node.stage in STORES:
+    if node.stage in OF_DATASETS:
         return parents(node, None)
     exp = _resolve(node.name, root)
     stores = frame_stores(exp) if node.stage == "checkpoint" and exp.cluster.frame_store else []
@@ -366,7 +370,7 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         pins["files"] = listing_digest(root / Path(model.base.orbax).expanduser())
         for name in ("dump.py", "uv.lock"):
             pins[f"envs/orbax/{name}"] = file_facts(root / "envs/orbax" / name)["sha256"]
-    elif node.stage in STORES:
+    elif node.stage in OF_DATASETS:
         config = stage.slice(node.name.split("/")[-1])
     else:
         config = stage.slice(exp)

@@ -33,6 +33,11 @@ def frames(view: str) -> dict[str, Any]:
     return {"camera": camera, "size": int(size)}
 
 
+def inspection(dataset: str) -> dict[str, Any]:
+    """Of a page about a dataset, which it names."""
+    return {"dataset": dataset}
+
+
 def norm_stats(exp: Resolved) -> dict[str, Any]:
     """The vectors, the chunks and the episodes that the statistics are taken over."""
     return {

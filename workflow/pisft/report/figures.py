@@ -43,7 +43,7 @@ def loss_curve(metrics: list[dict[str, float | None]]) -> str:
         axes.set_ylabel("flow loss")
         if train or valid:
             axes.legend(frameon=False)
-        return _svg(figure, "Flow loss in training and on held-out episodes against the step")
+        return svg(figure, "Flow loss in training and on held-out episodes against the step")
 
 
 def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list[str]) -> str:
@@ -75,7 +75,7 @@ def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list
         axes.invert_yaxis()
         axes.margins(y=0.08)
         figure.legend(frameon=False, ncols=2, loc="outside upper right")
-        return _svg(figure, f"Statistics of each dim of {field}")
+        return svg(figure, f"Statistics of each dim of {field}")
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
@@ -83,10 +83,11 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg(figure: Figure, title: str) -> str:
+    """The figure as SVG text, without date and creator; `title` is read to those who do not see it."""
     buffer = io.StringIO()
     none: Any = None
     figure.savefig(buffer, format="svg", metadata={"Date": none, "Creator": none}, transparent=True)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

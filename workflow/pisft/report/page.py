@@ -11,13 +11,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
 from pisft.data.format import feature_names
 from pisft.data.health import lines
 from pisft.errors import PisftError
 from pisft.report import figures
+from pisft.report.template import template
 
 STAGES = ("norm_stats", "checkpoint", "eval")
 SECTIONS = ("model", "format", "datasets", "split", "norm_stats", "finetune", "train", "eval", "simulators")
@@ -32,16 +32,7 @@ def render(run_dir: Path) -> str:
     manifests = [_json(run_dir.parents[1] / f"data/{use['name']}/manifest.json") for use in config["datasets"]]
     provenance = {stage: _json(run_dir / f"provenance/{stage}.json") for stage in STAGES}
     names = {field: [dim["name"] for dim in health[field]["dims"]] for field in ("state", "actions")}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda x: f"{100 * x:.1f} %"
-    environment.filters["count"] = lambda n: f"{n:,}".replace(",", " ")
-    return environment.get_template("page.html.j2").render(
+    return template(Path(__file__).with_name("page.html.j2")).render(
         name=config["name"],
         config=config,
         sections={key: yaml.safe_dump(config[key], sort_keys=False, allow_unicode=True) for key in SECTIONS},

@@ -1,0 +1,56 @@
+"""Look at a LeRobot dataset: propose a format for it, and draw a page that says why.
+
+    python scripts/inspect_dataset.py ~/datasets/my_robot
+    python scripts/inspect_dataset.py ~/datasets/my_robot --variant pi05 --out somewhere
+
+writes `inspection.html`, and `inspection.yaml` to be copied to config/formats/. At most 200 episodes are read, spread
+evenly, and a handful of pictures. The dataset is never written.
+"""
+
+import argparse
+from pathlib import Path
+
+from pisft.canonical import write_text
+from pisft.cli import run
+from pisft.data.dataset import LeRobotData
+from pisft.errors import PisftError
+from pisft.inspection.look import inspect
+from pisft.inspection.page import render
+from pisft.inspection.proposal import propose
+from pisft.provenance.graph import Node, building
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path, help="a LeRobot v3.0 folder; data/<dataset>/lerobot for one of ours")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: data/<name>)")
+    parser.add_argument("--name", help="of the format and the page (default: the folder's)")
+    parser.add_argument("--variant", choices=["pi0", "pi05"], help="the model that is to be trained (default: pi0)")
+    args = parser.parse_args()
+    ours = len(args.path.parts) == 3 and args.path.parts[::2] == ("data", "lerobot")
+    name = args.name or (args.path.parts[1] if ours else args.path.resolve().name)
+    if ours and not (args.out or args.name or args.variant):
+        with building(Node("inspection", name)) as build:
+            build.outputs.extend(write(args.path, Path("data") / name, name, "pi0"))
+    elif ours and not args.out:
+        raise PisftError(
+            f"data/{name}/inspection.html is what is proposed without options; say --out where to write this"
+        )
+    else:
+        write(args.path, args.out or Path("data") / name, name, args.variant or "pi0")
+
+
+def write(path: Path, out: Path, name: str, variant: str) -> list[Path]:
+    """Inspect the dataset at `path`; the files that were written to `out`, the format first."""
+    seen = inspect(LeRobotData(path), name, variant)
+    proposal = propose(seen)
+    page = render(seen, proposal)
+    files = [out / "inspection.yaml", out / "inspection.html"]
+    for file, text in zip(files, (proposal.text, page), strict=True):
+        write_text(file, text)
+        print(file)
+    return files
+
+
+if __name__ == "__main__":
+    run(main)

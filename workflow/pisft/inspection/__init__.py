@@ -1,0 +1,1 @@
+"""What an unknown dataset holds, and the format that would train on it. Start from `look.inspect`."""

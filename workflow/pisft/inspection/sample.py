@@ -1,0 +1,103 @@
+"""Some episodes of a dataset, spread evenly over it, in bounded memory: start from `read(data, keys)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pisft.data.dataset import LeRobotData
+from pisft.data.errors import DataError
+
+EPISODES = 200
+FRAMES = 400_000
+SHOWN = 3  # episodes whose pictures and traces are drawn
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The frames of `episodes` laid end to end; `values` are vectors by key, float32 (frames, d)."""
+
+    episodes: np.ndarray
+    lengths: np.ndarray
+    values: dict[str, np.ndarray]
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Where each episode ends."""
+        return np.cumsum(self.lengths)
+
+    @cached_property
+    def last(self) -> np.ndarray:
+        """Whether a frame is its episode's last, which has no next one."""
+        last = np.zeros(int(self.ends[-1]), bool)
+        last[self.ends - 1] = True
+        return last
+
+    @property
+    def shown(self) -> list[int]:
+        """Places in `episodes` of the first, a middle and the last."""
+        return spread(len(self.episodes), SHOWN).tolist()
+
+    def rows(self, place: int) -> slice:
+        """The frames of `episodes[place]`."""
+        return slice(int(self.ends[place] - self.lengths[place]), int(self.ends[place]))
+
+    def place(self, row: int) -> str:
+        """`episode 3, frame 17` of a frame of the sample."""
+        episode = int(np.searchsorted(self.ends, row, side="right"))
+        return f"episode {self.episodes[episode]}, frame {row - self.rows(episode).start}"
+
+
+def spread(count: int, limit: int) -> np.ndarray:
+    """At most `limit` of `count` numbers, the first and the last among them, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))
+
+
+def read(data: LeRobotData, keys: Sequence[str], episodes: int = EPISODES, frames: int = FRAMES) -> Sample:
+    """Vectors of at most `episodes` episodes and about `frames` frames; unreadable files are a `DataError`."""
+    limit = min(episodes, max(SHOWN, int(frames / data.episode_lengths.mean())))
+    chosen = spread(data.num_episodes, limit)
+    rows = np.concatenate([np.asarray(data.rows(episode)) for episode in chosen])
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in keys}
+    first = 0
+    for path in data.data_files:
+        first = _read_file(data, path, first, rows, parts)
+    values = {key: np.concatenate(found) for key, found in parts.items()}
+    return Sample(chosen, data.episode_lengths[chosen], values)
+
+
+def _read_file(data: LeRobotData, path: Path, first: int, rows: np.ndarray, parts: dict[str, list]) -> int:
+    """Add what `path`, whose first frame is `first`, holds of `rows`; returns the first frame of the next file."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.metadata.num_row_groups):
+                end = first + file.metadata.row_group(group).num_rows
+                wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)] - first
+                if len(wanted):
+                    table = file.read_row_group(group, columns=list(parts), use_threads=False)
+                    for key, found in parts.items():
+                        found.append(_array(data, key, table[key])[wanted])
+                first = end
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again") from error
+    return first
+
+
+def _array(data: LeRobotData, key: str, column: pa.ChunkedArray) -> np.ndarray:
+    width, count = int(data.features[key]["shape"][0]), len(column)
+    flat = column.combine_chunks()
+    while pa.types.is_nested(flat.type):
+        flat = flat.flatten()
+    values = flat.to_numpy(zero_copy_only=False).astype(np.float32)
+    if values.size != count * width:
+        raise DataError(
+            f"{data.root}/data: '{key}' has {values.size} values in {count} frames; info.json says {width} a frame: "
+            "mend one of them"
+        )
+    return values.reshape(count, width)
