@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pisft.data.format import given_names
-from pisft.data.norm_stats import NARROW_RANGE, OUTLIER, TINY_STD
+from pisft.data.health import NARROW_RANGE, OUTLIER, TINY_STD
 from pisft.inspection.sample import Sample
 
 GRIPPER = re.compile("grip|finger|claw|jaw|pinch")
