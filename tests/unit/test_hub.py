@@ -91,8 +91,9 @@ def test_what_was_truncated_on_disk_is_fetched_again(tmp_path, image_dataset):
 
 def test_of_another_revision_nothing_stays(tmp_path, image_dataset, video_dataset):
     for folder in (video_dataset, image_dataset):
-        with serve(folder, REPO, f"{folder.name:0<40}".encode().hex()[:40]) as hub:
-            done = take(hub.url, tmp_path, "v3.0")
+        commit = f"{folder.name:0<40}".encode().hex()[:40]
+        with serve(folder, REPO, commit) as hub:
+            done = take(hub.url, tmp_path, commit)
         assert done.returncode == 0, done.stderr
         assert content(tmp_path / "data/small/lerobot/") == content(folder)
 
@@ -137,3 +138,17 @@ def test_a_revision_that_is_not_there_is_told_in_one_line(tmp_path, video_datase
         done = take(hub.url, tmp_path, revision)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"{REPO} at {revision}: could not be fetched" in done.stderr and "HF_ENDPOINT" in done.stderr
+
+
+def test_what_was_fetched_whole_needs_no_network_again_and_what_was_not_does(tmp_path, video_dataset):
+    with serve(video_dataset, REPO, COMMIT) as hub:
+        assert take(hub.url, tmp_path).returncode == 0
+    assert take(hub.url, tmp_path).returncode == 0, "the server is gone"
+    video = next((tmp_path / "data/small/original").rglob("*.mp4"))
+    content = video.read_bytes()
+    video.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert take(hub.url, tmp_path).returncode == 1
+    with serve(video_dataset, REPO, COMMIT) as hub:
+        done = take(hub.url, tmp_path)
+        assert done.returncode == 0 or take(hub.url, tmp_path).returncode == 0
+    assert video.read_bytes() == content

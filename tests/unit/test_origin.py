@@ -38,7 +38,7 @@ def test_an_older_dataset_is_converted_and_nothing_of_it_changes(tmp_path, versi
     before, new = digests(old), LeRobotData(tmp_path / "old_new")
     root = tmp_path / "data/mine/lerobot"
     facts = take(LocalDataset(path=str(old)), root)
-    assert facts == {"converted_from": version}
+    assert facts["converted_from"] == version and len(facts["original"]) == 64
     assert digests(old) == before
     assert [p.name for p in root.parent.iterdir()] == ["lerobot"]
 
@@ -57,6 +57,21 @@ def test_an_older_dataset_is_converted_and_nothing_of_it_changes(tmp_path, versi
             expected = new.frames(CAMERA, episode)
         np.testing.assert_array_equal(frames, expected)
     assert LeRobotDataset("local/mine", root=root, video_backend="pyav")[0]["observation.state"].shape == (4,)
+
+
+def test_a_frame_rate_that_is_no_whole_number_is_kept(tmp_path):
+    old = make_legacy_dataset(tmp_path / "old", "v2.1", fps=30)
+    info = old / "meta/info.json"
+    info.write_text(info.read_text().replace('"fps": 30', '"fps": 29.97'))
+    take(LocalDataset(path=str(old)), tmp_path / "data/mine/lerobot")
+    assert LeRobotData(tmp_path / "data/mine/lerobot").fps == 29.97
+
+
+def test_what_macos_leaves_beside_files_is_named(tmp_path):
+    old = make_legacy_dataset(tmp_path / "old", "v2.1")
+    (old / "data/chunk-000/._episode_000000.parquet").write_bytes(b"notes")
+    with pytest.raises(DataError, match=r"\._episode_000000.parquet: macOS's note"):
+        take(LocalDataset(path=str(old)), tmp_path / "data/mine/lerobot")
 
 
 def test_an_interrupted_conversion_is_no_dataset_and_is_mended_by_the_next(tmp_path, monkeypatch):

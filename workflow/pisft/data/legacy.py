@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pisft.canonical import write_json
 from pisft.data.errors import DataError
+from pisft.data.manifest import describe
 
 OLD = ("v2.0", "v2.1")
 
@@ -41,6 +44,8 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
     Nothing is asked of the network. Raises `DataError` where the converter cannot read the original.
     """
     found = version(original)
+    if strange := sorted(path for name in ("data", "videos") for path in (original / name).rglob("._*")):
+        raise DataError(f"{strange[0]}: macOS's note beside a file ({len(strange)} such), taken for data; delete them")
     work = root.with_name(".converting")
     shutil.rmtree(work, ignore_errors=True)
     shadow = work / "dataset"
@@ -55,6 +60,7 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
         if found == "v2.0":
             _as_v21(shadow)
         _run_converter(shadow, work / "cache")
+        _keep_fps(original, shadow)
     except (OSError, KeyError, ValueError, IndexError, RuntimeError, pa.ArrowException) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
@@ -70,7 +76,16 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
         os.rename(shadow, root)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return {"converted_from": found}
+    listing = sorted((name, facts["sha256"]) for name, facts in describe(original).items())
+    return {"converted_from": found, "original": hashlib.sha256(json.dumps(listing).encode()).hexdigest()}
+
+
+def _keep_fps(original: Path, root: Path) -> None:
+    """The converter cuts a frame rate such as 29.97 to a whole number."""
+    path = root / "meta/info.json"
+    fps, info = json.loads((original / "meta/info.json").read_text())["fps"], json.loads(path.read_text())
+    if info["fps"] != fps:
+        write_json(path, info | {"fps": fps})
 
 
 def _as_v21(root: Path) -> None:

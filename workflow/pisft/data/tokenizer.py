@@ -14,6 +14,7 @@ import numpy as np
 
 from pisft.config.model import TokenizerConfig
 from pisft.data.errors import DataError
+from pisft.data.hub import fetch_file
 
 PAD = 0  # on the right; the same id in both kinds
 STATE_BINS = 256
@@ -134,10 +135,8 @@ def load_tokenizer(config: TokenizerConfig, max_token_len: int) -> Tokenizer:
 
 
 def _download() -> Path:
-    from huggingface_hub import hf_hub_download
-
     try:
-        return Path(hf_hub_download(PALIGEMMA_REPO, "tokenizer.json"))
+        return fetch_file(PALIGEMMA_REPO, "tokenizer.json")
     except Exception as error:  # gated, offline, mirrors that are down: all mean the same to the reader
         raise DataError(
             f"tokenizer: {PALIGEMMA_REPO} cannot be fetched ({type(error).__name__}). {HOW_TO_GET}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pisft.config.experiment import Resolved
+from pisft.data.hub import fetch_file
 from pisft.train.errors import TrainingError
 
 
@@ -17,12 +18,9 @@ def base_path(config: Resolved, root: Path) -> Path:
         return root / f"results/{base.experiment}/checkpoint"
     if base.orbax is not None:
         return root / f"data/base/{config.model_name}"
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
-        return Path(hf_hub_download(base.repo, "model.safetensors", revision=base.revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        return fetch_file(base.repo, "model.safetensors", base.revision)
+    except Exception as error:  # the hub client raises a dozen types, all with one remedy
         raise TrainingError(
             f"model.base: model.safetensors of {base.repo} at {base.revision} cannot be fetched: "
             f"{' '.join(str(error).split())[:300]}; log in with `hf auth login` if it is gated, or download it and "
