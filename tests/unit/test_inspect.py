@@ -1,5 +1,6 @@
 """What an unknown dataset holds is found, and the format that is proposed for it is one that it passes."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -368,6 +369,23 @@ def test_what_is_no_dataset_or_an_old_one_is_told_in_one_line(copied_dataset, tm
     result = script(copied_dataset, "--out", tmp_path / "out")
     assert result.returncode == 1 and "codebase_version is v2.1; expected v3.0" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_vector_that_is_not_as_info_json_says_is_named(robots, tmp_path):
+    root = shutil.copytree(robots["libero"], tmp_path / "lying")
+    info = json.loads((root / "meta/info.json").read_text())
+    for features, expected in (
+        ({"state": info["features"]["state"] | {"shape": [9]}}, r"file-000.parquet: 'state' has 8 values a frame"),
+        (
+            {"actions.other": info["features"]["actions"]},
+            r"file-000.parquet: 'actions.other' .*mend the dataset's info",
+        ),
+    ):
+        kept = {key: feature for key, feature in info["features"].items() if key != "actions"}
+        changes = kept | features if "actions.other" in features else info["features"] | features
+        (root / "meta/info.json").write_text(json.dumps(info | {"features": changes}))
+        with pytest.raises(DataError, match=expected):
+            inspect(LeRobotData(root), "lying")
 
 
 def test_an_unreadable_video_is_named_and_what_was_written_before_stays(copied_dataset, tmp_path):
