@@ -371,21 +371,21 @@ def test_what_is_no_dataset_or_an_old_one_is_told_in_one_line(copied_dataset, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_vector_that_is_not_as_info_json_says_is_named(robots, tmp_path):
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        ("state", {"state": {"dtype": "float32", "shape": [9]}}, "'state' has 8 values a frame; info.json says 9"),
+        ("actions", {"action": {"dtype": "float32", "shape": [7]}}, "'action' .*mend the dataset's info.json"),
+    ],
+)
+def test_a_vector_that_is_not_as_info_json_says_is_named(robots, tmp_path, old, new, expected):
     root = shutil.copytree(robots["libero"], tmp_path / "lying")
     info = json.loads((root / "meta/info.json").read_text())
-    for features, expected in (
-        ({"state": info["features"]["state"] | {"shape": [9]}}, r"file-000.parquet: 'state' has 8 values a frame"),
-        (
-            {"actions.other": info["features"]["actions"]},
-            r"file-000.parquet: 'actions.other' .*mend the dataset's info",
-        ),
-    ):
-        kept = {key: feature for key, feature in info["features"].items() if key != "actions"}
-        changes = kept | features if "actions.other" in features else info["features"] | features
-        (root / "meta/info.json").write_text(json.dumps(info | {"features": changes}))
-        with pytest.raises(DataError, match=expected):
-            inspect(LeRobotData(root), "lying")
+    info["features"].pop(old)
+    info["features"] |= new
+    (root / "meta/info.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match=f"file-000.parquet: {expected}"):
+        inspect(LeRobotData(root), "lying")
 
 
 def test_an_unreadable_video_is_named_and_what_was_written_before_stays(copied_dataset, tmp_path):
