@@ -1,5 +1,6 @@
 """What an unknown dataset holds is found, and the format that is proposed for it is one that it passes."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -368,6 +369,23 @@ def test_what_is_no_dataset_or_an_old_one_is_told_in_one_line(copied_dataset, tm
     result = script(copied_dataset, "--out", tmp_path / "out")
     assert result.returncode == 1 and "codebase_version is v2.1; expected v3.0" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        ("state", {"state": {"dtype": "float32", "shape": [9]}}, "'state' has 8 values a frame; info.json says 9"),
+        ("actions", {"action": {"dtype": "float32", "shape": [7]}}, "'action' .*mend the dataset's info.json"),
+    ],
+)
+def test_a_vector_that_is_not_as_info_json_says_is_named(robots, tmp_path, old, new, expected):
+    root = shutil.copytree(robots["libero"], tmp_path / "lying")
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"].pop(old)
+    info["features"] |= new
+    (root / "meta/info.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match=f"file-000.parquet: {expected}"):
+        inspect(LeRobotData(root), "lying")
 
 
 def test_an_unreadable_video_is_named_and_what_was_written_before_stays(copied_dataset, tmp_path):

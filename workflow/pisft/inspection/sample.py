@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
+from pisft.data.vectors import parquet, to_array
 
 EPISODES = 200
 FRAMES = 400_000
@@ -74,30 +74,16 @@ def read(data: LeRobotData, keys: Sequence[str], episodes: int = EPISODES, frame
 
 def _read_file(data: LeRobotData, path: Path, first: int, rows: np.ndarray, parts: dict[str, list]) -> int:
     """Add what `path`, whose first frame is `first`, holds of `rows`; returns the first frame of the next file."""
-    try:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.metadata.num_row_groups):
-                end = first + file.metadata.row_group(group).num_rows
-                wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)] - first
-                if len(wanted):
-                    table = file.read_row_group(group, columns=list(parts), use_threads=False)
-                    for key, found in parts.items():
-                        found.append(_array(data, key, table[key])[wanted])
-                first = end
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again") from error
+    file = parquet(path, pq.ParquetFile)
+    for group in range(file.metadata.num_row_groups):
+        end = first + file.metadata.row_group(group).num_rows
+        wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, end)] - first
+        if len(wanted):
+            table = parquet(path, lambda _, group=group: file.read_row_group(group, list(parts), use_threads=False))
+            for key, found in parts.items():
+                try:
+                    found.append(to_array(table[key].combine_chunks(), data.vector_width(key))[wanted])
+                except (KeyError, ValueError) as error:
+                    raise DataError(f"{path}: '{key}' {error}; mend the dataset's info.json or its data") from error
+        first = end
     return first
-
-
-def _array(data: LeRobotData, key: str, column: pa.ChunkedArray) -> np.ndarray:
-    width, count = int(data.features[key]["shape"][0]), len(column)
-    flat = column.combine_chunks()
-    while pa.types.is_nested(flat.type):
-        flat = flat.flatten()
-    values = flat.to_numpy(zero_copy_only=False).astype(np.float32)
-    if values.size != count * width:
-        raise DataError(
-            f"{data.root}/data: '{key}' has {values.size} values in {count} frames; info.json says {width} a frame: "
-            "mend one of them"
-        )
-    return values.reshape(count, width)
