@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from lerobot_data import make_lerobot_dataset
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format, norm_stats
-from pisft.data.dataset import LeRobotData
 from pisft.data.normalise import Stats, normalise, unnormalise
 
 FIELDS = ("mean", "std", "q01", "q99")
@@ -27,49 +25,6 @@ def make_format(**changes) -> Format:
         "action_horizon": 5,
     }
     return Format(FormatConfig.model_validate(content | changes))
-
-
-def naive(data, format, horizon, episodes):
-    """Frame by frame and chunk by chunk, as the definition reads."""
-    columns = {key: data.column(key) for key in format.vector_keys}
-    states, actions = [], []
-    for episode in episodes:
-        rows = list(range(data.num_frames))[data.episode_slices[episode]]
-        for row in rows:
-            chunk = [columns["action"][min(row + ahead, rows[-1])] for ahead in range(horizon)]
-            state = columns["observation.state"][row]
-            picture = np.zeros((1, 1, 3), np.uint8)
-            sample = {"observation.image": picture, "observation.state": state, "action": np.stack(chunk)}
-            encoded = format.encode({**sample, "task": "a"})
-            states.append(encoded["state"])
-            actions += list(encoded["actions"])
-    result = {}
-    for name, values in (("state", states), ("actions", actions)):
-        x = np.array(values, np.float64)
-        ordered = np.sort(x, axis=0)
-        place = 0.01 * (len(x) - 1)
-        low, part = int(place), place % 1
-        mean = x.sum(0) / len(x)
-        result[name] = {
-            "mean": mean,
-            "std": np.sqrt(((x - mean) ** 2).sum(0) / len(x)),
-            "q01": ordered[low] * (1 - part) + ordered[low + 1] * part,
-            "q99": ordered[-1 - low] * (1 - part) + ordered[-2 - low] * part,
-        }
-    return result
-
-
-@pytest.mark.parametrize("mask", [[], [3, -1]])
-@pytest.mark.parametrize("episodes", [None, [0, 3, 4]])
-@pytest.mark.parametrize("horizon", [1, 5, 20])
-def test_statistics_are_those_of_every_action_of_every_chunk(video_dataset, mask, episodes, horizon):
-    format = make_format(delta_mask=mask)
-    data = LeRobotData(video_dataset)
-    expected = naive(data, format, horizon, range(5) if episodes is None else episodes)
-    stats = norm_stats.compute(video_dataset, format, horizon, episodes)
-    for name, fields in expected.items():
-        for field, value in fields.items():
-            np.testing.assert_allclose(getattr(getattr(stats, name), field), value, rtol=1e-6, atol=1e-7)
 
 
 def test_episodes_that_are_not_chosen_have_no_influence(copied_dataset, video_dataset):
@@ -95,17 +50,6 @@ def assert_same(a, b):
     for name in ("state", "actions"):
         for field in FIELDS:
             np.testing.assert_array_equal(getattr(getattr(a, name), field), getattr(getattr(b, name), field))
-
-
-def test_several_datasets_are_measured_as_one(tmp_path, video_dataset):
-    other = make_lerobot_dataset(tmp_path / "other", episodes=(6, 8), video=False, seed=1)
-    first, second = LeRobotData(video_dataset), LeRobotData(other)
-    both = norm_stats.measure([(first, [0, 1]), (second, None)], make_format(delta_mask=[4]), 5)
-    parts = [norm_stats.measure([pair], make_format(delta_mask=[4]), 5) for pair in ((first, [0, 1]), (second, None))]
-    counts = [part["actions"].count for part in parts]
-    mean = sum(part["actions"].mean * n for part, n in zip(parts, counts, strict=True)) / sum(counts)
-    np.testing.assert_allclose(both["actions"].mean, mean, rtol=1e-12)
-    assert both["actions"].count == 5 * both["state"].count == 5 * (12 + 10 + 6 + 8)
 
 
 def test_min_std_and_min_range_widen_only_what_is_narrower(video_dataset):
@@ -148,36 +92,6 @@ def test_a_file_of_another_kind_is_an_error(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         norm_stats.load(path)
-
-
-def test_health_names_constant_dims_outliers_and_what_was_widened():
-    def measured(std, q01, q99, low, high):
-        columns = (np.array(c, float) for c in (np.zeros(len(std)), std, q01, q99, low, high))
-        return norm_stats.Measured(*columns, count=10)
-
-    good = measured([1.0], [-1.0], [1.0], [-1.2], [1.2])
-    bad = measured([0.0, 0.3], [0.0, -0.5], [0.0, 0.5], [0.0, -20.0], [0.0, 0.5])
-    report = norm_stats.health({"state": good, "actions": bad}, "quantile", min_std=0.01, min_range=0.1)
-    assert report["state"]["dims"][0]["warnings"] == []
-    assert report["state"]["dims"][0]["largest_normalised"] == pytest.approx(1.2, rel=1e-5)
-    constant, outlier = report["actions"]["dims"]
-    assert constant["warnings"] == ["tiny_std", "narrow_range"]
-    assert constant["widened"] == ["std", "range"]
-    assert outlier["warnings"] == ["outliers"]
-    assert outlier["largest_normalised"] == pytest.approx(40, rel=1e-4)
-    json.dumps(report, allow_nan=False)
-
-
-def test_a_number_that_is_not_finite_is_an_error(copied_dataset):
-    import pyarrow.parquet as pq
-
-    path = copied_dataset / "data/chunk-000/file-000.parquet"
-    table = pq.read_table(path)
-    rows = table["action"].to_pylist()
-    rows[3][1] = float("nan")
-    pq.write_table(table.set_column(table.column_names.index("action"), "action", [rows]), path)
-    with pytest.raises(DataError, match=r"actions: frame 3 .* nan in dim 1"):
-        norm_stats.compute(copied_dataset, make_format(), 5)
 
 
 def test_no_episode_is_an_error(video_dataset):

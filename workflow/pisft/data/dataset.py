@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pisft.data.camera import Camera
 from pisft.data.check import check_fps, check_frames, check_lengths, check_video, check_widths
 from pisft.data.errors import DataError
 from pisft.data.format import Format
+from pisft.data.vectors import BATCH, Vectors, batches, parquet, to_array
 
 NUMERIC = ("float", "int", "uint", "bool")
 
@@ -39,8 +41,13 @@ class LeRobotData:
         self._ends = np.cumsum(self.episode_lengths)
         self.episode_slices = [slice(end - n, end) for n, end in zip(self.episode_lengths, self._ends, strict=True)]
         self._data_files = sorted((self.root / "data").glob("*/*.parquet"))
+        self.tasks: list[str] = self._read_tasks()
         self._check_files()
-        self.tasks, self.task_index = self._read_tasks()
+
+    @cached_property
+    def task_index(self) -> np.ndarray:
+        """Of each frame, which of `tasks` is its instruction's, int64 (frames,)."""
+        return self._read_data("task_index").to_numpy().astype(np.int64)
 
     @property
     def num_episodes(self) -> int:
@@ -54,22 +61,24 @@ class LeRobotData:
 
     def column(self, key: str) -> np.ndarray:
         """A vector feature, float32 (frames, d)."""
+        width = self.vector_width(key)
+        try:
+            return to_array(self._read_data(key), width)
+        except ValueError as error:
+            raise DataError(f"{self.root}/data: '{key}' {error}") from error
+
+    def vectors(self, keys: Iterable[str]) -> Vectors:
+        """The same of several features, finite, and streamed."""
+        return Vectors(self.root, self._data_files, {key: self.vector_width(key) for key in keys}, self._ends)
+
+    def vector_width(self, key: str) -> int:
+        """The dims of a vector feature; of another one, a `DataError`."""
         feature = self.feature(key)
         if not feature["dtype"].startswith(NUMERIC) or len(feature["shape"]) != 1:
             raise DataError(
                 f"{self.root}/meta/info.json: '{key}' is {feature['dtype']} {feature['shape']}; expected a vector"
             )
-        width, column = feature["shape"][0], self._read_data(key)
-        if pa.types.is_nested(column.type):
-            widths = np.diff(column.offsets) if hasattr(column, "offsets") else np.array([column.type.list_size])
-            if (widths != width).any():
-                found = widths[widths != width][0]
-                raise DataError(f"{self.root}/data: '{key}' has {found} values a frame; info.json says {width}")
-            column = column.flatten()
-        values = column.to_numpy(zero_copy_only=False).astype(np.float32)
-        if values.size != self.num_frames * width:
-            raise DataError(f"{self.root}/data: '{key}' has missing values, or more than the {width} of info.json")
-        return values.reshape(self.num_frames, width)
+        return int(feature["shape"][0])
 
     def feature(self, key: str) -> dict[str, Any]:
         """The `features` entry of info.json; an unknown key is a `DataError` with the nearest valid name."""
@@ -82,7 +91,7 @@ class LeRobotData:
     @property
     def used_tasks(self) -> list[str]:
         """The instructions that frames have."""
-        return [self.tasks[index] for index in np.unique(self.task_index)]
+        return [self.tasks[index] for index in sorted(self._task_numbers)]
 
     def task(self, frame: int) -> str:
         """The instruction of a frame, counted over the whole dataset."""
@@ -175,16 +184,9 @@ class LeRobotData:
                 check_video(self, camera_key)
             else:
                 next(self.iter_frames(camera_key, [0]))
-        for key in format.vector_keys:
-            values = self.column(key)
-            if not np.isfinite(values).all():
-                frame, dim = np.argwhere(~np.isfinite(values))[0]
-                episode = int(np.searchsorted(np.cumsum(self.episode_lengths), frame, side="right"))
-                raise DataError(
-                    f"{self.root}: '{key}' of episode {episode}, frame "
-                    f"{frame - self.episode_slices[episode].start}, dim {dim} is {values[frame, dim]}; "
-                    "expected a finite number. Leave the episode out or mend it"
-                )
+        vectors = self.vectors(format.vector_keys)
+        for start in range(0, self.num_frames, BATCH):
+            vectors.rows(start, min(start + BATCH, self.num_frames))
         widths = {key: np.zeros((1, *self.features[key]["shape"]), np.float32) for key in format.vector_keys}
         format.to_relative(format.absolute_actions(widths), format.state(widths)[0])
         for task in self.used_tasks:
@@ -237,27 +239,34 @@ class LeRobotData:
                 f"{self.root}/data: {rows} frames in {len(self._data_files)} files; the episodes have "
                 f"{self.num_frames}. A file is missing or surplus: fetch the dataset again"
             )
-        expected = np.repeat(np.arange(self.num_episodes), self.episode_lengths)
-        if (wrong := self._read_data("episode_index").to_numpy() != expected).any():
+        end, used = 0, set()
+        for path in self._data_files:
+            for batch in batches(path, ["episode_index", "task_index"]):
+                start, end = end, end + batch.num_rows
+                expected = np.searchsorted(self._ends, np.arange(start, end), side="right")
+                if (wrong := batch["episode_index"].to_numpy() != expected).any():
+                    raise DataError(
+                        f"{path}: frame {start + wrong.argmax()} is not of episode {expected[wrong.argmax()]}, as "
+                        "meta/episodes says; fetch the dataset again"
+                    )
+                used |= set(np.unique(batch["task_index"].to_numpy()).tolist())
+        if missing := used - self._task_numbers:
             raise DataError(
-                f"{self.root}/data: frame {wrong.argmax()} is not of episode {expected[wrong.argmax()]}, as "
-                "meta/episodes says; fetch the dataset again"
+                f"{self.root}/meta/tasks.parquet: there is no task {min(missing)}, which frames of data/ name"
             )
+        self._task_numbers = used
         for key, feature in self.features.items():
             if feature["dtype"] == "video":
                 for episode in range(self.num_episodes):
                     if not (path := self._video_file(key, episode)).is_file():
                         raise DataError(f"{path}: the video of '{key}', episode {episode} is missing; fetch it again")
 
-    def _read_tasks(self) -> tuple[list[str], np.ndarray]:
-        path = self.root / "meta/tasks.parquet"
-        table = _read(path)
+    def _read_tasks(self) -> list[str]:
+        table = _read(self.root / "meta/tasks.parquet")
         names = [name for name in table.column_names if name != "task_index"]  # pandas may name the text's column
         tasks = dict(zip(table["task_index"].to_pylist(), table[names[0]].to_pylist(), strict=True))
-        index = self._read_data("task_index").to_numpy().astype(np.int64)
-        if missing := set(index.tolist()) - set(tasks):
-            raise DataError(f"{path}: there is no task {min(missing)}, which frames of {self.root}/data name")
-        return [tasks.get(i, "") for i in range(max(tasks) + 1)], index
+        self._task_numbers = set(tasks)
+        return [tasks.get(i, "") for i in range(max(tasks, default=-1) + 1)]
 
     def _read_data(self, key: str) -> pa.Array:
         columns = [_read(path, [key])[key] for path in self._data_files]
@@ -278,19 +287,12 @@ class LeRobotData:
 
 
 def _metadata(path: Path) -> pq.FileMetaData:
-    return _parquet(path, pq.read_metadata)
+    return parquet(path, pq.read_metadata)
 
 
 def _schema(path: Path) -> pa.Schema:
-    return _parquet(path, pq.read_schema)
+    return parquet(path, pq.read_schema)
 
 
 def _read(path: Path, columns: list[str] | None = None, filters: list | None = None) -> pa.Table:
-    return _parquet(path, lambda p: pq.read_table(p, columns=columns, filters=filters, partitioning=None))
-
-
-def _parquet(path: Path, read: Any) -> Any:
-    try:
-        return read(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again") from error
+    return parquet(path, lambda p: pq.read_table(p, columns=columns, filters=filters, partitioning=None))

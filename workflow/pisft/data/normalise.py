@@ -22,6 +22,14 @@ class Stats:
     q99: np.ndarray
 
 
+@dataclass(frozen=True)
+class NormStats:
+    """What openpi's norm_stats.json holds."""
+
+    state: Stats
+    actions: Stats
+
+
 def normalise(x: np.ndarray, stats: Stats, method: Method) -> np.ndarray:
     """z-score: (x − mean)/(std + 1e-6); quantile: (x − q01)/(q99 − q01 + 1e-6)·2 − 1, not clipped.
 
