@@ -4,7 +4,9 @@ rule norm_stats:
     output:
         update("results/{exp}/norm_stats.json"),
         update("results/{exp}/norm_stats.report.json"),
+        update("results/{exp}/norm_stats.report.png"),
     log:
         "results/{exp}/logs/norm_stats.log",
+    threads: 64
     shell:
-        "python scripts/norm_stats.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"
+        "python scripts/norm_stats.py results/{wildcards.exp}/config.json --workers {threads} 2>&1 | tee -i {log}"

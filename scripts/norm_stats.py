@@ -1,25 +1,56 @@
-"""Compute `norm_stats.json` (openpi's schema) of an experiment's training episodes, and a report on their health.
+"""Compute `norm_stats.json` (openpi's schema), and say how healthy it is (`norm_stats.report.json` and `.png`).
 
-python scripts/norm_stats.py results/quickstart/config.json
+    python scripts/norm_stats.py results/quickstart/config.json
+    python scripts/norm_stats.py --config-name pi0_realworld --repo-id ~/datasets/bin_relocation
+
+The first form is an experiment's: over its training episodes, into its folder. The second is for a dataset by itself:
+over all episodes, to `<output>/<exp-name>/<repo-id>/`, where openpi and RLinf look.
 """
 
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
 from pisft.canonical import write_json
-from pisft.cli import experiment_parser, node_of, run
+from pisft.cli import node_of, run
 from pisft.config import read_resolved
-from pisft.data.check import check_together
+from pisft.config.base import find_named
+from pisft.data.assets import asset_folder, find_dataset
+from pisft.data.check import check_fps, check_frames, check_lengths
+from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
+from pisft.data.health import health, lines
 from pisft.data.library import open_dataset
-from pisft.data.norm_stats import health, load, measure, save, widen
+from pisft.data.measure import measure
+from pisft.data.norm_stats import load, save, widen
+from pisft.data.normalise import NormStats
 from pisft.data.split import split
 from pisft.provenance.graph import building
 from pisft.train.base import base_stats
 
 
 def main() -> None:
-    args = experiment_parser(__doc__).parse_args()
-    root, node = node_of("norm_stats", args.config)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, nargs="?", help="results/<exp>/config.json")
+    parser.add_argument("--config-name", help="a file of config/formats/, without .yaml")
+    parser.add_argument("--repo-id", help="a dataset's folder, or its name in HF_LEROBOT_HOME")
+    parser.add_argument("--output", type=Path, default=Path("assets"), help="upstream's assets_dir (%(default)s)")
+    parser.add_argument("--exp-name", help="as in upstream's path (default: the config name)")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (%(default)s)")
+    args = parser.parse_args()
+    if args.config and not (args.config_name or args.repo_id):
+        of_experiment(args.config, args.workers)
+    elif args.config_name and args.repo_id and not args.config:
+        of_dataset(args)
+    else:
+        parser.error("give an experiment's config.json, or --config-name and --repo-id")
+
+
+def of_experiment(path: Path, workers: int) -> None:
+    root, node = node_of("norm_stats", path)
     with building(node, root) as build:
-        config = read_resolved(args.config)
+        config = read_resolved(path)
         format = Format(config.format)
         datasets = []
         for use in config.datasets:
@@ -28,17 +59,46 @@ def main() -> None:
             data.check(format, chosen, config.model.action_dim)
             train, _ = split(chosen, config.split.heldout_fraction, config.split.seed)
             datasets.append((data, train))
-        check_together([data for data, _ in datasets], format)
-        measured = measure(datasets, format, config.format.action_horizon)
+        base = load(base_stats(config, root)) if config.norm_stats.source == "base" else None
         limits = (config.norm_stats.min_std, config.norm_stats.min_range)
-        target = root / node.target
-        report = target.with_name("norm_stats.report.json")
-        if config.norm_stats.source == "base":
-            save(load(base_stats(config, root)), target)
-        else:
-            save(widen(measured, *limits), target)
-        write_json(report, health(measured, config.format.normalisation, *limits))
-        build.outputs.extend([target, report])
+        build.outputs.extend(compute((root / node.target).parent, datasets, format, workers, limits, base))
+
+
+def of_dataset(args: argparse.Namespace) -> None:
+    format = Format.from_yaml(find_named(Path("config/formats"), args.config_name, "command line", "--config-name"))
+    data = LeRobotData(find_dataset(args.repo_id))
+    check_fps(data, format)
+    check_lengths(data, format)
+    check_frames(data)
+    folder = asset_folder(args.output, args.exp_name or args.config_name, args.repo_id, format)
+    compute(folder, [(data, None)], format, args.workers)
+
+
+def compute(
+    folder: Path,
+    datasets: list[tuple[LeRobotData, list[int] | None]],
+    format: Format,
+    workers: int,
+    limits: tuple[float, float] = (0.0, 0.0),
+    base: NormStats | None = None,
+) -> list[Path]:
+    """Write the three files to `folder` and return them."""
+    measured = measure(datasets, format, format.action_horizon, workers, base)
+    features = datasets[0][0].features
+    names = {"state": format.state_names(features), "actions": format.action_names(features)}
+    report = health(measured, names, format.config.normalisation, *limits, base)
+    stats, told, picture = (folder / f"norm_stats{suffix}" for suffix in (".json", ".report.json", ".report.png"))
+    write_json(told, report)
+    draw(report, picture)
+    save(base or widen(measured, *limits), stats)
+    print(stats, *lines(report), sep="\n")
+    return [stats, told, picture]
+
+
+def draw(report: dict[str, Any], path: Path) -> None:
+    from pisft.report.health import draw  # workers import this file, and need no matplotlib
+
+    draw(report, path)
 
 
 if __name__ == "__main__":

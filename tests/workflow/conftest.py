@@ -25,6 +25,7 @@ for stage, name in [
         build.outputs.append(Path(node.target))
         if stage == "norm_stats":
             write_json(Path("results/{EXPERIMENT}/norm_stats.report.json"), content)
+            Path("results/{EXPERIMENT}/norm_stats.report.png").touch()
         if stage == "checkpoint":
             weights = Path("results/{EXPERIMENT}/checkpoint/model.safetensors")
             weights.parent.mkdir(exist_ok=True)

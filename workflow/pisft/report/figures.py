@@ -47,10 +47,10 @@ def loss_curve(metrics: list[dict[str, float | None]]) -> str:
 
 
 def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list[str]) -> str:
-    """Per dim of `field`: the range q01 to q99 as a bar, mean ± std as a point with whiskers, in robot units."""
+    """Per named dim of `field`: the range q01 to q99 as a bar, mean ± std as a point with whiskers, in robot units."""
     with matplotlib.rc_context(STYLE):
-        content = stats[field]
-        count = len(content["mean"])
+        count = min(len(names), len(stats[field]["mean"]))  # statistics of a base may have more dims or fewer
+        content = {key: values[:count] for key, values in stats[field].items()}
         figure, axes = _figure(0.75 + 0.3 * count)
         rows = range(count)
         axes.barh(
@@ -71,7 +71,7 @@ def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list
             capsize=3,
             label="mean ± std",
         )
-        axes.set_yticks(list(rows), names)
+        axes.set_yticks(list(rows), names[:count])
         axes.invert_yaxis()
         axes.margins(y=0.08)
         figure.legend(frameon=False, ncols=2, loc="outside upper right")

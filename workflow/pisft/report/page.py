@@ -14,6 +14,8 @@ from typing import Any
 import jinja2
 import yaml
 
+from pisft.data.format import feature_names
+from pisft.data.health import lines
 from pisft.errors import PisftError
 from pisft.report import figures
 
@@ -29,11 +31,7 @@ def render(run_dir: Path) -> str:
     evaluation = _json(run_dir / "eval.json")
     manifests = [_json(run_dir.parents[1] / f"data/{use['name']}/manifest.json") for use in config["datasets"]]
     provenance = {stage: _json(run_dir / f"provenance/{stage}.json") for stage in STAGES}
-    features = manifests[0].get("features", {})
-    names = {
-        field: _dim_names(config["format"][field], features, len(stats[field]["mean"]))
-        for field in ("state", "actions")
-    }
+    names = {field: [dim["name"] for dim in health[field]["dims"]] for field in ("state", "actions")}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -53,12 +51,13 @@ def render(run_dir: Path) -> str:
         closed=evaluation["closed_loop"],
         videos=_videos(run_dir, evaluation["closed_loop"]),
         health=health,
-        names=names,
-        warnings=_warnings(health, names),
+        robot_names=_robot_names(config["format"]["actions"], manifests[0]["features"]),
+        warnings=lines(health),
         pictures={
             "loss": figures.loss_curve(_metrics(run_dir / "metrics.csv")),
             "state": figures.statistics(stats, "state", names["state"]),
             "actions": figures.statistics(stats, "actions", names["actions"]),
+            "health": _picture(run_dir / "norm_stats.report.png"),
         },
         packages=dict(sorted({k: v for p in provenance.values() for k, v in p["packages"].items()}.items())),
         keys={stage: record["key"] for stage, record in provenance.items()},
@@ -80,29 +79,18 @@ def _metrics(path: Path) -> list[dict[str, float | None]]:
         raise PisftError(f"{path}: cannot be read ({error}); expected the table that training writes") from error
 
 
-def _dim_names(sources: list[dict[str, Any]], features: dict[str, Any], count: int) -> list[str]:
-    """Names of the dims of concatenated sources, from the dataset's features where it names them."""
-    names: list[str] = []
-    for source in sources:
-        known = features.get(source["key"], {}).get("names")
-        if isinstance(known, dict):
-            known = [name for group in known.values() for name in group]
-        width = features.get(source["key"], {}).get("shape", [0])[0]
-        own = [str(name) for name in known] if known else [f"{source['key']}[{i}]" for i in range(width)]
-        names += own[slice(*source["dims"])] if source["dims"] else own
-    return names if len(names) == count else [str(i) for i in range(count)]
+def _robot_names(sources: list[dict[str, Any]], features: dict[str, Any]) -> list[str]:
+    """Names of the dims of concatenated sources, as the dataset holds them."""
+    names = ((source, feature_names(source["key"], features[source["key"]])) for source in sources)
+    return [name for source, own in names for name in own[slice(*source["dims"]) if source["dims"] else slice(None)]]
 
 
-def _warnings(health: dict[str, Any], names: dict[str, list[str]]) -> list[str]:
-    lines = []
-    for field, labels in names.items():
-        for label, dim in zip(labels, health[field]["dims"], strict=True):
-            if dim["warnings"] or dim["widened"]:
-                words = [word.replace("_", " ") for word in dim["warnings"]]
-                words += [f"{word} widened" for word in dim["widened"]]
-                largest = f"largest normalised value {dim['largest_normalised']:.3g}"
-                lines.append(f"{field} {label}: {', '.join(words)} ({largest})")
-    return lines
+def _picture(path: Path) -> str:
+    """A PNG as a data URI."""
+    try:
+        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    except OSError as error:
+        raise PisftError(f"{path}: cannot be read: {error.strerror}; build it again") from error
 
 
 def _videos(run_dir: Path, loop: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -1,0 +1,91 @@
+"""`scripts/norm_stats.py --config-name … --repo-id …`, typed as a person would."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from pisft.config.format import FormatConfig
+from pisft.data import Format, norm_stats
+
+ROOT = Path(__file__).parents[2]
+FILES = {"norm_stats.json", "norm_stats.report.json", "norm_stats.report.png"}
+FORMAT = {
+    "cameras": {"base_0_rgb": "observation.image"},
+    "state": "observation.state",
+    "actions": "action",
+    "delta_mask": [3, -1],
+    "normalisation": "quantile",
+    "action_horizon": 5,
+}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Where the command is typed: a project with two formats, of which one has its place in upstream's registry."""
+    formats = tmp_path / "config/formats"
+    formats.mkdir(parents=True)
+    (formats / "mine.yaml").write_text(yaml.safe_dump(FORMAT))
+    (formats / "known.yaml").write_text(yaml.safe_dump(FORMAT | {"asset_id": "upstream/robot"}))
+    return tmp_path
+
+
+def type_command(folder: Path, *args: str | Path, **env: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "scripts/norm_stats.py", *args]
+    return subprocess.run(command, cwd=folder, env=os.environ | env, capture_output=True, text=True)
+
+
+def found(folder: Path) -> dict[Path, set[str]]:
+    return {path.parent.relative_to(folder): {p.name for p in path.parent.iterdir()} for path in folder.rglob("*.png")}
+
+
+def test_a_folder_goes_to_the_place_where_upstream_looks_for_its_format(folder, video_dataset):
+    done = type_command(folder, "--config-name", "known", "--repo-id", video_dataset, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    place = "assets/known/upstream/robot"
+    assert found(folder) == {Path(place): FILES}
+    assert done.stdout.splitlines()[0] == f"{place}/norm_stats.json"
+    stats = norm_stats.load(folder / place / "norm_stats.json")
+    expected = norm_stats.compute(video_dataset, Format(FormatConfig.model_validate(FORMAT)), 5)
+    for field in ("state", "actions"):
+        for key in ("mean", "std", "q01", "q99"):
+            np.testing.assert_array_equal(getattr(getattr(stats, field), key), getattr(getattr(expected, field), key))
+
+
+def test_a_folder_that_no_registry_knows_goes_by_its_name(folder, video_dataset):
+    shutil.copytree(video_dataset, folder / "data/pick/lerobot")
+    for place in (video_dataset, "data/pick/lerobot"):
+        done = type_command(folder, "--config-name", "mine", "--repo-id", place, "--output", "out", "--exp-name", "one")
+        assert done.returncode == 0, done.stderr
+    assert found(folder) == {Path("out/one") / video_dataset.name: FILES, Path("out/one/pick"): FILES}
+
+
+@pytest.mark.parametrize("name", ["HF_LEROBOT_HOME", "HF_HOME"])
+def test_a_name_is_looked_up_where_lerobot_keeps_datasets_and_stays_the_name(folder, video_dataset, name, monkeypatch):
+    cache = folder / "cache"
+    shutil.copytree(video_dataset, cache / ("me/robot" if name == "HF_LEROBOT_HOME" else "lerobot/me/robot"))
+    monkeypatch.delenv("HF_LEROBOT_HOME", raising=False)
+    done = type_command(folder, "--config-name", "known", "--repo-id", "me/robot", **{name: str(cache)})
+    assert done.returncode == 0, done.stderr
+    assert found(folder) == {Path("assets/known/me/robot"): FILES}
+
+
+def test_what_cannot_be_found_is_one_message(folder, video_dataset):
+    done = type_command(
+        folder, "--config-name", "known", "--repo-id", "me/robot", HF_LEROBOT_HOME=str(folder / "cache")
+    )
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert f"there is no such folder, nor {folder}/cache/me/robot" in done.stderr
+    done = type_command(folder, "--config-name", "knwon", "--repo-id", video_dataset)
+    assert done.returncode == 1 and "did you mean 'known'?" in done.stderr
+    assert not found(folder)
+
+
+@pytest.mark.parametrize("args", [[], ["--config-name", "mine"], ["config.json", "--repo-id", "me/robot"]])
+def test_half_a_command_is_refused(folder, args):
+    done = type_command(folder, *args)
+    assert done.returncode == 2 and "give an experiment's config.json, or --config-name and --repo-id" in done.stderr
