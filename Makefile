@@ -27,6 +27,7 @@ verify: setup
 	python scripts/verify.py
 
 bench-data: setup
+	python scripts/bench_data.py norm-stats
 	python scripts/bench_loading.py
 
 bench-demo: setup
