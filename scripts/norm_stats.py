@@ -12,11 +12,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pisft.canonical import write_json
+from pisft.canonical import write_json, write_text
 from pisft.cli import node_of, run
 from pisft.config import read_resolved
 from pisft.config.base import find_named
-from pisft.data.assets import asset_folder, find_dataset
+from pisft.data.assets import asset_folders, find_dataset
 from pisft.data.check import check_fps, check_frames, check_lengths
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
@@ -70,8 +70,11 @@ def of_dataset(args: argparse.Namespace) -> None:
     check_fps(data, format)
     check_lengths(data, format)
     check_frames(data)
-    folder = asset_folder(args.output, args.exp_name or args.config_name, args.repo_id, format)
-    compute(folder, [(data, None)], format, args.workers)
+    folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, format)
+    stats = compute(folder, [(data, None)], format, args.workers)[0]
+    for other in others:
+        write_text(other / stats.name, stats.read_text())
+        print(other / stats.name)
 
 
 def compute(

@@ -72,6 +72,8 @@ def test_a_name_is_looked_up_where_lerobot_keeps_datasets_and_stays_the_name(fol
     done = type_command(folder, "--config-name", "known", "--repo-id", "me/robot", **{name: str(cache)})
     assert done.returncode == 0, done.stderr
     assert found(folder) == {Path("assets/known/me/robot"): FILES}
+    looked_up = folder / "assets/known/upstream/robot/norm_stats.json"
+    assert looked_up.read_bytes() == (folder / "assets/known/me/robot/norm_stats.json").read_bytes()
 
 
 def test_what_cannot_be_found_is_one_message(folder, video_dataset):

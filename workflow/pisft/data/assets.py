@@ -1,6 +1,6 @@
 """Datasets and statistics by upstream's names: where lerobot keeps the one, and openpi and RLinf look for the other.
 
-Start from `find_dataset(repo_id)` and `asset_folder(...)`.
+Start from `find_dataset(repo_id)` and `asset_folders(...)`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ def find_dataset(repo_id: str) -> Path:
     return cached
 
 
-def asset_folder(output: Path, exp_name: str, repo_id: str, format: Format) -> Path:
-    """`<output>/<exp_name>/<id>`, where upstream looks for the norm_stats.json of a dataset.
+def asset_folders(output: Path, exp_name: str, repo_id: str, format: Format) -> list[Path]:
+    """Each `<output>/<exp_name>/<id>` where upstream looks for the norm_stats.json of a dataset.
 
-    That is under the id in its own registry (the format's `asset_id`), also where a local path stands in for it; a
-    folder that no registry knows goes by its name (data/<name>/lerobot, as this project lays them out, by <name>).
+    That is under the id in its own registry (the format's `asset_id`), whatever dataset stands in for it, and under the
+    dataset's id where it has one; a folder that no registry knows goes by its name (data/<name>/lerobot, as this
+    project lays them out, by <name>).
     """
     folder = Path(repo_id).expanduser()
+    known = [format.config.asset_id] if format.config.asset_id else []
     if not folder.is_dir():
-        return output / exp_name / repo_id
-    folder = folder.resolve()
-    own = folder.parent.name if folder.name == "lerobot" else folder.name
-    return output / exp_name / (format.config.asset_id or own)
+        ids = [repo_id, *known]
+    else:
+        folder = folder.resolve()
+        ids = known or [folder.parent.name if folder.name == "lerobot" else folder.name]
+    return [output / exp_name / name for name in dict.fromkeys(ids)]
