@@ -192,3 +192,8 @@ def test_a_rotation_of_the_wrong_width_says_what_to_do():
     format = make_format(state={"key": "state", "rotation": "axis_angle"})
     with pytest.raises(DataError, match=r"'state' has 7 dims; axis_angle has 3: choose them with dims"):
         format.state({"state": np.zeros((5, 7))})
+
+
+def test_a_quaternion_of_length_zero_is_an_error_in_words():
+    with pytest.raises(DataError, match="quaternion of length 0"):
+        to_rot6d(np.zeros((2, 4), np.float32), "quaternion_wxyz")

@@ -187,7 +187,7 @@ class LeRobotData:
         vectors = self.vectors(format.vector_keys)
         for start in range(0, self.num_frames, BATCH):
             vectors.rows(start, min(start + BATCH, self.num_frames))
-        widths = {key: np.zeros((1, *self.features[key]["shape"]), np.float32) for key in format.vector_keys}
+        widths = {key: np.ones((1, *self.features[key]["shape"]), np.float32) for key in format.vector_keys}
         format.to_relative(format.absolute_actions(widths), format.state(widths)[0])
         for task in self.used_tasks:
             format.prompt(task)

@@ -12,11 +12,17 @@ import numpy as np
 from scipy.spatial.transform import Rotation as Matrices
 
 from pisft.config.format import ROT6D_DIMS, Rotation
+from pisft.data.errors import DataError
 
 
 def to_rot6d(x: np.ndarray, kind: Rotation) -> np.ndarray:
-    """Rotations (..., 3 or 4) of `kind` as float32 (..., 6). Angles in radians; rpy turns about the fixed x, y, z."""
+    """Rotations (..., 3 or 4) of `kind` as float32 (..., 6). Angles in radians; rpy turns about the fixed x, y, z.
+
+    A quaternion of length 0 is a `DataError`.
+    """
     flat = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+    if kind.startswith("quaternion") and not (flat**2).sum(-1).all():
+        raise DataError(f"rotation: a quaternion of length 0 is none ({kind}); leave the episode out or mend it")
     match kind:
         case "rpy":
             rotations = Matrices.from_euler("xyz", flat)
