@@ -22,11 +22,12 @@ def test_readmes_three_files_make_a_report(bare_project, video_dataset):
     files = readme_files()
     assert sorted(Path(path).parent.name for path in files) == ["datasets", "experiments", "formats"]
     shutil.copytree(video_dataset, bare_project.root / "my_robot")
-    # the dataset at hand has one camera and four dims where README's robot has two and seven
+    # the dataset at hand has one camera and four dims where README's robot has two and seven, and short episodes
     edits = {
         "~/datasets/my_robot": "my_robot",
         "observation.images.front, left_wrist_0_rgb: observation.images.wrist": "observation.image",
         "[6, -1]": "[3, -1]",
+        "action_horizon: 50": "action_horizon: 10",
     }
     for path, content in files.items():
         for old, new in edits.items():
