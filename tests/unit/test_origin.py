@@ -52,7 +52,7 @@ def test_an_older_dataset_is_converted_and_nothing_of_it_changes(tmp_path, versi
         frames = data.frames(CAMERA, episode)
         if kind == "video":
             file = old / f"videos/chunk-000/{CAMERA}/episode_{episode:06d}.mp4"
-            expected = np.stack(list(video.decode(file, np.arange(len(frames)) / data.fps, data.fps)))
+            expected = np.stack(list(video.Video(file, data.fps).frames(np.arange(len(frames)) / data.fps)))
         else:
             expected = new.frames(CAMERA, episode)
         np.testing.assert_array_equal(frames, expected)

@@ -1,5 +1,5 @@
-"""Pixels out of a video file by timestamp: start from `decode`, or `Video` to come back to a file. PyAV alone, so that
-the pixels are the same on every machine (and those of lerobot's `pyav` backend).
+"""Pixels out of a video file by timestamp: start from `Video(path, fps).frames(timestamps)`. PyAV alone, so
+that the pixels are the same on every machine (and those of lerobot's `pyav` backend).
 """
 
 from __future__ import annotations
@@ -73,15 +73,6 @@ class Video:
             return frame.to_ndarray(format="rgb24")
         self._frames = None
         raise MissingFrame(self.path, timestamp)
-
-
-def decode(path: Path, timestamps: Iterable[float], fps: float) -> Iterator[np.ndarray]:
-    """`Video.frames` of one file, which is closed at the end."""
-    video = Video(path, fps)
-    try:
-        yield from video.frames(timestamps)
-    finally:
-        video.close()
 
 
 def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
