@@ -2,10 +2,12 @@ import shlex
 import sys
 from pathlib import Path
 
+from pisft.config import site
 from pisft.provenance.rules import ingredients
 
 # Jobs run in the environment that Snakemake runs in, whether it was activated or not.
-shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+here = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+shell.prefix(here + site.prefix(site.load()) + "set -euo pipefail; ")
 
 
 wildcard_constraints:

@@ -8,5 +8,7 @@ rule train:
     threads: 64
     resources:
         gpu=1,
+        launcher="local",
+    localrule: True
     shell:
-        "python scripts/train.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"
+        "python scripts/train.py results/{wildcards.exp}/config.json --launcher {resources.launcher} 2>&1 | tee -i {log}"

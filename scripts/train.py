@@ -1,28 +1,43 @@
 """Train an experiment from wherever it stands to `checkpoint.json`; run it again after an interruption to go on.
 
     python scripts/train.py results/quickstart/config.json
+    python scripts/train.py results/pi05_libero/config.json --launcher slurm
 
-It starts the processes that `cluster` asks for; under torchrun, those that it has started join.
+Under torchrun or srun, it is one of the processes that these have started.
 """
 
-import os
 from pathlib import Path
 
 from pisft.cli import experiment_parser, node_of, run
-from pisft.config import read_resolved
+from pisft.cluster.launch import train_in_job
+from pisft.config import read_resolved, site
 from pisft.provenance.graph import Build, building, planned
 from pisft.train.loop import train
+from pisft.train.world import started
+
+LAUNCHERS = {
+    "inline": "in this process",
+    "local": "in a process for each of cluster.gpus, on this machine",
+    "slurm": "in a job of cluster.num_nodes × cluster.gpus processes, as config/site.yaml asks for it",
+}
 
 
 def main() -> None:
-    args = experiment_parser(__doc__).parse_args()
+    parser = experiment_parser(__doc__)
+    told = "; ".join(f"{name}: {what}" for name, what in LAUNCHERS.items())
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="local", help=f"{told} (default: local)")
+    args = parser.parse_args()
     root, node = node_of("checkpoint", args.config)
+    here, processes = site.load(root), started()
 
     def trained(build: Build) -> list[Path]:
+        config = read_resolved(args.config)
+        if args.launcher == "slurm" and not processes:
+            return train_in_job(config, root, build.key, build.fingerprint, here)
         run_dir = root / f"results/{node.name}"
-        return train(read_resolved(args.config), run_dir, root / "data", build.key, build.fingerprint)
+        return train(config, run_dir, root / "data", build.key, build.fingerprint, here, args.launcher)
 
-    if int(os.environ.get("RANK", 0)):
+    if processes and int(processes["RANK"]):
         trained(planned(node, root))  # the first process keeps the record
         return
     with building(node, root) as build:

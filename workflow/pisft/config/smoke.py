@@ -1,7 +1,8 @@
 """`<exp>~smoke`: an experiment made tiny by declaration, so that its whole graph runs on a laptop in a minute.
 
 Everything that is a choice (format, recipe, precision, augmentation, schedule, method) stays; everything that costs
-(the model's dimensions, the dataset, steps, episodes, rendering) shrinks. Start from `shrink`.
+(the model's dimensions, the dataset, steps, episodes, rendering) shrinks. On a cluster it trains on two nodes, to try
+what only many processes do. Start from `shrink`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def shrink(content: dict[str, Any]) -> dict[str, Any]:
         "split": {"heldout_fraction": 1 / EPISODES},
         "train": content["train"] | TRAIN | {"keep_every": None},
         "eval": {"open_loop": {"episodes": 1}},
-        "cluster": {},
+        "cluster": {"num_nodes": 2},
     }
     if content["train"].get("steps") == 0:
         tiny["train"]["steps"] = 0

@@ -2,8 +2,8 @@
 
 Start from `code_hashes(script)`. The hash is over the syntax tree without docstrings, comments and layout, so that
 only code that may act differently counts. `pisft.config`, `pisft.provenance` and `pisft.errors` are left out: what
-configuration code does shows in the resolved values, which have their own place in a key. So is the picture of the
-statistics' health: no number depends on how it is drawn.
+configuration code does shows in the resolved values, which have their own place in a key. So are the picture of the
+statistics' health and where a job runs: no number depends on them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-LEFT_OUT = ("pisft.config", "pisft.provenance", "pisft.errors", "pisft.cli", "pisft.report.health")
+LEFT_OUT = ("pisft.config", "pisft.provenance", "pisft.errors", "pisft.cli", "pisft.cluster", "pisft.report.health")
 # Imported name → package, of those whose change may change a result; of others, only how it is told.
 PACKAGES_THAT_MATTER = {
     "PIL": "pillow",

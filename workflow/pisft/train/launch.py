@@ -1,4 +1,4 @@
-"""Starts the processes of a run on this machine, or joins those that torchrun or a cluster has started.
+"""Starts the processes of a run on this machine, or joins those that torchrun or srun has started.
 
 Start from `launch`. However one of them ends, none is left behind: a fault in one stops the others, a signal to this
 process is passed on to all, and they end when it does.
@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,50 +22,67 @@ from torch import multiprocessing as mp
 from pisft.config.experiment import Cluster
 from pisft.errors import PisftError
 from pisft.train.errors import Interrupted, TrainingError
-from pisft.train.world import World, joined, local_device
+from pisft.train.world import TIMEOUT_S, World, joined, local_device, started
 
 GRACE_S = 5  # for the others, once one process has failed
 
 
-def launch(target: Callable[..., None], args: tuple[Any, ...], cluster: Cluster, deterministic: bool) -> None:
-    """Run `target(world, *args)` in every process of `cluster`; raises what it raises."""
-    processes = cluster.num_nodes * cluster.gpus_per_node
+def launch(
+    target: Callable[..., None],
+    args: tuple[Any, ...],
+    cluster: Cluster,
+    deterministic: bool,
+    launcher: str = "local",
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Run `target(world, *args)` in every process; raises what it raises.
+
+    Where a launcher has started this process as one of several, these are the processes. Else `inline` is this process
+    alone, and `local` as many on this machine as `cluster` has GPUs a node: how many nodes it has is for SLURM.
+    """
     if cluster.visible_gpus is not None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", cluster.visible_gpus)
-    started = os.environ.get("WORLD_SIZE")
-    if started is not None and int(started) != processes:
-        raise TrainingError(
-            f"cluster: asks for {processes} processes (num_nodes {cluster.num_nodes} · gpus {cluster.gpus}); "
-            f"found {started} (WORLD_SIZE)"
-        )
+    if variables := started():
+        os.environ |= variables
+        _share_threads(int(os.environ.get("SLURM_NTASKS_PER_NODE", os.environ.get("LOCAL_WORLD_SIZE", 1))))
+        with joined(local_device(deterministic), timeout_s) as world:
+            target(world, *args)
+        return
+    processes = 1 if launcher == "inline" else cluster.gpus_per_node
+    asked = cluster.num_nodes * cluster.gpus_per_node
+    if processes < asked:
+        print(f"cluster: asks for {asked} processes; here, {processes} do their work", file=sys.stderr)
     if processes == 1:
         target(World(local_device(deterministic)), *args)
-    elif started is not None:
-        with joined(local_device(deterministic)) as world:
-            target(world, *args)
-    elif cluster.num_nodes > 1:
-        raise TrainingError(
-            f"cluster.num_nodes: found {cluster.num_nodes}; this command starts processes on its own machine only: "
-            "start it on each node with torchrun"
-        )
-    else:
-        found = torch.cuda.device_count()
-        if 0 < found < processes:
-            raise TrainingError(f"cluster.gpus: found {cluster.gpus}; this machine has {found}")
-        _spawn(target, args, processes, deterministic)
+        return
+    found = torch.cuda.device_count()
+    if 0 < found < processes:
+        raise TrainingError(f"cluster.gpus: found {cluster.gpus}; this machine has {found}")
+    _spawn(target, args, processes, deterministic, timeout_s)
 
 
-def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, deterministic: bool) -> None:
+def _share_threads(processes: int) -> None:
+    """Without a GPU, threads spin while they wait: with more of them than cores, every process crawls."""
+    if torch.cuda.device_count() == 0 and "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
+
+
+def _spawn(
+    target: Callable[..., None], args: tuple[Any, ...], processes: int, deterministic: bool, timeout_s: float
+) -> None:
     # a server that has imported everything once forks them all
     server = mp.get_context("forkserver")
     server.set_forkserver_preload([target.__module__])
     reports = server.SimpleQueue()
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
     if torch.cuda.device_count() == 0:
-        # threads spin while they wait: with more of them than cores, every process crawls
         where |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
     context = mp.start_processes(
-        _main, (target, args, deterministic, where, reports), processes, join=False, start_method="forkserver"
+        _main,
+        (target, args, deterministic, timeout_s, where, reports),
+        processes,
+        join=False,
+        start_method="forkserver",
     )
     try:
         with _passed_on(context.pids()):
@@ -86,6 +104,7 @@ def _main(
     target: Callable[..., None],
     args: tuple[Any, ...],
     deterministic: bool,
+    timeout_s: float,
     where: dict[str, str],
     reports: Any,
 ) -> None:
@@ -95,7 +114,7 @@ def _main(
     if "OMP_NUM_THREADS" in where:
         torch.set_num_threads(int(where["OMP_NUM_THREADS"]))
     try:
-        with joined(local_device(deterministic)) as world:
+        with joined(local_device(deterministic), timeout_s) as world:
             target(world, *args)
     except Interrupted as interruption:
         if rank == 0:

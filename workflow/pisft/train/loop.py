@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pisft.config.experiment import Resolved
+from pisft.config.site import Site
 from pisft.train import corpus as corpora
 from pisft.train import estimate
 from pisft.train import state as states
@@ -29,7 +30,8 @@ from pisft.train.metrics import Metrics, NoMetrics
 from pisft.train.objective import flow_losses
 from pisft.train.optim import Optimizer, learning_rate
 from pisft.train.parallel import build
-from pisft.train.publish import publish, published, write_checkpoint
+from pisft.train.publish import publish, write_checkpoint
+from pisft.train.published import is_published, published
 from pisft.train.rates import Rates
 from pisft.train.signals import stop_requests
 from pisft.train.trace import Trace
@@ -39,15 +41,25 @@ from pisft.train.world import Vote, World
 LAST = 100  # updates whose mean loss checkpoint.json tells
 
 
-def train(config: Resolved, run_dir: Path, data_root: Path, key: str, fingerprint: str | None = None) -> list[Path]:
+def train(
+    config: Resolved,
+    run_dir: Path,
+    data_root: Path,
+    key: str,
+    fingerprint: str | None = None,
+    site: Site | None = None,
+    launcher: str = "local",
+) -> list[Path]:
     """Train `config` in `run_dir`, which holds config.json and norm_stats.json; the files of the checkpoint.
 
     The datasets lie in `data_root`/<dataset>/lerobot. `key`, a hash, stands for all that the checkpoint depends on, and
-    `fingerprint` for all that the path of training depends on: a state with the same one is gone on from. Raises
-    `Interrupted` after SIGINT or SIGTERM.
+    `fingerprint` for all that the path of training depends on: a state with the same one is gone on from. `launcher` is
+    that of `launch`. Raises `Interrupted` after SIGINT, SIGTERM or SIGUSR2.
     """
-    arguments = (config, run_dir, data_root, key, fingerprint or key)
-    launch(train_process, arguments, config.cluster, config.train.deterministic)
+    site = site or Site()
+    if not is_published(run_dir, key, thorough=True):
+        arguments = (config, run_dir, data_root, key, fingerprint or key)
+        launch(train_process, arguments, config.cluster, config.train.deterministic, launcher, site.train.timeout_s)
     return published(run_dir)
 
 
@@ -116,7 +128,7 @@ class Trainer:
                 validating = last or keeping or self.step % train.validate_every == 0
                 if validating or self.step % train.log_every == 0:
                     row = self.row() | rates.read()
-                    bar.set_postfix(loss=f"{row['loss']:.4f}")
+                    bar.set_postfix(loss=f"{row['loss']:.4f}", samples_per_s=f"{row['samples_per_s']:.3g}")
                     metrics.log(self.step, row | (self.validate() if validating else {}))
                     rates.restart()
                 if keeping:

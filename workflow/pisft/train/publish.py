@@ -5,7 +5,6 @@ Start from `write_checkpoint`, which writes a folder, and `publish`, which makes
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -45,12 +44,6 @@ def publish(run_dir: Path, weights: Path, facts: dict[str, Any]) -> None:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def published(run_dir: Path) -> list[Path]:
-    """checkpoint.json and the files that it names."""
-    index = json.loads((run_dir / "checkpoint.json").read_text())
-    return [run_dir / "checkpoint.json", *(run_dir / "checkpoint" / name for name in index["files"])]
 
 
 def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:

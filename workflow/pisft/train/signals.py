@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM as a request: a flag that the loop reads between steps. A second signal acts at once."""
+"""SIGINT, SIGTERM and SIGUSR2, SLURM's warning, as a request: a flag that the loop reads between steps.
+
+A second SIGINT or SIGTERM acts at once.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,19 @@ from threading import Event
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Event]:
-    """Inside, the event is set by the first SIGINT or SIGTERM."""
+    """Inside, the event is set by the first of the signals."""
     requested = Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def request(*_: object) -> None:
+    def request(number: int, _: object) -> None:
         requested.set()
-        restore()
+        if number != signal.SIGUSR2:  # a warning is followed by SIGTERM, which must not cut the saving short
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
+            signal.signal(signal.SIGTERM, before[signal.SIGTERM])
 
     for number in before:
         signal.signal(number, request)

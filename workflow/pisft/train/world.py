@@ -1,5 +1,5 @@
 """The processes that train together, and what they agree on. Start from `joined` in a process that was started by a
-launcher, or `World()` for one alone."""
+launcher (`started` tells), or `World()` for one alone."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 CPU = torch.device("cpu")
+TIMEOUT_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,39 @@ class World:
             distributed.barrier()
 
 
+def started() -> dict[str, str] | None:
+    """The variables that `joined` goes by, where a launcher has started this process as one of several, else None.
+
+    torchrun sets them itself; of srun's step they are made up here, with a port that each start of each job has for
+    itself. Inside `sbatch` or `salloc`, but not under `srun`, a process is alone.
+    """
+    env = os.environ
+    if "WORLD_SIZE" in env:
+        return {name: env[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE") if name in env}
+    if "SLURM_STEP_ID" not in env or int(env.get("SLURM_NTASKS", 1)) == 1:
+        return None
+    from submitit.slurm.slurm import SlurmJobEnvironment
+
+    nth = int(env["SLURM_JOB_ID"]) * 31 + int(env["SLURM_STEP_ID"]) * 7 + int(env.get("SLURM_RESTART_COUNT", 0))
+    return {
+        "RANK": env["SLURM_PROCID"],
+        "LOCAL_RANK": env["SLURM_LOCALID"],
+        "WORLD_SIZE": env["SLURM_NTASKS"],
+        "MASTER_ADDR": env.get("MASTER_ADDR", SlurmJobEnvironment().hostnames[0]),
+        "MASTER_PORT": env.get("MASTER_PORT", str(20000 + nth % 12000)),  # below those that systems give away
+    }
+
+
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[World]:
-    """The world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them; NCCL for GPUs, gloo for CPUs."""
+def joined(device: torch.device, timeout_s: float = TIMEOUT_S) -> Iterator[World]:
+    """The world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them; NCCL for GPUs, gloo for CPUs.
+
+    A process that hears nothing of the others for `timeout_s` raises, at the start and at every collective.
+    """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, device_id=device if device.type == "cuda" else None)
+    distributed.init_process_group(
+        backend, timeout=timedelta(seconds=timeout_s), device_id=device if device.type == "cuda" else None
+    )
     try:
         size = distributed.get_world_size()
         yield World(device, distributed.get_rank(), size, init_device_mesh(device.type, (size,)))

@@ -1,0 +1,119 @@
+"""Trains an experiment as a SLURM job: finds the job or submits it, follows it, and has the result or the reason.
+
+Start from `train_in_job`. The job has a name made from what it makes and where, so that a command that comes later,
+after whatever became of the one before, finds the job that runs instead of submitting another. How a job goes on after
+it was interrupted is the job's own matter (`pisft.cluster.settle`); nobody need be watching.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pisft.cluster import queue
+from pisft.cluster.follow import follow
+from pisft.cluster.queue import Job
+from pisft.cluster.settle import given_up, saved_step
+from pisft.cluster.submit import repair, submit
+from pisft.cluster.turn import Turn
+from pisft.cluster.work import Work
+from pisft.config.experiment import Resolved
+from pisft.config.site import Site
+from pisft.provenance.graph import digest
+from pisft.train.errors import Interrupted, TrainingError
+from pisft.train.lease import held
+from pisft.train.published import is_published, published
+
+
+def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site: Site) -> list[Path]:
+    """The files of the checkpoint of `config` below `root`, as `pisft.train.loop.train` gives them.
+
+    Raises `SlurmError` for what SLURM refuses, `TrainingError` for what the job died of or that it was cancelled, and
+    `Interrupted` on SIGINT or SIGTERM to this process, which leave the job alone.
+    """
+    run_dir = root / f"results/{config.name}"
+    if is_published(run_dir, key, thorough=True):
+        return published(run_dir)
+    _leave_job()
+    work = Work(root.resolve(), config.name, key, fingerprint, config.cluster.gpus_per_node if site.gpu else 0)
+    jobs = run_dir / "slurm"
+    jobs.mkdir(mode=0o700, parents=True, exist_ok=True)  # submitit's pickles lie there
+    with held(jobs):  # two commands at once submit one job
+        job = _running(run_dir, key) or submit(work, config.cluster, site, jobs, _name(run_dir, key))
+        repair(job, work, jobs)
+    _tell(f"job {job.id}: logs are {_short(jobs)}/{job.id}_<process>_log.err; scancel {job.id} ends it")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            job = follow(job, jobs)
+            if is_published(run_dir, key, thorough=True):
+                return published(run_dir)
+            _go_on(job, run_dir, fingerprint)
+    except KeyboardInterrupt:
+        raise Interrupted(f"job {job.id} goes on without this command; scancel {job.id} would end it") from None
+
+
+def _running(run_dir: Path, key: str) -> Job | None:
+    """The job that makes the checkpoint already; raises `TrainingError` for one that makes another there."""
+    for job in queue.alive(_name(run_dir)):
+        if job.name != _name(run_dir, key):
+            raise TrainingError(
+                f"{run_dir}: job {job.id} ({job.state}) trains it as it was configured when that job was submitted; "
+                f"wait for it, or end it: scancel {job.id}"
+            )
+        _tell(f"job {job.id} makes this already: attached to it")
+        return job
+    return None
+
+
+def _name(run_dir: Path, key: str | None = None) -> str:
+    """`<exp>-<folder>-<key>`; without a key, what all jobs of the run have in common."""
+    return f"{run_dir.name}-{digest(str(run_dir.resolve()))[:8]}-{(key or '')[:12]}"
+
+
+def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
+    """Put a job that ended without a result into the queue again, or raise what it ended of."""
+    jobs = run_dir / "slurm"
+    turns = Turn.all(jobs, job.id)
+    log = _short(jobs)
+    if turns and (failure := turns[-1].failure()):
+        where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.err)"
+        raise TrainingError(failure["message"] + (where if "rank" in failure else ""))
+    if job.state.startswith("CANCELLED"):
+        raise TrainingError(
+            f"job {job.id} was cancelled; run the same command again to go on from the last saved state"
+        )
+    if job.state == "OUT_OF_MEMORY":
+        raise TrainingError(f"job {job.id} needed more memory than it asked for; config/site.yaml: train.memory_gb")
+    unseen = [] if turns or (jobs / f"{job.id}_0_log.err").exists() else [job.first_node]
+    if unseen and job.excluded:
+        raise TrainingError(
+            f"{jobs}: neither {job.excluded} nor {job.first_node} sees it; expected a folder on a disk that all nodes "
+            "share: put the project there"
+        )
+    if turns and turns[-1].settled() is None:
+        turns[-1].settle(saved_step(run_dir, fingerprint))
+    if reason := given_up(run_dir, job.id):
+        raise TrainingError(reason)
+    if unseen:
+        _tell(f"{job.first_node} is left out from now on: it does not see {jobs}")
+    _tell(f"job {job.id} ended by {job.state}; it goes back into the queue")
+    queue.requeue(job.id, unseen)
+
+
+def _leave_job() -> None:
+    """A job inside a job would inherit the outer one's limits."""
+    for name in [
+        name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SRUN_")) and name != "SLURM_CONF"
+    ]:
+        del os.environ[name]
+
+
+def _short(path: Path) -> Path:
+    return Path(os.path.relpath(path))
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

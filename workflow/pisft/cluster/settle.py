@@ -1,0 +1,77 @@
+"""What the batch script of a training job runs when its processes have ended: does the job go on in the queue?
+
+    python -m pisft.cluster.settle results/<exp> <job's key> <fingerprint>
+
+It does, whatever ended them, unless the checkpoint is there, a person must mend something, the job was cancelled, or it
+has had its turns without getting further. A node that was not fit is left out from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pisft.cluster import queue
+from pisft.cluster.turn import Turn
+from pisft.config.site import load
+from pisft.train.published import is_published
+
+
+def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
+    """The exit code of the batch script; called on the first node of the job."""
+    turn = Turn.current(run_dir / "slurm")
+    if is_published(run_dir, key):
+        return 0
+    if turn.failure():
+        return 1
+    job = queue.look(job_id)
+    if job is None or job.state != "RUNNING":
+        return 1  # cancelled, or preempted and already in the queue again
+    turn.settle(saved_step(run_dir, fingerprint))
+    if reason := given_up(run_dir, job_id):
+        turn.fail(reason)
+        return 1
+    unfit = turn.unfit() | never_started(turn)
+    for node, why in unfit.items():
+        print(f"{node} is left out from now on: {why}", file=sys.stderr)
+    print(f"job {job_id} goes back into the queue; step {turn.settled()} is saved", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which comes with the requeueing
+    queue.requeue(job_id, sorted(unfit))
+    time.sleep(60)  # SLURM ends this script; by itself it would count as done
+    return 1
+
+
+def saved_step(run_dir: Path, fingerprint: str) -> int:
+    """Steps behind the last saved state; -1 where there is none."""
+    folder = run_dir / "train_state" / fingerprint[:16]
+    return max((int(path.name[5:]) for path in folder.glob("step_*") if path.name[5:].isdigit()), default=-1)
+
+
+def given_up(run_dir: Path, job_id: str) -> str | None:
+    """Why the job should not be tried again: its last `train.turns` turns all ended at the same step."""
+    turns = load(run_dir.parents[1]).train.turns
+    steps = [turn.settled() for turn in Turn.all(run_dir / "slurm", job_id)][-turns:]
+    if len(steps) < turns or len(set(steps)) > 1:
+        return None
+    at = f"step {steps[-1]}" if steps[-1] != -1 else "the start"
+    return (
+        f"{turns} turns of job {job_id} have ended without getting further than {at}; slurm/{job_id}_*_log.err beside "
+        "config.json tells how each ended. A turn must be long enough to start and to save once (config/site.yaml: "
+        "train.minutes, train.warning_s)"
+    )
+
+
+def never_started(turn: Turn) -> dict[str, str]:
+    """The nodes on which no process has started, though some have elsewhere."""
+    from submitit.slurm.slurm import SlurmJobEnvironment
+
+    started = turn.started()
+    missing = [node for node in SlurmJobEnvironment().hostnames if node not in started] if started else []
+    return dict.fromkeys(missing, "no process could start there; is the project's folder mounted on it?")
+
+
+if __name__ == "__main__":
+    sys.exit(settle(Path(sys.argv[1]), sys.argv[2], sys.argv[3], os.environ["SLURM_JOB_ID"]))

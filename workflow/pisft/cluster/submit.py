@@ -1,0 +1,73 @@
+"""Hands a training job to SLURM through submitit. Start from `submit`."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from submitit import SlurmExecutor
+from submitit.core.utils import DelayedSubmission, FailedSubmissionError, JobPaths
+
+from pisft.cluster import queue
+from pisft.cluster.queue import Job
+from pisft.cluster.work import Work
+from pisft.config.experiment import Cluster
+from pisft.config.site import Site
+
+
+def submit(work: Work, cluster: Cluster, site: Site, folder: Path, name: str) -> Job:
+    """The job `name`: num_nodes × gpus processes that do `work`, with scripts and logs in `folder`.
+
+    Raises `SlurmError` in SLURM's words where it refuses.
+    """
+    queue.ask("sbatch", "--version")
+    python = shlex.quote(sys.executable) if site.container is None else f"{site.container} python"
+    executor = SlurmExecutor(folder, python=python)
+    executor.update_parameters(**_parameters(work, cluster, site, name))
+    try:
+        submitted = executor.submit(work)
+    except (FailedSubmissionError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or getattr(error, "output", None) or str(error)
+        raise queue.refused("sbatch", said.decode() if isinstance(said, bytes) else said) from None
+    return Job(submitted.job_id, name, "PENDING")
+
+
+def repair(job: Job, work: Work, folder: Path) -> None:
+    """Write what the processes of `job` read, if whoever submitted it came not so far as to put it in place."""
+    paths = JobPaths(folder, job.id)
+    if not paths.submitted_pickle.exists():
+        submission = DelayedSubmission(work)
+        submission.set_timeout(1, 0)
+        submission.dump(paths.submitted_pickle)
+
+
+def _parameters(work: Work, cluster: Cluster, site: Site, name: str) -> dict[str, Any]:
+    """Of submitit's executor. The rest of the script is what comes after the processes: `pisft.cluster.settle`."""
+    train, processes = site.train, cluster.gpus_per_node
+    flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in site.flags)
+    run_dir = work.root / f"results/{work.name}"
+    settle = [sys.executable, "-m", "pisft.cluster.settle", str(run_dir), work.key, work.fingerprint]
+    parameters = {
+        "job_name": name,
+        "partition": train.partition or site.partition,
+        "account": site.account,
+        "qos": site.qos,
+        "constraint": site.constraint,
+        "time": train.minutes,
+        "nodes": cluster.num_nodes,
+        "ntasks_per_node": processes,
+        "cpus_per_task": train.cpus,
+        "mem": f"{int(train.memory_gb * processes * 1024)}M",
+        "gres": f"{site.gpu}:{processes}" if site.gpu else None,
+        "signal_delay_s": train.warning_s,
+        "wckey": None,
+        "setup": [f"cd {shlex.quote(str(work.root))}", *site.setup],
+        "teardown": [shlex.join(settle)],
+        # newer versions of srun do not take the processors of a process from sbatch
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={train.cpus}"],
+        "additional_parameters": {"requeue": True} | {flag: value or True for flag, value in flags.items()},
+    }
+    return {key: value for key, value in parameters.items() if value is not None or key == "wckey"}

@@ -1,0 +1,150 @@
+"""`config/site.yaml`: what is the cluster's and not an experiment's. No part of any key.
+
+Start from `load`. `profile` says the same to Snakemake's SLURM executor, which takes the ordinary rules; `prefix` is
+what stands before the commands of a job; training's own job is submitted by `pisft.cluster`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+
+from pisft.config.base import Strict, load_yaml, parse
+
+PATH = "config/site.yaml"
+# Said by keys of their own or by the launcher: twice said, one would silently win.
+TAKEN = {
+    "account", "chdir", "comment", "constraint", "cpus-per-gpu", "cpus-per-task", "error", "export", "gpus",
+    "gpus-per-node", "gres", "job-name", "mem", "mem-per-cpu", "nodes", "ntasks", "ntasks-per-gpu", "ntasks-per-node",
+    "open-mode", "output", "parsable", "partition", "qos", "requeue", "signal", "time",
+}  # fmt: skip
+WIDE = ("convert", "dataset", "frames", "norm_stats")  # rules that use as many processors as they get
+
+
+class Job(Strict):
+    """What a job of an ordinary rule asks for."""
+
+    partition: str | None = Field(None, description="null for the one above")
+    minutes: PositiveInt = Field(60, description="wall-clock limit")
+    memory_gb: PositiveFloat = 8
+    cpus: PositiveInt = Field(8, description="of a job that can use many; others take fewer")
+
+
+class Evaluation(Job):
+    """The same for evaluation, which has one GPU and many simulators."""
+
+    minutes: PositiveInt = 480
+    memory_gb: PositiveFloat = 32
+    cpus: PositiveInt = 16
+
+
+class TrainJob(Strict):
+    """What a training job asks for, and how it bears its cluster. A job that comes to its limit goes on in the queue."""
+
+    partition: str | None = Field(None, description="null for the one above")
+    minutes: PositiveInt = Field(1440, description="wall-clock limit of one turn")
+    memory_gb: PositiveFloat = Field(24, description="for each process, of which there is one a GPU")
+    cpus: PositiveInt = Field(4, description="for each process")
+    warning_s: PositiveInt = Field(
+        120,
+        description="SLURM warns this long before it ends a job: the step is finished and saved, and the job queues up",
+    )
+    timeout_s: PositiveInt = Field(
+        1200, description="a process that hears nothing of the others for this long ends, and the job queues up again"
+    )
+    turns: PositiveInt = Field(5, description="of a job that gets no further, until it is given up")
+    free_gb: NonNegativeInt = Field(1, description="a node with less room on the project's disk is left out")
+
+
+class Site(Strict):
+    """The cluster at hand; SLURM's own defaults where a key is null."""
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = Field(None, description="features that a node must have")
+    gpu: str | None = Field(
+        "gpu",
+        pattern="^gpu(:[A-Za-z0-9_.]+)?$",
+        description="as SLURM names it, such as gpu:h100; null: none are asked for",
+    )
+    flags: list[str] = Field([], description="further flags of sbatch, each --name=value, such as --reservation=robots")
+    setup: list[str] = Field(
+        [], description="shell lines that a job starts with, such as module load or NCCL's variables"
+    )
+    container: str | None = Field(
+        None, description="what stands before python in a job, such as apptainer exec --nv pi-sft.sif"
+    )
+    local_disk: str | None = Field(
+        None,
+        description="a folder on a disk of each node, such as $TMPDIR: training copies frame stores there and reads these",
+    )
+    job: Job = Job()
+    evaluate: Evaluation = Evaluation()
+    train: TrainJob = TrainJob()
+
+    @field_validator("flags")
+    @classmethod
+    def _own_flags(cls, value: list[str]) -> list[str]:
+        for flag in value:
+            name = flag.removeprefix("--").partition("=")[0]
+            if not flag.startswith("--") or " " in name:
+                raise ValueError(f"{flag!r} is not of the form --name=value")
+            if name in TAKEN:
+                raise ValueError(
+                    f"--{name} cannot be given here; the job's own keys and cluster: of an experiment say it"
+                )
+        return value
+
+    @property
+    def disk(self) -> Path | None:
+        """`local_disk` with the variables of this node in it."""
+        return None if self.local_disk is None else Path(os.path.expandvars(self.local_disk)).expanduser()
+
+
+def load(root: str | Path = ".") -> Site:
+    """Read `config/site.yaml` below `root`, or all defaults where it is empty or missing; raises `ConfigError`."""
+    path = Path(root) / PATH
+    return parse(load_yaml(path) or {}, Site, path) if path.is_file() else Site()
+
+
+def profile(site: Site) -> dict[str, Any]:
+    """What `--profile slurm` says of the rules that Snakemake's SLURM executor runs."""
+    common = {
+        "slurm_partition": site.partition,
+        "slurm_account": site.account,
+        "qos": site.qos,
+        "constraint": site.constraint,
+        "slurm_extra": " ".join(map(shlex.quote, site.flags)) or None,
+    }
+    gpu, _, kind = (site.gpu or "").partition(":")
+    gpus = {"gpu": 1, "gpu_model": kind or None} if gpu else {"gpu": 0}
+    return {
+        "slurm-no-account": site.account is None,  # or it guesses one
+        "default-resources": _said(common) | _said(_resources(site.job)),
+        "set-resources": {"evaluate": _said(_resources(site.evaluate) | gpus), "train": {"launcher": "slurm"}},
+        "set-threads": dict.fromkeys(WIDE, site.job.cpus) | {"evaluate": site.evaluate.cpus, "train": 1},
+    }
+
+
+def prefix(site: Site) -> str:
+    """Shell lines before the command of a rule inside a SLURM job; `python` is then the container's."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return ""
+    lines = list(site.setup)
+    if site.container is not None:
+        lines.append(f'python() {{ {site.container} python "$@"; }}')
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _resources(job: Job) -> dict[str, Any]:
+    return {"slurm_partition": job.partition, "mem_mb": int(job.memory_gb * 1024), "runtime": job.minutes}
+
+
+def _said(resources: dict[str, Any]) -> dict[str, Any]:
+    """Without the silent ones; a string is quoted, since Snakemake takes resources for Python."""
+    return {k: repr(v) if isinstance(v, str) else v for k, v in resources.items() if v is not None}

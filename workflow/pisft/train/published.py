@@ -1,0 +1,28 @@
+"""The checkpoint of a run as it lies on disk. Knows nothing of torch. Start from `is_published`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pisft.canonical import file_facts
+
+
+def published(run_dir: Path) -> list[Path]:
+    """checkpoint.json and the files that it names."""
+    index = json.loads((run_dir / "checkpoint.json").read_text())
+    return [run_dir / "checkpoint.json", *(run_dir / "checkpoint" / name for name in index["files"])]
+
+
+def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:
+    """Whether the checkpoint is there, made from what has `key`, and has the files' sizes, or `thorough`, hashes."""
+    try:
+        index = json.loads((run_dir / "checkpoint.json").read_text())
+        if index["key"] != key:
+            return False
+        paths = {run_dir / "checkpoint" / name: facts for name, facts in index["files"].items()}
+        if thorough:
+            return all(file_facts(path) == facts for path, facts in paths.items())
+        return all(path.stat().st_size == facts["size"] for path, facts in paths.items())
+    except (OSError, ValueError, KeyError):
+        return False
