@@ -78,10 +78,11 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=16819
 AccountingStoragePass=$root/run/munge.socket
-AccountingStorageEnforce=associations
+AccountingStorageEnforce=associations,qos
 AccountingStorageTRES=gres/gpu
 NodeName=node[1-$nodes] NodeHostname=node[1-$nodes] NodeAddr=127.0.0.1 Port=[17001-$((17000 + nodes))] CPUs=$cpus CoresPerSocket=$cpus RealMemory=$memory_mb Gres=gpu:$gpus State=UNKNOWN
 PartitionName=train Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 GraceTime=20
+PartitionName=short Nodes=ALL MaxTime=5 PriorityTier=1 GraceTime=20
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
 END
 echo "AutoDetect=off

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pisft.cluster import queue
@@ -14,14 +15,14 @@ LOOK_S = (1.0, 10.0)  # how often SLURM is asked: at first, and after a while
 AGAIN_S = 600.0  # how often an unchanged place in the queue is told
 
 
-def follow(job: Job, jobs: Path) -> Job:
+def follow(job: Job, jobs: Path, remark: Callable[[], str | None] = lambda: None) -> Job:
     """`job` when it has ended. Meanwhile, on stderr: where it stands in the queue and why, and its first process's log.
 
-    Raises `SlurmError` for a job that can never start, which is then cancelled. A controller that does not answer is
+    `remark` is asked now and then for something to say, until it says it. Raises `SlurmError` for a job that can never start, which is then cancelled. A controller that does not answer is
     waited for.
     """
     log = Log(jobs / f"{job.id}_0_log.err")
-    told, told_at, pause, silent = "", 0.0, LOOK_S[0], False
+    told, told_at, pause, silent, remarked = "", 0.0, LOOK_S[0], False, None
     while True:
         try:
             found = queue.look(job.id)
@@ -37,6 +38,8 @@ def follow(job: Job, jobs: Path) -> Job:
                 print(f"{error}; the job goes on without, and this command waits", file=sys.stderr, flush=True)
             silent, found = True, job
         log.show()
+        if remarked is None and (remarked := remark()):
+            print(remarked, file=sys.stderr, flush=True)
         if found.reason in queue.HOPELESS and found.pending:
             queue.cancel(job.id)
             raise queue.refused(f"job {job.id}, now cancelled, would wait for ever", _words(found.reason))

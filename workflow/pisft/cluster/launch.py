@@ -7,6 +7,7 @@ it was interrupted is the job's own matter (`pisft.cluster.settle`); nobody need
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import sys
@@ -47,12 +48,29 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
-            job = follow(job, jobs)
+            job = follow(job, jobs, lambda: short_turn(run_dir, config, site))
             if is_published(run_dir, key, thorough=True):
                 return published(run_dir)
             _go_on(job, run_dir, fingerprint)
     except KeyboardInterrupt:
         raise Interrupted(f"job {job.id} goes on without this command; scancel {job.id} would end it") from None
+
+
+def short_turn(run_dir: Path, config: Resolved, site: Site) -> str | None:
+    """What to say where a turn ends before a state is saved; None where it does not, or nobody can tell yet."""
+    try:
+        *_, row = csv.DictReader((run_dir / "metrics.csv").read_text().splitlines())
+        seconds = config.train.global_batch_size / float(row["samples_per_s"])
+    except (OSError, ValueError, KeyError):
+        return None
+    steps = int(site.train.minutes * 60 / seconds)
+    if steps >= config.train.save_every:
+        return None
+    return (
+        f"warning: train.save_every: found {config.train.save_every}, but a turn of {site.train.minutes} minutes has "
+        f"about {steps} steps: what ends one without SLURM's warning would cost all of it; save more often, or give "
+        "more time (config/site.yaml: train.minutes)"
+    )
 
 
 def _running(run_dir: Path, key: str) -> Job | None:

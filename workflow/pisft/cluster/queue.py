@@ -13,8 +13,9 @@ ASKED = "cluster: of the experiment and train: of config/site.yaml say what is a
 HINTS = {
     r"[Mm]unge|authentication": "munged does not answer on this machine; start it (systemctl start munge)",
     r"[Ii]nvalid partition": "config/site.yaml: partition; sinfo --summarize lists them",
-    r"[Ii]nvalid account": "config/site.yaml: account; sacctmgr show associations user=$USER lists yours",
+    r"[Ii]nvalid account|account/partition": "config/site.yaml: account; sacctmgr show associations user=$USER lists yours",
     r"[Ii]nvalid qos": "config/site.yaml: qos; sacctmgr show associations user=$USER lists yours",
+    r"[Rr]eservation|option": "config/site.yaml: flags",
     r"[Ii]nvalid feature": "config/site.yaml: constraint; sinfo --format '%P %f' lists the features",
     r"generic resource|gres": f"config/site.yaml: gpu; {NODES}",
     r"node configuration|[Nn]ode count|CPU count|[Mm]emory|More processors": f"{ASKED}; {NODES}",
@@ -115,7 +116,7 @@ def cancel(job_id: str) -> None:
 
 
 def requeue(job_id: str, exclude: list[str] = ()) -> None:
-    """Put the job, running or ended, into the queue again; it will not go to `exclude` nor where it could not before."""
+    """Put the job, running or ended, into the queue again; it will avoid `exclude`."""
     before = look(job_id)
     ask("scontrol", "requeue", job_id)
     if exclude:

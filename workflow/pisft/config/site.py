@@ -1,15 +1,12 @@
 """`config/site.yaml`: what is the cluster's and not an experiment's. No part of any key.
 
-Start from `load`. `profile` says the same to Snakemake's SLURM executor, which takes the ordinary rules; `prefix` is
-what stands before the commands of a job; training's own job is submitted by `pisft.cluster`.
+Start from `load`. `prefix` is what stands before the commands of a job. `pisft.cluster` makes jobs of it.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
@@ -22,7 +19,6 @@ TAKEN = {
     "gpus-per-node", "gres", "job-name", "mem", "mem-per-cpu", "nodes", "ntasks", "ntasks-per-gpu", "ntasks-per-node",
     "open-mode", "output", "parsable", "partition", "qos", "requeue", "signal", "time",
 }  # fmt: skip
-WIDE = ("convert", "dataset", "frames", "norm_stats")  # rules that use as many processors as they get
 
 
 class Job(Strict):
@@ -43,7 +39,7 @@ class Evaluation(Job):
 
 
 class TrainJob(Strict):
-    """What a training job asks for, and how it bears its cluster. A job that comes to its limit goes on in the queue."""
+    """What a training job asks for, and how it bears its cluster."""
 
     partition: str | None = Field(None, description="null for the one above")
     minutes: PositiveInt = Field(1440, description="wall-clock limit of one turn")
@@ -81,7 +77,7 @@ class Site(Strict):
     )
     local_disk: str | None = Field(
         None,
-        description="a folder on a disk of each node, such as $TMPDIR: training copies frame stores there and reads these",
+        description="a folder on each node's own disk, such as $TMPDIR, to which training copies frame stores",
     )
     job: Job = Job()
     evaluate: Evaluation = Evaluation()
@@ -112,25 +108,6 @@ def load(root: str | Path = ".") -> Site:
     return parse(load_yaml(path) or {}, Site, path) if path.is_file() else Site()
 
 
-def profile(site: Site) -> dict[str, Any]:
-    """What `--profile slurm` says of the rules that Snakemake's SLURM executor runs."""
-    common = {
-        "slurm_partition": site.partition,
-        "slurm_account": site.account,
-        "qos": site.qos,
-        "constraint": site.constraint,
-        "slurm_extra": " ".join(map(shlex.quote, site.flags)) or None,
-    }
-    gpu, _, kind = (site.gpu or "").partition(":")
-    gpus = {"gpu": 1, "gpu_model": kind or None} if gpu else {"gpu": 0}
-    return {
-        "slurm-no-account": site.account is None,  # or it guesses one
-        "default-resources": _said(common) | _said(_resources(site.job)),
-        "set-resources": {"evaluate": _said(_resources(site.evaluate) | gpus), "train": {"launcher": "slurm"}},
-        "set-threads": dict.fromkeys(WIDE, site.job.cpus) | {"evaluate": site.evaluate.cpus, "train": 1},
-    }
-
-
 def prefix(site: Site) -> str:
     """Shell lines before the command of a rule inside a SLURM job; `python` is then the container's."""
     if "SLURM_JOB_ID" not in os.environ:
@@ -139,12 +116,3 @@ def prefix(site: Site) -> str:
     if site.container is not None:
         lines.append(f'python() {{ {site.container} python "$@"; }}')
     return "".join(f"{line}\n" for line in lines)
-
-
-def _resources(job: Job) -> dict[str, Any]:
-    return {"slurm_partition": job.partition, "mem_mb": int(job.memory_gb * 1024), "runtime": job.minutes}
-
-
-def _said(resources: dict[str, Any]) -> dict[str, Any]:
-    """Without the silent ones; a string is quoted, since Snakemake takes resources for Python."""
-    return {k: repr(v) if isinstance(v, str) else v for k, v in resources.items() if v is not None}

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pisft.cluster import queue
 from pisft.train.errors import TrainingError
 
 HEARTBEAT_S = 15.0
@@ -25,8 +26,8 @@ STALE_S = 300.0
 def held(folder: Path) -> Iterator[Callable[[], None]]:
     """Hold the lease on `folder`; yields a function that raises `TrainingError` if it was lost meanwhile.
 
-    Raises `TrainingError` where another trainer holds it. That of a dead process on this machine, or one
-    without a heartbeat for `STALE_S`, is taken over.
+    Raises `TrainingError` where another trainer holds it. That of a dead process on this machine, of a SLURM job that
+    has ended or of an earlier turn of this job, or one without a heartbeat for `STALE_S`, is taken over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lease.json"
@@ -92,10 +93,10 @@ def _clear_stale(path: Path) -> None:
 
 def _identity() -> dict[str, str | int]:
     pid = os.getpid()
-    job = os.environ.get("SLURM_JOB_ID", "")
     return {
         "host": socket.gethostname(),
-        "job": job,
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "turn": os.environ.get("SLURM_RESTART_COUNT", "0"),
         "pid": pid,
         "processes": _processes(),
         "started": _started(pid),
@@ -121,7 +122,21 @@ def _started(pid: int) -> str:
 
 def _is_dead(who: dict) -> bool:
     here = _processes()
-    return bool(here) and who.get("processes") == here and _started(who["pid"]) != who["started"]
+    if here and who.get("processes") == here:
+        return _started(who["pid"]) != who["started"]
+    me = _identity()
+    if who.get("job") and who["job"] == me["job"]:
+        return who.get("turn") != me["turn"]  # SLURM starts a job anew when nothing of it runs any more
+    return bool(who.get("job")) and _has_ended(who["job"])
+
+
+def _has_ended(job_id: str) -> bool:
+    """Whether SLURM says so; a process outside the cluster cannot ask."""
+    try:
+        job = queue.look(job_id)
+    except queue.SlurmError:
+        return False
+    return job is not None and job.ended
 
 
 def _read(path: Path) -> str | None:

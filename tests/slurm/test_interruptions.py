@@ -1,0 +1,57 @@
+"""However a job is interrupted, it goes on by itself and ends with the weights of one that was not."""
+
+import subprocess
+
+import pytest
+from pisft.canonical import file_facts
+from slurm_run import squeue, wait_for
+
+
+@pytest.fixture
+def same_weights(uninterrupted, run):
+    """Checks that training has ended as without a disturbance, in one job of at least two turns."""
+
+    def check(process, turns=2):
+        run.ended(process)
+        assert run.weights() == uninterrupted.weights()
+        assert run.losses() == uninterrupted.losses()
+        assert run.turns() >= turns
+        assert len(run.jobs()) == 1
+
+    return check
+
+
+@pytest.mark.parametrize("name", ["USR2", "TERM"])
+def test_a_signal(run, same_weights, name):
+    process = run.start()
+    run.reaches(25)
+    subprocess.run(["scancel", f"--signal={name}", run.job()], check=True)
+    same_weights(process)
+
+
+def test_requeueing_from_outside_goes_on_from_the_last_saved_state(run, same_weights):
+    process = run.start()
+    run.reaches(25)
+    subprocess.run(["scontrol", "requeue", run.job()], check=True)
+    same_weights(process)
+
+
+def test_a_partition_that_goes_first(run, same_weights):
+    process = run.start()
+    run.reaches(25)
+    urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=3", "--exclusive", "--wrap=sleep 3"]
+    other = subprocess.run([*urgent, "--output=/dev/null"], check=True, capture_output=True, text=True).stdout.strip()
+    wait_for(lambda: squeue(other, "%T") == "COMPLETED", 60)
+    same_weights(process)
+
+
+def test_a_limit_far_below_the_jobs_length_is_met_as_often_as_it_takes(run, uninterrupted):
+    """More often than submitit would; SLURM's clock counts minutes, so that the warning comes in the midst of one."""
+    run.project.edit("config/experiments/tiny.yaml", "steps: 120,", "steps: 480, keep_every: 120,")
+    run.project.python("scripts/resolve.py", "tiny")
+    run.site(train={"minutes": 1, "warning_s": 44})
+    run.ended(run.start())
+    assert run.turns() > 4
+    assert run.losses()[:120] == uninterrupted.losses()
+    (kept,) = run.run_dir.glob("train_state/*/kept/step_120/model.safetensors")
+    assert file_facts(kept)["sha256"] == uninterrupted.weights()
