@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo test test-slow lint schema bench-demo bench-draws bench-finetune bench-start bench-success bench-train bench-data verify
+.PHONY: setup demo test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-finetune bench-start bench-success bench-train bench-data verify
 
 setup:
 	@envs/setup.sh
@@ -10,10 +10,22 @@ demo: setup
 	@echo "open results/quickstart/report.html"
 
 test: setup
-	pytest -m "not slow" tests
+	pytest -m "not slow and not slurm" tests
 
 test-slow: setup
 	pytest -m slow tests
+
+slurm-up: setup
+	@tests/slurm/up.sh
+
+slurm-down:
+	@tests/slurm/down.sh
+
+# Where a test fails, the cluster stays up to be looked at.
+test-slurm: setup
+	@tests/slurm/up.sh || [ $$? = 77 ]
+	pytest -m slurm -rs tests/slurm
+	@tests/slurm/down.sh
 
 lint: setup
 	ruff check . && ruff format --check . && snakefmt --check Snakefile rules

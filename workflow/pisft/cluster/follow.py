@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from pisft.cluster import queue
-from pisft.cluster.queue import Job, SlurmError
+from pisft.cluster.queue import HOPELESS, Job, SlurmError
 from pisft.errors import PisftError
 
 LOOK_S = (1.0, 10.0)  # how often SLURM is asked: at first, and after a while
@@ -18,40 +19,50 @@ AGAIN_S = 600.0  # how often an unchanged place in the queue is told
 def follow(job: Job, jobs: Path, remark: Callable[[], str | None] = lambda: None) -> Job:
     """`job` when it has ended. Meanwhile, on stderr: where it stands in the queue and why, and its first process's log.
 
-    `remark` is asked now and then for something to say, until it says it. Raises `SlurmError` for a job that can never start, which is then cancelled. A controller that does not answer is
-    waited for.
+    `remark` is asked now and then for something else to say, until it says it. Raises `SlurmError` for a job that can
+    never start, which is then cancelled. A controller that does not answer is waited for.
     """
     log = Log(jobs / f"{job.id}_0_log.err")
-    told, told_at, pause, silent, remarked = "", 0.0, LOOK_S[0], False, None
+    standing, remarked, silent = News(AGAIN_S), News(), News()
+    pause = LOOK_S[0]
     while True:
         try:
-            found = queue.look(job.id)
-            if found is None:
-                raise PisftError(f"job {job.id}: SLURM no longer knows it; run the same command again")
-            line = _waiting(found) if found.pending else f"job {job.id} runs on {found.nodes}" if found.nodes else ""
-            if line and (line != told or (found.pending and time.monotonic() - told_at > AGAIN_S)):
-                print(line, file=sys.stderr, flush=True)
-                told, told_at = line, time.monotonic()
-            silent = False
+            found = _look(job)
+            silent.tell(None)
+            standing.tell(_standing(found))
         except SlurmError as error:
-            if not silent:
-                print(f"{error}; the job goes on without, and this command waits", file=sys.stderr, flush=True)
-            silent, found = True, job
+            silent.tell(f"{error}; the job goes on without, and this command waits")
+            found = job
         log.show()
-        if remarked is None and (remarked := remark()):
-            print(remarked, file=sys.stderr, flush=True)
-        if found.reason in queue.HOPELESS and found.pending:
+        if remarked.line is None:
+            remarked.tell(remark())
+        if found.pending and found.reason in HOPELESS:
             queue.cancel(job.id)
-            raise queue.refused(f"job {job.id}, now cancelled, would wait for ever", _words(found.reason))
+            why = f"{found.reason}: {HOPELESS[found.reason]}"
+            raise queue.refused(f"job {job.id}, now cancelled, would wait for ever", why)
         if found.ended:
-            time.sleep(LOOK_S[0])
+            time.sleep(LOOK_S[0])  # what it said last may still be on its way
             log.show()
             return found
         until = time.monotonic() + pause
         while time.monotonic() < until:
-            time.sleep(min(1.0, pause))
+            time.sleep(LOOK_S[0])
             log.show()
         pause = min(pause * 1.3, LOOK_S[1])
+
+
+class News:
+    """Says a line on stderr when it differs from the one before, or after `again_s`."""
+
+    def __init__(self, again_s: float = inf):
+        self.again_s, self.line, self.at = again_s, None, 0.0
+
+    def tell(self, line: str | None) -> None:
+        """Nothing to say is not said, and makes the next line new."""
+        if line and (line != self.line or time.monotonic() - self.at > self.again_s):
+            print(line, file=sys.stderr, flush=True)
+            self.at = time.monotonic()
+        self.line = line
 
 
 class Log:
@@ -76,22 +87,16 @@ class Log:
         sys.stderr.flush()
 
 
-def _waiting(job: Job) -> str:
-    if job.reason == "None":  # not looked at yet
-        return ""
+def _look(job: Job) -> Job:
+    found = queue.look(job.id)
+    if found is None:
+        raise PisftError(f"job {job.id}: SLURM no longer knows it; run the same command again")
+    return found
+
+
+def _standing(job: Job) -> str | None:
+    if not job.pending or job.reason == "None":  # not looked at yet
+        return None
     place, of = queue.place(job)
     start = f"; SLURM expects to start it at {job.start}" if job.start[:1].isdigit() else ""
     return f"job {job.id} waits in partition {job.partition}, {place} of {of}: {job.reason}{start}"
-
-
-def _words(reason: str) -> str:
-    words = {
-        "PartitionTimeLimit": "its time limit is above the partition's",
-        "PartitionNodeLimit": "its node count is above the partition's",
-        "BadConstraints": "no node can ever have what is asked for: node configuration is not available",
-        "AccountNotAllowed": "invalid account for this partition",
-        "InvalidAccount": "invalid account",
-        "InvalidQOS": "invalid qos",
-        "QOSNotAllowed": "invalid qos for this partition",
-    }
-    return f"{reason}: {words.get(reason, reason)}"

@@ -10,11 +10,12 @@ from pisft.errors import PisftError
 
 NODES = "sinfo --Node --format '%N %c %m %G' lists the nodes' processors, MB and GPUs"
 ASKED = "cluster: of the experiment and train: of config/site.yaml say what is asked for"
+YOURS = "sacctmgr show associations user=$USER lists yours"
 HINTS = {
     r"[Mm]unge|authentication": "munged does not answer on this machine; start it (systemctl start munge)",
     r"[Ii]nvalid partition": "config/site.yaml: partition; sinfo --summarize lists them",
-    r"[Ii]nvalid account|account/partition": "config/site.yaml: account; sacctmgr show associations user=$USER lists yours",
-    r"[Ii]nvalid qos": "config/site.yaml: qos; sacctmgr show associations user=$USER lists yours",
+    r"[Ii]nvalid account": f"config/site.yaml: account; {YOURS}",
+    r"[Ii]nvalid qos": f"config/site.yaml: qos; {YOURS}",
     r"[Rr]eservation|option": "config/site.yaml: flags",
     r"[Ii]nvalid feature": "config/site.yaml: constraint; sinfo --format '%P %f' lists the features",
     r"generic resource|gres": f"config/site.yaml: gpu; {NODES}",
@@ -22,11 +23,16 @@ HINTS = {
     r"[Tt]ime limit": "config/site.yaml: minutes; sinfo --summarize lists each partition's limit",
     r"contact|[Cc]onnection|timed out": "the controller does not answer; scontrol ping tells more",
 }
-# The reasons for which a pending job waits for ever.
+# The reasons for which a pending job waits for ever, and what they mean.
 HOPELESS = {
-    "AccountNotAllowed", "BadConstraints", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS",
-    "PartitionNodeLimit", "PartitionTimeLimit", "QOSNotAllowed",
-}  # fmt: skip
+    "AccountNotAllowed": "invalid account for this partition",
+    "BadConstraints": "no node configuration is as asked for",
+    "InvalidAccount": "invalid account",
+    "InvalidQOS": "invalid qos",
+    "PartitionNodeLimit": "its node count is above the partition's",
+    "PartitionTimeLimit": "its time limit is above the partition's",
+    "QOSNotAllowed": "invalid qos for this partition",
+}
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 RUNNING = {"RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED"}
 
