@@ -80,6 +80,26 @@ def test_a_store_of_another_state_of_the_dataset_is_refused_and_made_anew(data):
     assert isinstance(open_pictures(data, CAMERA, SIZE), StoredPictures)
 
 
+def test_the_index_of_a_store_with_other_pixels_is_another(data, monkeypatch):
+    index = store_folder(data.root, CAMERA, SIZE) / "index.json"
+    list(build(data, CAMERA, SIZE, workers=1))
+    before = json.loads(index.read_text())
+    list(build(data, CAMERA, SIZE, workers=1))
+    assert json.loads(index.read_text()) == before
+    monkeypatch.setattr(frame_store, "resize_with_pad", lambda picture, size: 255 - resize_with_pad(picture, size))
+    list(build(data, CAMERA, SIZE, workers=1))
+    after = json.loads(index.read_text())
+    assert {key for key in before if before[key] != after[key]} == {"pixels"}
+
+
+def test_a_store_whose_index_does_not_tell_its_pixels_is_refused(data):
+    list(build(data, CAMERA, SIZE, workers=1))
+    index = store_folder(data.root, CAMERA, SIZE) / "index.json"
+    index.write_text(json.dumps({k: v for k, v in json.loads(index.read_text()).items() if k != "pixels"}))
+    with pytest.raises(DataError, match=r"make it again \(snakemake"):
+        open_pictures(data, CAMERA, SIZE)
+
+
 def test_a_truncated_store_is_refused(data):
     list(build(data, CAMERA, SIZE, workers=1))
     with (store_folder(data.root, CAMERA, SIZE) / "pixels.u8").open("r+b") as file:

@@ -39,12 +39,17 @@ class StoredPictures:
     """Pictures of a store: a system call each, no decoding, nothing kept in memory but the page cache."""
 
     def __init__(self, folder: Path, size: int):
+        self.folder, self.size = folder, size
         self.bytes = 3 * size**2
         self._file = os.open(folder / PIXELS, os.O_RDONLY)
 
     def __del__(self):
         if hasattr(self, "_file"):
             os.close(self._file)
+
+    def fileno(self) -> int:
+        """The open file of pixels."""
+        return self._file
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
         """See `Pictures.read`."""
@@ -82,7 +87,7 @@ def open_pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
     expected = _identity(data, camera, size)
     found = {key: index.get(key) for key in expected}
     found_size, expected_size = (folder / PIXELS).stat().st_size, data.num_frames * 3 * size**2
-    if found != expected or found_size != expected_size:
+    if found != expected or found_size != expected_size or "pixels" not in index:
         raise DataError(
             f"{folder}: is a frame store of another state of the dataset, or damaged ({found_size} bytes, expected "
             f"{expected_size}); make it again (snakemake {folder / INDEX}) or delete it"
@@ -137,7 +142,7 @@ def build(data: LeRobotData, camera: str, size: int, workers: int) -> Iterator[i
     finally:
         executor.shutdown(cancel_futures=True)
         os.close(file)
-    write_json(folder / INDEX, identity)
+    write_json(folder / INDEX, identity | {"pixels": file_facts(folder / PIXELS)})
     (folder / PROGRESS).unlink()
 
 
@@ -164,7 +169,10 @@ def _groups(data: LeRobotData) -> list[Sequence[int]]:
 
 
 def _identity(data: LeRobotData, camera: str, size: int) -> dict[str, Any]:
-    """What a store is of: the dataset as its manifest pins it, the camera, the size."""
+    """What a store is of: the dataset as its manifest pins it, the camera, the size.
+
+    Not what decoded and resized it: so the index tells the hash of the pixels, too.
+    """
     manifest = data.root.parent / "manifest.json"
     if not manifest.is_file():
         raise DataError(f"{manifest}: is missing; a frame store is made of a dataset with a manifest (rule dataset)")

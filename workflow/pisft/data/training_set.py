@@ -5,14 +5,14 @@ Start from `TrainingSet(datasets, preprocessor)`; `batch(indices)` gives what th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from pisft.data.dataset import LeRobotData
-from pisft.data.frame_store import open_pictures
+from pisft.data.frame_store import Pictures, open_pictures
 from pisft.data.preprocess import Item, Preprocessor, observation
 from pisft.model import Observation
 
@@ -28,8 +28,9 @@ class TrainingSet:
         datasets: Sequence[LeRobotData],
         preprocessor: Preprocessor,
         episodes: Sequence[Sequence[int]] | None = None,
+        open: Callable[[LeRobotData, str, int], Pictures] = open_pictures,
     ):
-        """`episodes` of each dataset, or all."""
+        """`episodes` of each dataset, or all; `open` says where pictures are read."""
         self.preprocessor = preprocessor
         format, size = preprocessor.format, preprocessor.model.image_size
         chosen = [sorted(e) for e in episodes or [range(data.num_episodes) for data in datasets]]
@@ -54,7 +55,7 @@ class TrainingSet:
         self._rows = np.concatenate(rows)  # in its dataset, of each frame
         self._dataset = np.repeat(np.arange(len(datasets)), self.sizes)
         self._pictures = {
-            slot: [open_pictures(data, key, size) for data in datasets] for slot, key in format.config.cameras.items()
+            slot: [open(data, key, size) for data in datasets] for slot, key in format.config.cameras.items()
         }
         self._tokens: dict[int, list[int]] = {}
         self._prompt_lengths = np.zeros(len(self), np.int32)  # 0 where it is not known yet

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from pisft.config.experiment import Resolved
 from pisft.data.check import check_together
+from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
+from pisft.data.frame_store import Pictures, open_pictures
 from pisft.data.library import open_dataset
 from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
 from pisft.data.split import split
+from pisft.data.staging import staged
 from pisft.data.training_set import TrainingSet
 
 
@@ -35,8 +39,11 @@ class Corpus:
         return f"{name} episode {episode} frame {index - (ends[i] - frames)}"
 
 
-def load(config: Resolved, run_dir: Path, data_root: Path) -> Corpus:
-    """Everything in memory, normalised with `run_dir`/norm_stats.json; raises `DataError`, `ConfigError`."""
+def load(config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | None = None) -> Corpus:
+    """All but pictures in memory, normalised with `run_dir`/norm_stats.json; raises `DataError`, `ConfigError`.
+
+    Frame stores are read from copies on `local_disk`, a folder on a disk of this node, or, if None, where they lie.
+    """
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
     datasets = [open_dataset(data_root / use.name) for use in config.datasets]
@@ -55,9 +62,14 @@ def load(config: Resolved, run_dir: Path, data_root: Path) -> Corpus:
         ),
         strict=True,
     )
+
+    @cache  # both sets read the same file
+    def pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
+        return staged(open_pictures(data, camera, size), local_disk)
+
     return Corpus(
-        training=TrainingSet(datasets, preprocessor, training),
-        heldout=TrainingSet(datasets, preprocessor, heldout),
+        training=TrainingSet(datasets, preprocessor, training, pictures),
+        heldout=TrainingSet(datasets, preprocessor, heldout, pictures),
         weights=[use.weight for use in config.datasets],
         real_dims=preprocessor.action_dims,
         episodes=[
