@@ -16,6 +16,7 @@ from pisft.config.experiment import Experiment
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.simulator import SimulatorConfig
+from pisft.config.site import Site
 from pydantic import BaseModel, TypeAdapter
 
 FOLDER = Path("config/schema")
@@ -37,6 +38,7 @@ def schemas() -> dict[str, dict]:
         "format": FormatConfig,
         "model": ModelConfig,
         "simulator": SimulatorConfig,
+        "site": Site,
     }
     found = {name: cls.model_json_schema(by_alias=True) for name, cls in types.items()}
     found["dataset"] = TypeAdapter(DatasetConfig.model_fields["origin"].rebuild_annotation()).json_schema()
@@ -52,10 +54,10 @@ def canonical(schema: dict) -> str:
 def reference(found: dict[str, dict]) -> str:
     """The page: a section a file type, a table a mapping."""
     parts = [INTRODUCTION]
-    for kind in ("experiment", "format", "dataset", "model", "simulator"):
+    for kind in ("experiment", "format", "dataset", "model", "simulator", "site"):
         schema = found[kind].get("else", found[kind])
         definitions = found[kind].get("$defs", {})
-        parts.append(f"## `config/{kind}s/<{kind}>.yaml`\n")
+        parts.append("## `config/site.yaml`\n" if kind == "site" else f"## `config/{kind}s/<{kind}>.yaml`\n")
         if "properties" in schema:
             parts.append(table(schema))
         parts += [

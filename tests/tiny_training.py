@@ -17,6 +17,7 @@ from pisft.config import Resolved, read_resolved
 from pisft.data.format import Format
 from pisft.data.norm_stats import compute, save
 from pisft.errors import PisftError
+from pisft.provenance.graph import digest
 from pisft.train.loop import train
 
 KEY = "0123456789abcdef" * 4
@@ -99,7 +100,10 @@ def run(folder: Path) -> list[Path]:
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     run_dir = folder / "results/tiny"
-    return train(read_resolved(run_dir / "config.json"), run_dir, folder / "data", KEY)
+    config = read_resolved(run_dir / "config.json")
+    return train(
+        config, run_dir, folder / "data", digest(config.model_dump(mode="json", exclude={"cluster", "logging"})), KEY
+    )
 
 
 def start(folder: Path, kill_after: float | None = None, file_limit: int | None = None) -> multiprocessing.Process:

@@ -41,6 +41,7 @@ def nodes():
             os.kill(slurmd(node), 0)
         except ProcessLookupError:
             subprocess.run([NODE, CLUSTER, node], check=True)
+    subprocess.run(["scontrol", "update", "NodeName=node[1-3]", "State=RESUME"], capture_output=True)
     wait_for(
         lambda: subprocess.run(
             ["sinfo", "-h", "-p", "train", "-t", "idle", "-o", "%D"], capture_output=True, text=True
@@ -63,7 +64,8 @@ def test_a_killed_process_ends_the_turn_and_the_job_goes_on(run, uninterrupted, 
 def test_a_job_killed_with_its_batch_script_is_put_back_by_who_waits(run, uninterrupted):
     process = run.start()
     run.reaches(15)
-    subprocess.run(["scancel", "--full", "--signal=KILL", run.job()], check=True)
+    for pid in (*processes("slurm_script"), rank(run, 0), rank(run, 1)):
+        os.kill(pid, signal.SIGKILL)
     said = run.ended(process)
     assert "it goes back into the queue" in said
     assert run.weights() == uninterrupted.weights()
@@ -84,8 +86,10 @@ def test_a_controller_that_comes_back_finds_the_job_as_it_was(run, uninterrupted
     process = run.start()
     run.reaches(15)
     os.kill(int((CLUSTER / "run/slurmctld.pid").read_text()), signal.SIGKILL)
-    wait_for(lambda: "this command waits" in process.said(), 60, process.said)
-    subprocess.run(["slurmctld"], check=True)
+    try:
+        wait_for(lambda: "this command waits" in process.said(), 60, process.said)
+    finally:
+        subprocess.run(["slurmctld"], check=True)
     run.ended(process)
     assert run.weights() == uninterrupted.weights()
     assert (run.turns(), len(run.jobs())) == (1, 1)

@@ -67,7 +67,7 @@ JobRequeue=1
 ReturnToService=2
 SlurmdTimeout=20
 KillWait=5
-UnkillableStepTimeout=20
+UnkillableStepTimeout=60
 MinJobAge=300
 MessageTimeout=30
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,sched_min_interval=0

@@ -69,7 +69,7 @@ class Job:
 FORMAT = "%i|%j|%T|%r|%P|%S|%N|%B|%x"
 
 
-def ask(*command: str, timeout_s: float = 60) -> str:
+def ask(*command: str, timeout_s: float = 30) -> str:
     """What `command` prints; raises `SlurmError` where it fails, is not there, or does not answer in time."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)

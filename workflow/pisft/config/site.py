@@ -91,9 +91,7 @@ class Site(Strict):
             if not flag.startswith("--") or " " in name:
                 raise ValueError(f"{flag!r} is not of the form --name=value")
             if name in TAKEN:
-                raise ValueError(
-                    f"--{name} cannot be given here; the job's own keys and cluster: of an experiment say it"
-                )
+                raise ValueError(f"--{name} has a key of its own, here or in an experiment's cluster")
         return value
 
     @property

@@ -58,16 +58,24 @@ def train(
     """
     site = site or Site()
     if not is_published(run_dir, key, thorough=True):
-        arguments = (config, run_dir, data_root, key, fingerprint or key)
+        arguments = (config, run_dir, data_root, key, fingerprint or key, site.disk)
         launch(train_process, arguments, config.cluster, config.train.deterministic, launcher, site.train.timeout_s)
     return published(run_dir)
 
 
-def train_process(world: World, config: Resolved, run_dir: Path, data_root: Path, key: str, fingerprint: str) -> None:
+def train_process(
+    world: World,
+    config: Resolved,
+    run_dir: Path,
+    data_root: Path,
+    key: str,
+    fingerprint: str,
+    local_disk: Path | None = None,
+) -> None:
     """What each process does."""
     lease = held(run_dir / "train_state") if world.lead else contextlib.nullcontext(lambda: None)
     with lease as check, stop_requests() as stop:
-        trainer = Trainer(config, run_dir, data_root, fingerprint, world)
+        trainer = Trainer(config, run_dir, data_root, fingerprint, world, local_disk)
         trainer.run(stop.is_set, check)
         trainer.publish(key)
 
@@ -75,10 +83,18 @@ def train_process(world: World, config: Resolved, run_dir: Path, data_root: Path
 class Trainer:
     """One run: its data, model, optimiser and place on disk. `step` counts the updates done."""
 
-    def __init__(self, config: Resolved, run_dir: Path, data_root: Path, fingerprint: str, world: World):
+    def __init__(
+        self,
+        config: Resolved,
+        run_dir: Path,
+        data_root: Path,
+        fingerprint: str,
+        world: World,
+        local_disk: Path | None = None,
+    ):
         self.config, self.run_dir, self.fingerprint, self.world = config, run_dir, fingerprint, world
         estimate.check(config, run_dir, world)
-        self.corpus = corpora.load(config, run_dir, data_root)
+        self.corpus = corpora.load(config, run_dir, data_root, local_disk)
         self.batches = Batches(config, self.corpus.training, self.corpus.weights, world)
         self.model = build(config, data_root.parent, world)
         self.optimizer = Optimizer(self.model, config.train)
