@@ -11,8 +11,17 @@ from slurm_run import squeue, wait_for
 
 def blocked(seconds: int) -> str:
     """A job that takes all nodes, so that others wait."""
-    command = ["sbatch", "--parsable", "--nodes=3", "--exclusive", "--output=/dev/null", f"--wrap=sleep {seconds}"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    command = [
+        "sbatch",
+        "--parsable",
+        "--nodes=3",
+        "--ntasks-per-node=16",
+        "--output=/dev/null",
+        f"--wrap=sleep {seconds}",
+    ]
+    job = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    wait_for(lambda: squeue(job, "%T") in ("RUNNING", "COMPLETED"), 60)
+    return job
 
 
 def killed(process) -> None:
@@ -57,8 +66,10 @@ def test_what_a_job_made_after_its_command_died_is_used(run):
 
 
 DIES = """
-import os, signal, sys, submitit.core.utils
-def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+import os, signal, sys
+import submitit.core.utils
+sys.path.insert(0, "scripts")
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 submitit.core.utils.JobPaths.move_temporary_file = die
 sys.argv = ["scripts/train.py", "results/tiny/config.json", "--launcher", "slurm"]
 exec(open(sys.argv[0]).read())

@@ -39,7 +39,7 @@ def test_requeueing_from_outside_goes_on_from_the_last_saved_state(run, same_wei
 def test_a_partition_that_goes_first(run, same_weights):
     process = run.start()
     run.reaches(25)
-    urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=3", "--exclusive", "--wrap=sleep 3"]
+    urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=3", "--ntasks-per-node=16", "--wrap=sleep 3"]
     other = subprocess.run([*urgent, "--output=/dev/null"], check=True, capture_output=True, text=True).stdout.strip()
     wait_for(lambda: squeue(other, "%T") == "COMPLETED", 60)
     same_weights(process)

@@ -13,6 +13,7 @@ from pisft.cluster.queue import HOPELESS, Job, SlurmError
 from pisft.errors import PisftError
 
 LOOK_S = (1.0, 10.0)  # how often SLURM is asked: at first, and after a while
+PATIENCE = 3  # looks at which a job must seem hopeless: a reason may pass
 AGAIN_S = 600.0  # how often an unchanged place in the queue is told
 
 
@@ -24,7 +25,7 @@ def follow(job: Job, jobs: Path, remark: Callable[[], str | None] = lambda: None
     """
     log = Log(jobs / f"{job.id}_0_log.err")
     standing, remarked, silent = News(AGAIN_S), News(), News()
-    pause = LOOK_S[0]
+    pause, hopeless = LOOK_S[0], 0
     while True:
         try:
             found = _look(job)
@@ -36,7 +37,8 @@ def follow(job: Job, jobs: Path, remark: Callable[[], str | None] = lambda: None
         log.show()
         if remarked.line is None:
             remarked.tell(remark())
-        if found.pending and found.reason in HOPELESS:
+        hopeless = hopeless + 1 if found.pending and found.reason in HOPELESS else 0
+        if hopeless == PATIENCE:
             queue.cancel(job.id)
             why = f"{found.reason}: {HOPELESS[found.reason]}"
             raise queue.refused(f"job {job.id}, now cancelled, would wait for ever", why)

@@ -97,7 +97,7 @@ def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
     turns = Turn.all(jobs, job.id)
     log = _short(jobs)
     if turns and (failure := turns[-1].failure()):
-        where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.err)"
+        where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
         raise TrainingError(failure["message"] + (where if "rank" in failure else ""))
     if job.state.startswith("CANCELLED"):
         raise TrainingError(

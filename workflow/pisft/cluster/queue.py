@@ -19,9 +19,9 @@ HINTS = {
     r"[Rr]eservation|option": "config/site.yaml: flags",
     r"[Ii]nvalid feature": "config/site.yaml: constraint; sinfo --format '%P %f' lists the features",
     r"generic resource|gres": f"config/site.yaml: gpu; {NODES}",
-    r"node configuration|[Nn]ode count|CPU count|[Mm]emory|More processors": f"{ASKED}; {NODES}",
+    r"cannot give|node configuration|[Nn]ode count|CPU count|[Mm]emory|More processors": f"{ASKED}; {NODES}",
     r"[Tt]ime limit": "config/site.yaml: minutes; sinfo --summarize lists each partition's limit",
-    r"contact|[Cc]onnection|timed out": "the controller does not answer; scontrol ping tells more",
+    r"contact|[Cc]onnection|timed out": "the controller, or munged here, does not answer; scontrol ping tells more",
 }
 # The reasons for which a pending job waits for ever, and what they mean.
 HOPELESS = {
@@ -29,6 +29,7 @@ HOPELESS = {
     "BadConstraints": "no node configuration is as asked for",
     "InvalidAccount": "invalid account",
     "InvalidQOS": "invalid qos",
+    "PartitionConfig": "the partition's nodes cannot give what is asked for",
     "PartitionNodeLimit": "its node count is above the partition's",
     "PartitionTimeLimit": "its time limit is above the partition's",
     "QOSNotAllowed": "invalid qos for this partition",
@@ -69,19 +70,20 @@ class Job:
 FORMAT = "%i|%j|%T|%r|%P|%S|%N|%B|%x"
 
 
-def ask(*command: str, timeout_s: float = 30) -> str:
+def ask(*command: str, timeout_s: float = 20) -> str:
     """What `command` prints; raises `SlurmError` where it fails, is not there, or does not answer in time."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
     except FileNotFoundError:
         raise SlurmError(
-            f"{command[0]} is not on the PATH: this machine cannot submit to SLURM; run the command on a login node of "
-            "the cluster, or without --profile slurm (by hand: --launcher local) to train on this machine"
+            f"{command[0]}, SLURM's command, is not on the PATH: this machine cannot submit; run it on a login node of "
+            "the cluster, or without --profile slurm (by hand: --launcher local) to train here"
         ) from None
-    except subprocess.TimeoutExpired:
-        raise refused(" ".join(command), "timed out") from None
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or b"").decode(errors="replace")  # what it went on trying after
+        raise refused(command[0], f"{said} timed out") from None
     if done.returncode:
-        raise refused(" ".join(command), done.stderr or done.stdout)
+        raise refused(command[0], done.stderr or done.stdout)
     return done.stdout
 
 

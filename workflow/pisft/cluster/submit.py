@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from submitit import SlurmExecutor
-from submitit.core.utils import DelayedSubmission, FailedSubmissionError, JobPaths
+from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths
 
 from pisft.cluster import queue
 from pisft.cluster.queue import Job
@@ -23,15 +22,13 @@ def submit(work: Work, cluster: Cluster, site: Site, folder: Path, name: str) ->
 
     Raises `SlurmError` in SLURM's words where it refuses.
     """
-    queue.ask("sbatch", "--version")
     python = shlex.quote(sys.executable) if site.container is None else f"{site.container} python"
     executor = SlurmExecutor(folder, python=python)
     executor.update_parameters(**_parameters(work, cluster, site, name))
     try:
         submitted = executor.submit(work)
-    except (FailedSubmissionError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or getattr(error, "output", None) or str(error)
-        raise queue.refused("sbatch", said.decode() if isinstance(said, bytes) else said) from None
+    except FailedJobError as error:
+        raise queue.refused("sbatch", str(error)) from None
     return Job(submitted.job_id, name, "PENDING")
 
 

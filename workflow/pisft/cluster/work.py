@@ -56,7 +56,7 @@ class Work:
             if not lost_peer(error):
                 text = str(error) if isinstance(error, PisftError) else _last(traceback.format_exc())
                 turn.fail(text, rank=rank, node=node)
-            traceback.print_exc()
+            traceback.print_exc(file=sys.stdout)  # stderr is what is shown elsewhere, and told there once
             _end(1)  # at once: taking the process group down would wait for the others
         _end(0)
 

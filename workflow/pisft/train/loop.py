@@ -33,6 +33,7 @@ from pisft.train.parallel import build
 from pisft.train.publish import publish, write_checkpoint
 from pisft.train.published import is_published, published
 from pisft.train.rates import Rates
+from pisft.train.saving import Saver
 from pisft.train.signals import stop_requests
 from pisft.train.trace import Trace
 from pisft.train.validate import Validation
@@ -102,6 +103,7 @@ class Trainer:
         # loss, loss_real_dims, grad_norm, and the loss of each real dim
         self.history = torch.zeros(config.train.steps, 3 + self.corpus.real_dims, device=world.device)
         self.folder = run_dir / "train_state" / fingerprint[:16]
+        self.saver = Saver(self.folder, world)
         self.step, self.saved_metrics = 0, None
         self.val_losses: dict[str, float] = {}  # by step
         if saved := states.latest(self.folder, config.train.steps):
@@ -137,6 +139,7 @@ class Trainer:
                 with trace.step(self.step):
                     self.history[self.step] = self.update(micro_batches)
                 self.step += 1
+                self.saver.check()
                 rates.count(micro_batches)
                 bar.update()
                 last, stopping = self.step == train.steps, vote(stop())
@@ -152,11 +155,14 @@ class Trainer:
                 if last or stopping or self.step % train.save_every == 0:
                     self.check_finite()
                     self.save(metrics.text, check)
+                    if last or stopping:
+                        self.saver.wait()
                     rates.restart()
                 if stopping and not last:
                     raise Interrupted(f"{self.config.name}: step {self.step} is saved")
             vote.settle()
         finally:
+            self.saver.close()
             batches.close()
             bar.close()
             metrics.close()
@@ -212,9 +218,9 @@ class Trainer:
         return validated
 
     def save(self, metrics: str, check) -> None:
-        """The resumable state of this step."""
+        """The resumable state of this step, in the background."""
         notes = {"metrics.csv": metrics, "val_losses.json": json.dumps(self.val_losses)}
-        states.save(self.folder, self.step, self.tensors(), notes, check, self.world)
+        self.saver.save(self.step, self.tensors(), notes, check)
 
     def kept(self, step: int) -> Path:
         """Where the weights of `step` are kept."""

@@ -37,26 +37,28 @@ def save(
     notes: dict[str, str],
     check: Callable[[], None],
     world: World = ALONE,
+    group: distributed.ProcessGroup | None = None,
 ) -> Path:
     """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`, and drop all but the last two states.
 
-    All processes of `world` call it. `check` is called right before the state gets its name. A full disk is a
-    `TrainingError`; what was there stays.
+    All processes of `world` call it, and talk in `group`, by default that of all else. `check` is called right before
+    the state gets its name. A full disk is a `TrainingError`; what was there stays.
     """
     final, temporary = folder / f"step_{step}", folder / f".step_{step}.tmp"
     try:
         if world.lead:
             _remove_unfinished(folder)
             temporary.mkdir(parents=True)
-        world.barrier()
+        world.barrier(group)
         dcp.save(
             tensors,
             storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
+            process_group=group,
             no_dist=not distributed.is_initialized(),
         )
         if world.lead:
             _complete(temporary, final, step, notes, check)
-        world.barrier()
+        world.barrier(group)
     except (OSError, CheckpointException) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainingError(

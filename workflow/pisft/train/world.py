@@ -41,10 +41,10 @@ class World:
             distributed.all_reduce(values)
         return values
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
+    def barrier(self, group: distributed.ProcessGroup | None = None) -> None:
+        """Wait for all processes; in `group`, where collectives of another thread must not come between."""
         if self.size > 1:
-            distributed.barrier()
+            distributed.barrier(group)
 
 
 def started() -> dict[str, str] | None:
