@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-finetune bench-slurm bench-start bench-success bench-train bench-data verify
+.PHONY: setup demo test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-finetune bench-save bench-slurm bench-start bench-success bench-train bench-data verify
 
 setup:
 	@envs/setup.sh
@@ -54,6 +54,9 @@ bench-finetune: setup
 bench-train: setup
 	python scripts/bench_train.py
 	python scripts/bench_train.py --cameras 1 --compile
+
+bench-save: setup
+	python scripts/bench_save.py
 
 bench-slurm: setup
 	python scripts/bench_slurm.py

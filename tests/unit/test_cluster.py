@@ -34,10 +34,12 @@ def test_torchruns_processes_are_joined(alone):
 
 def test_sruns_processes_are_joined_on_the_first_node(alone):
     step = {"JOB_ID": 12, "STEP_ID": 0, "NTASKS": 4, "PROCID": 3, "LOCALID": 1, "JOB_NODELIST": "gpu[07-08]"}
+    step["STEP_TASKS_PER_NODE"] = "2(x2)"
     for name, value in step.items():
         alone.setenv(f"SLURM_{name}", str(value))
     found = started()
     assert (found["RANK"], found["LOCAL_RANK"], found["WORLD_SIZE"], found["MASTER_ADDR"]) == ("3", "1", "4", "gpu07")
+    assert found["LOCAL_WORLD_SIZE"] == "2"
     alone.setenv("SLURM_RESTART_COUNT", "1")
     assert started()["MASTER_PORT"] != found["MASTER_PORT"]
 

@@ -23,25 +23,26 @@ def fault(shared: Path, gpus: int, free_gb: float) -> str | None:
 
 def _folder(shared: Path, free_gb: float) -> str | None:
     found: list[str | None] = []
-
-    def probe() -> None:
-        path = shared / f".probe.{uuid.uuid4().hex}"
-        try:
-            path.write_text("written")
-            found.append(None if path.read_text() == "written" else f"{shared}: what is written is not what is read")
-            path.unlink()
-            free = shutil.disk_usage(shared).free / GIB
-            if free < free_gb:
-                found.insert(
-                    0, f"{shared}: {free:.1f} GiB are free, {free_gb} needed (config/site.yaml: train.free_gb)"
-                )
-        except OSError as error:
-            found.append(f"{shared}: {error.strerror}")
-
-    thread = threading.Thread(target=probe, daemon=True)  # a dead network disk blocks for ever
-    thread.start()
+    thread = threading.Thread(target=lambda: found.append(_probe(shared, free_gb)), daemon=True)
+    thread.start()  # a dead network disk blocks for ever
     thread.join(SLOW_S)
     return f"{shared}: no answer within {SLOW_S:.0f} s" if thread.is_alive() else found[0]
+
+
+def _probe(shared: Path, free_gb: float) -> str | None:
+    path = shared / f".probe.{uuid.uuid4().hex}"
+    try:
+        path.write_text("written")
+        read = path.read_text()
+        path.unlink()
+        free = shutil.disk_usage(shared).free / GIB
+    except OSError as error:
+        return f"{shared}: {error.strerror}"
+    if read != "written":
+        return f"{shared}: what is read is not what was written"
+    if free < free_gb:
+        return f"{shared}: {free:.1f} GiB free, {free_gb} needed (config/site.yaml: train.free_gb)"
+    return None
 
 
 def _gpus(count: int) -> str | None:

@@ -97,8 +97,10 @@ def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
     turns = Turn.all(jobs, job.id)
     log = _short(jobs)
     if turns and (failure := turns[-1].failure()):
-        where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
-        raise TrainingError(failure["message"] + (where if "rank" in failure else ""))
+        where = ""
+        if "rank" in failure:
+            where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
+        raise TrainingError(failure["message"] + where)
     if job.state.startswith("CANCELLED"):
         raise TrainingError(
             f"job {job.id} was cancelled; run the same command again to go on from the last saved state"

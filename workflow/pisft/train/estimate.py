@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Estimate:
     average: int
     gathered: int
     activations: int
+    copy: int
     disk: int
 
     @property
@@ -44,7 +46,8 @@ class Estimate:
         held = ", ".join(f"{name} {getattr(self, name) / GIB:.2f}" for name in parts if getattr(self, name))
         return (
             f"{self.trainable:,} of {self.parameters:,} parameters are trained; each process needs about "
-            f"{self.device / GIB:.2f} GiB ({held}), the disk {self.disk / GIB:.2f} GiB"
+            f"{self.device / GIB:.2f} GiB ({held}), {self.copy / GIB:.2f} GiB of main memory to save from, "
+            f"the disk {self.disk / GIB:.2f} GiB"
         )
 
 
@@ -71,6 +74,7 @@ def estimate(config: Resolved, processes: int) -> Estimate:
         average=average // processes,
         gathered=_gathered(model, config, processes),
         activations=_activations(config, processes),
+        copy=state // processes,
         disk=(KEPT + 1) * state + (2 + kept) * published,
     )
 
@@ -86,12 +90,17 @@ def check(config: Resolved, run_dir: Path, world: World) -> None:
         share = needed.device
     else:
         available, where = _free_memory(), "this machine has {:.2f} GiB free"
-        share = needed.device * world.size
+        share = (needed.device + needed.copy) * world.size
     if share > available:
         raise TrainingError(
             f"{config.name}: training needs about {share / GIB:.2f} GiB; {where.format(available / GIB)}. "
             "Lower cluster.micro_batch_size, set cluster.activation_checkpointing, use more processes, or "
             "finetune.method lora"
+        )
+    if (copies := needed.copy * int(os.environ.get("LOCAL_WORLD_SIZE", 1))) > _free_memory():
+        raise TrainingError(
+            f"{config.name}: states are saved from a copy in main memory, {copies / GIB:.2f} GiB; this machine has "
+            f"{_free_memory() / GIB:.2f} GiB free. Give it more (config/site.yaml: train.memory_gb), or use more nodes"
         )
     free = shutil.disk_usage(run_dir).free
     if world.lead and needed.disk > free:

@@ -44,7 +44,7 @@ def launch(
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", cluster.visible_gpus)
     if variables := started():
         os.environ |= variables
-        _share_threads(int(os.environ.get("SLURM_NTASKS_PER_NODE", os.environ.get("LOCAL_WORLD_SIZE", 1))))
+        _share_threads(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         with joined(local_device(deterministic), timeout_s) as world:
             target(world, *args)
         return
@@ -74,7 +74,12 @@ def _spawn(
     server = mp.get_context("forkserver")
     server.set_forkserver_preload([target.__module__])
     reports = server.SimpleQueue()
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
+    where = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+    }
     if torch.cuda.device_count() == 0:
         where |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
     context = mp.start_processes(

@@ -55,7 +55,7 @@ def started() -> dict[str, str] | None:
     """
     env = os.environ
     if "WORLD_SIZE" in env:
-        return {name: env[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE") if name in env}
+        return {name: env[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE") if name in env}
     if "SLURM_STEP_ID" not in env or int(env.get("SLURM_NTASKS", 1)) == 1:
         return None
     from submitit.slurm.slurm import SlurmJobEnvironment
@@ -65,6 +65,7 @@ def started() -> dict[str, str] | None:
         "RANK": env["SLURM_PROCID"],
         "LOCAL_RANK": env["SLURM_LOCALID"],
         "WORLD_SIZE": env["SLURM_NTASKS"],
+        "LOCAL_WORLD_SIZE": env["SLURM_STEP_TASKS_PER_NODE"].partition("(")[0].partition(",")[0],
         "MASTER_ADDR": env.get("MASTER_ADDR", SlurmJobEnvironment().hostnames[0]),
         "MASTER_PORT": env.get("MASTER_PORT", str(20000 + nth % 12000)),  # below those that systems give away
     }
