@@ -19,8 +19,8 @@ model: quickstart
 format: pi0_libero
 datasets: [{name: pi0_libero~smoke}]
 split: {heldout_fraction: 0.25}
-train: {steps: 120, global_batch_size: 8, peak_lr: 1.0e-3, warmup_steps: 2, precision: fp32, ema: 0.9, log_every: 1,
-  validate_every: 60, save_every: 10}
+train: {steps: 60, global_batch_size: 8, peak_lr: 1.0e-3, warmup_steps: 2, precision: fp32, ema: 0.9, log_every: 1,
+  validate_every: 30, save_every: 10}
 logging: {tensorboard: false}
 cluster: {num_nodes: 2, workers: 1}
 """

@@ -104,7 +104,7 @@ def test_a_job_of_another_configuration_is_not_attached_to(run, busy):
     killed_later = run.start()
     job = run.job()
     killed(killed_later)
-    run.project.edit("config/experiments/tiny.yaml", "steps: 120", "steps: 100")
+    run.project.edit("config/experiments/tiny.yaml", "steps: 60", "steps: 50")
     run.project.python("scripts/resolve.py", "tiny")
     said = run.ended(run.start(), code=1)
     assert f"job {job} (PENDING) trains it as it was configured" in said and f"scancel {job}" in said

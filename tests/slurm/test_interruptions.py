@@ -47,11 +47,11 @@ def test_a_partition_that_goes_first(run, same_weights):
 
 def test_a_limit_far_below_the_jobs_length_is_met_as_often_as_it_takes(run, uninterrupted):
     """More often than submitit would; SLURM's clock counts minutes, so that the warning comes in the midst of one."""
-    run.project.edit("config/experiments/tiny.yaml", "steps: 120,", "steps: 480, keep_every: 120,")
+    run.project.edit("config/experiments/tiny.yaml", "steps: 60,", "steps: 400, keep_every: 60,")
     run.project.python("scripts/resolve.py", "tiny")
     run.site(train={"minutes": 1, "warning_s": 44})
     run.ended(run.start())
     assert run.turns() > 4
-    assert run.losses()[:120] == uninterrupted.losses()
-    (kept,) = run.run_dir.glob("train_state/*/kept/step_120/model.safetensors")
+    assert run.losses()[:60] == uninterrupted.losses()
+    (kept,) = run.run_dir.glob("train_state/*/kept/step_60/model.safetensors")
     assert file_facts(kept)["sha256"] == uninterrupted.weights()

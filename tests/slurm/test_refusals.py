@@ -56,7 +56,6 @@ def test_a_limit_above_the_partitions(run):
 
 
 def test_a_turn_too_short_to_save_once(run):
-    run.project.edit("config/experiments/tiny.yaml", "steps: 120", "steps: 60")
     run.project.edit("config/experiments/tiny.yaml", "save_every: 10", "save_every: 100000")
     run.project.python("scripts/resolve.py", "tiny")
     said = run.ended(run.start())

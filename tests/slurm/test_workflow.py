@@ -39,7 +39,6 @@ def test_snakemake_may_die_and_come_back(run):
     run.reaches(5)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    run.project.snakemake("--unlock")
     said = run.ended(run.start(*snakemake))
     assert "makes this already: attached to it" in said
     assert (run.turns(), len(run.jobs())) == (1, 1)
@@ -59,7 +58,12 @@ def test_ctrl_c_leaves_the_job_and_says_so(run):
 
 def test_experiments_wait_and_train_beside_each_other(run):
     """As many jobs as there are experiments are in the queue at once, whatever the cores of this machine."""
-    text = (run.root / "config/experiments/tiny.yaml").read_text().replace("num_nodes: 2, ", "").replace("120", "40")
+    text = (
+        (run.root / "config/experiments/tiny.yaml")
+        .read_text()
+        .replace("num_nodes: 2, ", "")
+        .replace("steps: 60", "steps: 40")
+    )
     names = [f"tiny_{n}" for n in range(6)]
     for n, name in enumerate(names):
         (run.root / f"config/experiments/{name}.yaml").write_text(

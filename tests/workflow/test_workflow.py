@@ -1,6 +1,10 @@
 """The workflow reads well, starts fast, and tells an unknown name from a known one."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,3 +66,37 @@ def test_a_typo_in_an_experiment_names_file_key_and_remedy(bare_project):
 def test_every_script_explains_itself(script, bare_project):
     help_text = bare_project.python(f"scripts/{script.name}", "--help").stdout
     assert "usage:" in help_text and f"python scripts/{script.name}" in help_text
+
+
+def test_the_lock_of_a_killed_snakemake_is_taken_away_and_that_of_a_living_one_is_not(bare_project):
+    (bare_project.root / "rules/wait.smk").write_text(
+        "rule wait:\n    output:\n        touch('waited'),\n    shell:\n        'touch began; sleep 60'\n"
+    )
+    bare_project.edit("Snakefile", "\n\nrule all:", '\n\ninclude: "rules/wait.smk"\n\n\nrule all:')
+
+    def start():
+        (bare_project.root / "began").unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "-c1", "waited"],
+            cwd=bare_project.root,
+            env=os.environ | {"PYTHONPATH": str(bare_project.root / "workflow")},
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        while not (bare_project.root / "began").exists() and process.poll() is None:
+            time.sleep(0.05)
+        return process
+
+    first = start()
+    try:
+        bare_project.snakemake("-n", "waited")
+        second = start()
+        assert second.wait() == 1 and "cannot be locked" in second.stderr.read()
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        first = start()
+        assert first.poll() is None, first.stderr.read()
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()

@@ -17,8 +17,9 @@ PATIENCE = 3  # looks at which a job must seem hopeless: a reason may pass
 AGAIN_S = 600.0  # how often an unchanged place in the queue is told
 
 
-def follow(job: Job, jobs: Path, remark: Callable[[], str | None] = lambda: None) -> Job:
-    """`job` when it has ended. Meanwhile, on stderr: where it stands in the queue and why, and its first process's log.
+def follow(job: Job, jobs: Path, done: Callable[[], bool], remark: Callable[[], str | None]) -> Job:
+    """`job` when it has ended, or `done` says so. Meanwhile, on stderr: its place in the queue and why, and its first
+    process's log.
 
     `remark` is asked now and then for something else to say, until it says it. Raises `SlurmError` for a job that can
     never start, which is then cancelled. A controller that does not answer is waited for.
@@ -50,6 +51,8 @@ def follow(job: Job, jobs: Path, remark: Callable[[], str | None] = lambda: None
         while time.monotonic() < until:
             time.sleep(LOOK_S[0])
             log.show()
+            if done():
+                return found
         pause = min(pause * 1.3, LOOK_S[1])
 
 

@@ -48,7 +48,7 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
-            job = follow(job, jobs, lambda: short_turn(run_dir, config, site))
+            job = follow(job, jobs, lambda: is_published(run_dir, key), lambda: short_turn(run_dir, config, site))
             if is_published(run_dir, key, thorough=True):
                 return published(run_dir)
             _go_on(job, run_dir, fingerprint)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pisft.cluster import queue
+from pisft.process import identity, is_dead
 from pisft.train.errors import TrainingError
 
 HEARTBEAT_S = 15.0
@@ -31,7 +30,7 @@ def held(folder: Path) -> Iterator[Callable[[], None]]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lease.json"
-    owner = json.dumps(_identity() | {"nonce": uuid.uuid4().hex}, sort_keys=True)
+    owner = json.dumps(identity() | {"nonce": uuid.uuid4().hex}, sort_keys=True)
     _take(path, owner)
 
     def check() -> None:
@@ -76,7 +75,7 @@ def _clear_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     who = _parse(holder)
-    if age < STALE_S and not _is_dead(who):
+    if age < STALE_S and not is_dead(who):
         job = f", job {who['job']}" if who.get("job") else ""
         raise TrainingError(
             f"{path}: held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, last heard of "
@@ -89,54 +88,6 @@ def _clear_stale(path: Path) -> None:
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
         aside.unlink()
-
-
-def _identity() -> dict[str, str | int]:
-    pid = os.getpid()
-    return {
-        "host": socket.gethostname(),
-        "job": os.environ.get("SLURM_JOB_ID", ""),
-        "turn": os.environ.get("SLURM_RESTART_COUNT", "0"),
-        "pid": pid,
-        "processes": _processes(),
-        "started": _started(pid),
-    }
-
-
-def _processes() -> str:
-    """The space in which a pid has a meaning (this boot, this container); empty where unknown."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """When process `pid` started, in ticks since boot; empty where there is none. Numbers are used again."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
-
-
-def _is_dead(who: dict) -> bool:
-    here = _processes()
-    if here and who.get("processes") == here:
-        return _started(who["pid"]) != who["started"]
-    me = _identity()
-    if who.get("job") and who["job"] == me["job"]:
-        return who.get("turn") != me["turn"]  # SLURM starts a job anew when nothing of it runs any more
-    return bool(who.get("job")) and _has_ended(who["job"])
-
-
-def _has_ended(job_id: str) -> bool:
-    """Whether SLURM says so; a process outside the cluster cannot ask."""
-    try:
-        job = queue.look(job_id)
-    except queue.SlurmError:
-        return False
-    return job is not None and job.ended
 
 
 def _read(path: Path) -> str | None:

@@ -1,0 +1,59 @@
+"""Who a process is, written down so that another one can tell later whether it still lives. Start from `identity`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from pisft.cluster import queue
+
+
+def identity() -> dict[str, str | int]:
+    """This process: host, pid, and what tells it from others with the same."""
+    pid = os.getpid()
+    return {
+        "host": socket.gethostname(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "turn": os.environ.get("SLURM_RESTART_COUNT", "0"),
+        "pid": pid,
+        "processes": _processes(),
+        "started": _started(pid),
+    }
+
+
+def is_dead(who: dict[str, Any]) -> bool:
+    """Whether the process with the identity `who` certainly is; one on another machine may live."""
+    me = identity()
+    if me["processes"] and who.get("processes") == me["processes"]:
+        return _started(who["pid"]) != who["started"]
+    if who.get("job") and who["job"] == me["job"]:
+        return who.get("turn") != me["turn"]  # SLURM starts a job anew when nothing of it runs any more
+    return bool(who.get("job")) and _has_ended(who["job"])
+
+
+def _has_ended(job_id: str) -> bool:
+    """Whether SLURM says so; a process outside the cluster cannot ask."""
+    try:
+        job = queue.look(job_id)
+    except queue.SlurmError:
+        return False
+    return job is not None and job.ended
+
+
+def _processes() -> str:
+    """The space in which a pid has a meaning (this boot, this container); empty where unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """When process `pid` started, in ticks since boot; empty where there is none. Numbers are used again."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

@@ -1,0 +1,38 @@
+"""Snakemake's lock outlives a Snakemake that is killed; it does not say whose it is. Start from `unlock`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from pisft.process import identity, is_dead
+
+
+def unlock(root: Path = Path()) -> None:
+    """Take away the locks below `root` where every Snakemake that was noted there is dead, and note this one.
+
+    Called wherever the Snakefile is read, so each Snakemake is noted before it can lock. Those that Snakemake starts in
+    SLURM jobs lock nothing.
+    """
+    if "SLURM_JOB_ID" in os.environ:
+        return
+    notes, locks = root / ".snakemake/pisft/running", root / ".snakemake/locks"
+    notes.mkdir(parents=True, exist_ok=True)
+    me = identity()
+    mine = notes / f"{me['pid']}.{me['started']}.json"
+    others = [path for path in notes.glob("*.json") if path != mine]
+    dead = [path for path in others if _dead(path)]
+    if others and len(dead) == len(others):
+        for path in (*locks.glob("*.lock"), *dead):
+            path.unlink(missing_ok=True)
+    aside = notes / f".{mine.name}.tmp"
+    aside.write_text(json.dumps(me))
+    os.replace(aside, mine)
+
+
+def _dead(note: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return is_dead(json.loads(note.read_text()))
+    return False
