@@ -35,8 +35,13 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     `Interrupted` on SIGINT or SIGTERM to this process, which leave the job alone.
     """
     run_dir = root / f"results/{config.name}"
+    before = _written(run_dir)
     if is_published(run_dir, key, thorough=True):
         return published(run_dir)
+
+    def done() -> bool:
+        return _written(run_dir) != before and is_published(run_dir, key)
+
     _leave_job()
     work = Work(root.resolve(), config.name, key, fingerprint, config.cluster.gpus_per_node if site.gpu else 0)
     jobs = run_dir / "slurm"
@@ -48,7 +53,7 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
-            job = follow(job, jobs, lambda: is_published(run_dir, key), lambda: short_turn(run_dir, config, site))
+            job = follow(job, jobs, done, lambda: short_turn(run_dir, config, site))
             if is_published(run_dir, key, thorough=True):
                 return published(run_dir)
             _go_on(job, run_dir, fingerprint)
@@ -121,6 +126,14 @@ def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
         _tell(f"{job.first_node} is left out from now on: it does not see {jobs}")
     _tell(f"job {job.id} ended by {job.state}; it goes back into the queue")
     queue.requeue(job.id, unseen)
+
+
+def _written(run_dir: Path) -> int:
+    """When checkpoint.json was."""
+    try:
+        return (run_dir / "checkpoint.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _leave_job() -> None:
