@@ -22,7 +22,7 @@ model: quickstart
 format: pi0_libero
 datasets: [{name: pi0_libero~smoke}]
 split: {heldout_fraction: 0.25}
-train: {steps: STEPS, global_batch_size: 8, warmup_steps: 2, precision: fp32, log_every: 1, validate_every: STEPS,
+train: {steps: STEPS, global_batch_size: BATCH, warmup_steps: 2, precision: fp32, log_every: 1, validate_every: STEPS,
   save_every: 20}
 logging: {tensorboard: false}
 cluster: CLUSTER
@@ -33,9 +33,9 @@ SITE = "{train: {minutes: 60, memory_gb: 4, cpus: 1}}"
 class Training:
     """An experiment in a copy of the project `root`, and the times of its steps."""
 
-    def __init__(self, root: Path, name: str, cluster: str, steps: int):
+    def __init__(self, root: Path, name: str, cluster: str, steps: int, batch: int = 8):
         self.root, self.name = root, name
-        text = EXPERIMENT.replace("STEPS", str(steps)).replace("CLUSTER", cluster)
+        text = EXPERIMENT.replace("STEPS", str(steps)).replace("CLUSTER", cluster).replace("BATCH", str(batch))
         (root / f"config/experiments/{name}.yaml").write_text(text)
         subprocess.run([sys.executable, "-m", "snakemake", "-c2", f"results/{name}/norm_stats.json", *frames()],
                        cwd=root, check=True, capture_output=True)  # fmt: skip
@@ -115,10 +115,12 @@ def main() -> None:
             copy(part, root / part, **({"follow_symlinks": False} if copy is shutil.copy else {"symlinks": True}))
         (root / "config/site.yaml").write_text(SITE)
         os.environ["PYTHONPATH"] = str(root / "workflow")
-        measure(root, args.runs, args.steps)
+        jobs(root, args.runs, args.steps)
+        scaling(root, args.runs, args.steps)
 
 
-def measure(root: Path, runs: int, steps: int) -> None:
+def jobs(root: Path, runs: int, steps: int) -> None:
+    """A job against two processes here, and what a disturbance costs it."""
     first, ratio, total, lost = {}, [], {}, {}
     two = "{num_nodes: 2, workers: 1}"
     kinds = {
@@ -144,11 +146,15 @@ def measure(root: Path, runs: int, steps: int) -> None:
     for kind, values in pauses.items():
         show(f"{kind}: from the signal to the next step", values)
         show(f"{kind}: longer than without, altogether", lost[kind])
-    speed = {}
+
+
+def scaling(root: Path, runs: int, steps: int) -> None:
+    """1, 2 and 4 processes on the cores of this machine, with batches that are worth sharing."""
+    speed: dict[int, list[float]] = {}
     for turn in range(runs):
         for processes in (1, 2, 4):
             cluster = f"{{gpus: {processes}, workers: 1}}"
-            training = Training(root, f"scaling_{processes}_{turn}", cluster, steps)
+            training = Training(root, f"scaling_{processes}_{turn}", cluster, steps // 3, batch=64)
             training.train("local")
             begin, end = training.steps[len(training.steps) // 4], training.steps[-1]
             speed.setdefault(processes, []).append((end[1] - begin[1]) / (end[0] - begin[0]))
