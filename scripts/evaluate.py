@@ -27,7 +27,7 @@ def main() -> None:
         write_json(run_dir / "eval.timing.json", timing)
         write_json(run_dir / "eval.json", content)
         videos = [e["video"] for e in (content["closed_loop"] or {"episodes": []})["episodes"] if e["video"]]
-        build.outputs.extend(run_dir / path for path in ["eval.json", *videos])
+        build.outputs.extend(run_dir / path for path in ["eval.json", "traces.json", *videos])
     if content["closed_loop"]:
         overall = content["closed_loop"]["overall"]
         print(f"success {overall['successes']}/{overall['episodes']}, 95 % interval {overall['wilson95']}")

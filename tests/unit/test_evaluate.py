@@ -60,7 +60,8 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
     assert set(timing) == {"open_loop_s", "rollouts_s", "videos_s"}
     assert content["experiment"] == "tiny" and content["checkpoint"]["step"] == 8
     assert [list(episode) for episode in content["open_loop"]["episodes"]] == [["dataset", "episode"]]
-    assert len(content["open_loop"]["action_mae"]["per_dim"]) == 4
+    assert len(content["open_loop"]["action_error"]["robot"]["per_dim"]) == 4
+    assert (experiment[1] / "results/tiny/traces.json").exists()
     closed = content["closed_loop"]
     assert closed["protocol"]["seeds"] == {"range": "testing", "first": 11, "last": 12}
     assert closed["protocol"]["render"]["size"] == 32
@@ -110,20 +111,35 @@ def test_a_policy_gives_each_observation_its_chunk_of_robot_actions(policy_and_f
 
 def test_open_loop_counts_each_action_once_and_nothing_past_the_end(policy_and_frames, monkeypatch):
     policy, frames = policy_and_frames
-    counted = []
+    preprocessor = policy.preprocessor
+    monkeypatch.setattr(policy, "sample", lambda items, noise: np.stack([item.actions for item in items]))
+    offset = np.array([0.5, 0.0, -0.25, 0.0], np.float32) * np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
+    exact = preprocessor.actions
+    monkeypatch.setattr(preprocessor, "actions", lambda chunk, state: exact(chunk, state) + offset)
+    result, traces = opened.open_loop(policy, frames)
+    assert result["frames"] == 3 + 4  # of 10 and 15 frames, the last chunks have 2 and 3
+    weights = np.array([7, 7, 6, 5])  # chunks that reach each step
+    mean = (weights * [1, 2, 3, 4]).sum() / 25
+    robot, normalised = result["action_error"]["robot"], result["action_error"]["normalised"]
+    assert list(robot["per_dim"].values()) == pytest.approx([0.5 * mean, 0.0, 0.25 * mean, 0.0], abs=1e-5)
+    assert robot["mean"] == pytest.approx(0.1875 * mean, abs=1e-5)
+    assert robot["per_step"] == pytest.approx([0.1875, 0.375, 0.5625, 0.75], abs=1e-5)
+    assert sum(robot["per_task"].values()) / len(robot["per_task"]) > 0
+    assert normalised["mean"] == 0.0 == result["action_spread"]["mean"]
+    assert [len(trace["recorded"]) for trace in traces] == [len(trace["predicted"]) for trace in traces] == [10, 15]
+    assert np.array(traces[0]["predicted"])[4, 0] - np.array(traces[0]["recorded"])[4, 0] == pytest.approx(
+        0.5, abs=1e-5
+    )
 
-    def off_by(samples, noise):
-        truth = [policy.preprocessor.format.absolute_actions(sample) for sample in samples]
-        counted.extend(truth)
-        return [chunk + np.array([0.5, 0.0, -0.25, 0.0], np.float32) for chunk in truth]
 
-    monkeypatch.setattr(policy, "infer", off_by)
-    result = opened.open_loop(policy, frames)
-    assert result["frames"] == 3 + 4 == len(counted)
-    assert result["action_mae"]["per_dim"] == pytest.approx([0.5, 0.0, 0.25, 0.0], abs=1e-6)
-    assert result["action_mae"]["mean"] == pytest.approx(0.1875)
-    lengths = [len(e) for e in opened._action_errors(policy, frames, np.array([0, 8, 10, 22]), None)]
-    assert lengths == [4, 2, 4, 3]
+def test_open_loop_tells_how_far_sampled_chunks_lie_apart(policy_and_frames):
+    policy, frames = policy_and_frames
+    result, _ = opened.open_loop(policy, frames)
+    again, _ = opened.open_loop(policy, frames)
+    assert result == again
+    names = policy.preprocessor.format.robot_names(frames.features)
+    assert list(result["action_spread"]["per_dim"]) == names == list(result["action_error"]["robot"]["per_dim"])
+    assert result["action_spread"]["mean"] > 0
 
 
 def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_frames, monkeypatch):
@@ -133,5 +149,5 @@ def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_fra
     noise, _ = noise_and_time(opened.SEED, 0, np.arange(7), opened.DRAWS, *policy.noise_shape)
     _, actions = frames.batch(chosen)
     expected = ((noise - actions.numpy()[:, None]) ** 2)[..., :4].mean()
-    assert opened.open_loop(policy, frames)["flow_loss"] == pytest.approx(expected, rel=1e-5)
+    assert opened.open_loop(policy, frames)[0]["flow_loss"] == pytest.approx(expected, rel=1e-5)
     assert opened.open_loop(policy, frames) == opened.open_loop(policy, frames)

@@ -1,7 +1,16 @@
 """Intervals and tests of success rates agree with published and hand-computed values."""
 
 import pytest
-from pisft.evaluate.intervals import fisher, paired, wilson95
+from pisft.evaluate.intervals import (
+    difference95,
+    episodes_needed,
+    fisher,
+    paired,
+    paired_difference95,
+    power,
+    wilson95,
+)
+from scipy.stats import binom
 
 
 @pytest.mark.parametrize(
@@ -39,3 +48,49 @@ def test_paired_is_the_exact_binomial_test_of_the_discordant_pairs():
     assert paired(6, 0) == pytest.approx(2 / 64)
     assert paired(8, 2) == pytest.approx(2 * (45 + 10 + 1) / 1024)
     assert paired(0, 0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((56, 70, 48, 80), (0.0524, 0.3339)),  # Newcombe, Statistics in Medicine 17 (1998), p. 880, table II, method 10
+        ((9, 10, 3, 10), (0.1705, 0.8090)),
+        ((10, 10, 0, 20), (0.6791, 1.0)),
+    ],
+)
+def test_the_difference_agrees_with_newcombe(counts, expected):
+    assert difference95(*counts) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((36, 12, 2, 0), (0.0569, 0.3404)),  # the same volume, on paired data, method 10
+        ((20, 12, 2, 16), (0.0562, 0.3292)),
+    ],
+)
+def test_the_paired_difference_agrees_with_newcombe(counts, expected):
+    assert paired_difference95(*counts) == pytest.approx(expected, abs=5e-5)
+
+
+def test_differences_turn_their_sign_with_their_sides_and_nothing_tells_nothing():
+    assert difference95(3, 9, 5, 8) == pytest.approx([-end for end in reversed(difference95(5, 8, 3, 9))])
+    one, other = paired_difference95(5, 4, 1, 3), paired_difference95(5, 1, 4, 3)
+    assert one == pytest.approx([-end for end in reversed(other)])
+    assert difference95(0, 0, 1, 2) == paired_difference95(0, 0, 0, 0) == (-1.0, 1.0)
+
+
+def test_power_is_the_share_of_outcomes_that_fisher_rejects():
+    n = 8
+    outcomes = [(i, j) for i in range(n + 1) for j in range(n + 1) if fisher(i, n, j, n) <= 0.05]
+    share = sum(binom.pmf(i, n, 0.9) * binom.pmf(j, n, 0.2) for i, j in outcomes)
+    assert power(0.9, 0.2, n) == pytest.approx(share)
+    assert power(0.5, 0.5, 30) <= 0.05
+
+
+def test_the_episodes_needed_are_the_least_in_reach():
+    n = episodes_needed(0.9, 0.5)
+    assert power(0.9, 0.5, n) >= 0.8 > power(0.9, 0.5, n - 1)
+    assert episodes_needed(0.99, 0.5) < n < episodes_needed(0.9, 0.6)
+    with pytest.raises(ValueError, match="not told apart by 20"):
+        episodes_needed(0.9, 0.89, most=20)

@@ -49,6 +49,14 @@ class Format:
         """A name for each dim of an encoded action."""
         return self._names(self.config.actions, features)
 
+    def robot_names(self, features: Mapping[str, Any]) -> list[str]:
+        """A name for each dim of a robot action, which is as the dataset holds it: without rot6d and padding."""
+        names = []
+        for source in self.config.actions:
+            own = self._own_names(source, features)
+            names += own[slice(*source.dims)] if source.dims else own
+        return names
+
     def real_dims(self, width: int) -> int:
         """How many of the `width` dims of an encoded action are not `pad_to`'s zeros."""
         return width if self.config.pad_to is None else sum(self.config.widths(self.config.actions))
@@ -153,13 +161,16 @@ class Format:
     def _names(self, sources: list[Source], features: Mapping[str, Any]) -> list[str]:
         names = []
         for source in sources:
-            declared = self.config.features.get(source.key)
-            feature = _get(features, source.key, "format") if declared is None else declared.model_dump()
-            own = feature_names(source.key, feature)
+            own = self._own_names(source, features)
             own = own[slice(*source.dims)] if source.dims else own
             names += [f"{source.key}.rot6d_{i}" for i in range(ROT6D_DIMS)] if source.rotation else own
         padding = (self.config.pad_to or len(names)) - len(names)
         return names + [f"padding_{i}" for i in range(padding)]
+
+    def _own_names(self, source: Source, features: Mapping[str, Any]) -> list[str]:
+        declared = self.config.features.get(source.key)
+        feature = _get(features, source.key, "format") if declared is None else declared.model_dump()
+        return feature_names(source.key, feature)
 
     def _shifted(self, actions: np.ndarray, state: np.ndarray, sign: int) -> np.ndarray:
         dims = self.relative_dims

@@ -32,6 +32,7 @@ class TrainingSet:
     ):
         """`episodes` of each dataset, or all; `open` says where pictures are read."""
         self.preprocessor = preprocessor
+        self.features = datasets[0].features
         format, size = preprocessor.format, preprocessor.model.image_size
         chosen = [sorted(e) for e in episodes or [range(data.num_episodes) for data in datasets]]
         rows = [

@@ -1,10 +1,16 @@
-"""How sure a success rate is, and whether two differ. Start from `wilson95`; `fisher` and `paired` give p-values."""
+"""How sure a success rate is, and whether and by how much two differ.
+
+Start from `wilson95`. `fisher` and `paired` give p-values, `difference95` and `paired_difference95` intervals of the
+difference, `episodes_needed` how long one has to look to see one.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from math import sqrt
 
-from scipy.stats import binomtest, fisher_exact
+import numpy as np
+from scipy.stats import binom, binomtest, fisher_exact, hypergeom
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -37,3 +43,79 @@ def paired(only_a: int, only_b: int) -> float:
     `only_a` is the number of seeds on which a alone succeeded, `only_b` that of b alone; 1 where there are none.
     """
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def difference95(successes_a: int, episodes_a: int, successes_b: int, episodes_b: int) -> tuple[float, float]:
+    """95 % interval of rate a − rate b, of unpaired episodes.
+
+    R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine 17
+    (1998), method 10.
+    """
+    if not episodes_a or not episodes_b:
+        return -1.0, 1.0
+    return _difference(successes_a / episodes_a, successes_b / episodes_b, wilson95(successes_a, episodes_a),
+                       wilson95(successes_b, episodes_b), 0.0)  # fmt: skip
+
+
+def paired_difference95(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
+    """95 % interval of rate a − rate b, of episodes that both ran from the same seeds: how many succeeded for whom.
+
+    R. G. Newcombe, Improved confidence intervals for the difference between binomial proportions based on paired data,
+    Statistics in Medicine 17 (1998), method 10.
+    """
+    n = both + only_a + only_b + neither
+    if n == 0:
+        return -1.0, 1.0
+    a, b = both + only_a, both + only_b
+    product = a * (n - a) * b * (n - b)
+    excess = both * neither - only_a * only_b
+    excess = max(excess - n / 2, 0.0) if excess > 0 else excess
+    correlation = excess / sqrt(product) if product else 0.0
+    return _difference(a / n, b / n, wilson95(a, n), wilson95(b, n), correlation)
+
+
+def power(rate_a: float, rate_b: float, episodes: int, alpha: float = 0.05) -> float:
+    """How likely Fisher's exact test tells the rates apart, with so many episodes of each."""
+    a, b = (binom.pmf(np.arange(episodes + 1), episodes, rate) for rate in (rate_a, rate_b))
+    return float(a @ _rejected(episodes, alpha) @ b)
+
+
+def episodes_needed(rate_a: float, rate_b: float, wanted: float = 0.8, alpha: float = 0.05, most: int = 5000) -> int:
+    """The episodes of each that tell the rates apart with probability `wanted`; a `ValueError` above `most`.
+
+    Power does not grow with every single episode, since counts are whole: from this number on, it does not fall below
+    by more than that.
+    """
+    low, high = 1, 2
+    while power(rate_a, rate_b, high, alpha) < wanted:
+        low, high = high, 2 * high
+        if low > most:
+            raise ValueError(f"{rate_a:g} and {rate_b:g} are not told apart by {most} episodes of each")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(rate_a, rate_b, middle, alpha) >= wanted else (middle, high)
+    return high
+
+
+@cache
+def _rejected(n: int, alpha: float) -> np.ndarray:
+    """(n + 1, n + 1): whether Fisher's test rejects i successes of n against j of n."""
+    rejected = np.zeros((n + 1, n + 1), dtype=bool)
+    for total in range(2 * n + 1):
+        i = np.arange(max(0, total - n), min(n, total) + 1)
+        probabilities = hypergeom.pmf(i, 2 * n, total, n)
+        order = np.argsort(probabilities, kind="stable")
+        sums = np.cumsum(probabilities[order])
+        # as likely, or less, but for rounding
+        last = np.searchsorted(probabilities[order], probabilities * (1 + 1e-7), side="right") - 1
+        rejected[i, total - i] = sums[last] <= alpha
+    return rejected
+
+
+def _difference(
+    a: float, b: float, interval_a: tuple[float, float], interval_b: tuple[float, float], correlation: float
+) -> tuple[float, float]:
+    down_a, up_a, down_b, up_b = a - interval_a[0], interval_a[1] - a, b - interval_b[0], interval_b[1] - b
+    below = sqrt(max(0.0, down_a**2 - 2 * correlation * down_a * up_b + up_b**2))
+    above = sqrt(max(0.0, up_a**2 - 2 * correlation * up_a * down_b + down_b**2))
+    return a - b - below, a - b + above

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pisft.data.preprocess import Preprocessor, collate
+from pisft.data.preprocess import Item, Preprocessor, collate
 from pisft.model import Pi0
 
 SAMPLING_STEPS = 10  # Euler steps from noise to actions; openpi's number
@@ -22,11 +22,15 @@ class Policy:
         self.device = next(model.parameters()).device
         self.noise_shape = (preprocessor.model.action_horizon, preprocessor.model.action_dim)
 
-    @torch.inference_mode()
     def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> list[np.ndarray]:
         """Robot actions float32 (H, d) for each observation, in the dataset's keys; `noise` float32 (B, H, A)."""
         items = [self.preprocessor.item(observation) for observation in observations]
+        chunks = self.sample(items, noise)
+        return [self.preprocessor.actions(chunk, item.encoded_state) for chunk, item in zip(chunks, items, strict=True)]
+
+    @torch.inference_mode()
+    def sample(self, items: Sequence[Item], noise: np.ndarray) -> np.ndarray:
+        """The model's own chunks, normalised and padded, float32 (B, H, A), for as many items."""
         batch, _ = collate(items)
         start = torch.from_numpy(noise).to(self.device)
-        chunks = self.model.sample_actions(batch.to(self.device), start, SAMPLING_STEPS).cpu().numpy()
-        return [self.preprocessor.actions(chunk, item.encoded_state) for chunk, item in zip(chunks, items, strict=True)]
+        return self.model.sample_actions(batch.to(self.device), start, SAMPLING_STEPS).cpu().numpy()

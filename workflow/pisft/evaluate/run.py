@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pisft.canonical import write_json
 from pisft.config.experiment import Resolved
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
@@ -29,7 +30,8 @@ from pisft.model import Pi0, load_weights
 def evaluate(
     config: Resolved, run_dir: Path, data_root: Path, device: torch.device, workers: int
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """(eval.json's content, seconds of each part) of the checkpoint in `run_dir`, which also gets `videos/`.
+    """(eval.json's content, seconds of each part) of the checkpoint in `run_dir`, which also gets `videos/`
+    and traces.json.
 
     The first has no clock, host or path in it, and is the same for every number of `workers`. Raises `PisftError`s.
     """
@@ -43,7 +45,9 @@ def evaluate(
     timing: dict[str, float] = {}
     started = time.perf_counter()
     heldout, episodes = _heldout(config, data_root, preprocessor)
-    opened = {"episodes": episodes, **open_loop(policy, heldout)}
+    opened, traces = open_loop(policy, heldout)
+    opened = {"episodes": episodes, **opened}
+    write_json(run_dir / "traces.json", traces)
     timing["open_loop_s"] = time.perf_counter() - started
     closed = closed_loop(config, policy, run_dir / "videos", workers, timing) if config.eval.closed_loop else None
     content = {

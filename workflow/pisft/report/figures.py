@@ -78,6 +78,32 @@ def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list
         return svg(figure, f"Statistics of each dim of {field}")
 
 
+def action_errors(error: dict[str, Any]) -> str:
+    """Mean absolute action error against the step of the chunk, in robot units."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(2.2)
+        axes.plot(range(1, len(error["per_step"]) + 1), error["per_step"], color=BLUE, marker="o", ms=3)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("step of the chunk")
+        axes.set_ylabel("mean action error")
+        return svg(figure, "Mean absolute action error against the step of the chunk")
+
+
+def traces(episodes: list[dict[str, Any]]) -> str:
+    """Each dim's recorded and predicted actions against the frame, for the first held-out episode."""
+    with matplotlib.rc_context(STYLE):
+        episode = episodes[0]
+        figure = Figure(figsize=(5.2, 0.9 * len(episode["dims"]) + 0.6), layout="constrained")
+        rows = figure.subplots(len(episode["dims"]), sharex=True, squeeze=False)[:, 0]
+        for i, (axes, name) in enumerate(zip(rows, episode["dims"], strict=True)):
+            for kind, color in (("recorded", INK), ("predicted", ORANGE)):
+                axes.plot([row[i] for row in episode[kind]], color=color, linewidth=1.0, label=kind)
+            axes.set_title(name, loc="left", fontsize=8, pad=2)
+        rows[-1].set_xlabel("frame")
+        figure.legend(*rows[0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper right")
+        return svg(figure, f"Recorded and predicted actions of a held-out episode: {episode['task']}")
+
+
 def _figure(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.2, height), layout="constrained")
     return figure, figure.add_subplot()

@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 
-from pisft.data.format import feature_names
 from pisft.data.health import lines
 from pisft.errors import PisftError
 from pisft.report import figures
@@ -42,12 +41,13 @@ def render(run_dir: Path) -> str:
         closed=evaluation["closed_loop"],
         videos=_videos(run_dir, evaluation["closed_loop"]),
         health=health,
-        robot_names=_robot_names(config["format"]["actions"], manifests[0]["features"]),
         warnings=lines(health),
         pictures={
             "loss": figures.loss_curve(_metrics(run_dir / "metrics.csv")),
             "state": figures.statistics(stats, "state", names["state"]),
             "actions": figures.statistics(stats, "actions", names["actions"]),
+            "open_loop": figures.action_errors(evaluation["open_loop"]["action_error"]["robot"]),
+            "traces": figures.traces(_json(run_dir / "traces.json")),
             "health": _picture(run_dir / "norm_stats.report.png"),
         },
         packages=dict(sorted({k: v for p in provenance.values() for k, v in p["packages"].items()}.items())),
@@ -68,12 +68,6 @@ def _metrics(path: Path) -> list[dict[str, float | None]]:
             return [{key: float(v) if v else None for key, v in row.items()} for row in csv.DictReader(file)]
     except (OSError, ValueError) as error:
         raise PisftError(f"{path}: cannot be read ({error}); expected the table that training writes") from error
-
-
-def _robot_names(sources: list[dict[str, Any]], features: dict[str, Any]) -> list[str]:
-    """Names of the dims of concatenated sources, as the dataset holds them."""
-    names = ((source, feature_names(source["key"], features[source["key"]])) for source in sources)
-    return [name for source, own in names for name in own[slice(*source["dims"]) if source["dims"] else slice(None)]]
 
 
 def _picture(path: Path) -> str:

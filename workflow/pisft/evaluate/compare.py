@@ -1,0 +1,67 @@
+"""Whether one experiment's policy succeeds more often than another's. Start from `compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pisft.errors import PisftError
+from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95
+
+SAME = ("simulator", "tasks", "max_steps")  # of the protocol, without which two rates are of different things
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Success rate b − rate a. `flips` are the episodes (task, seed) on which one alone succeeded, where both ran the
+    same ones; None where they did not, and the test is an unpaired one."""
+
+    episodes: tuple[int, int]
+    successes: tuple[int, int]
+    difference: float
+    interval95: tuple[float, float]
+    p: float
+    flips: dict[str, list[tuple[str, int]]] | None
+
+    @property
+    def test(self) -> str:
+        """The name of the test that gave `p`."""
+        return "Fisher's exact" if self.flips is None else "McNemar's exact"
+
+
+def compare(a: dict[str, Any], b: dict[str, Any], tasks: Iterable[str] | None = None) -> Comparison:
+    """Two contents of eval.json, on `tasks` (all, by default); raises `PisftError` where they cannot be compared."""
+    for content in (a, b):
+        if content["closed_loop"] is None:
+            raise PisftError(f"{content['experiment']}: eval.json has no closed loop, and so no success to compare")
+    different = [key for key in SAME if a["closed_loop"]["protocol"][key] != b["closed_loop"]["protocol"][key]]
+    if different:
+        raise PisftError(
+            f"{a['experiment']} and {b['experiment']} ran under different protocols: {', '.join(different)} differ; "
+            "evaluate both with the same eval.closed_loop"
+        )
+    chosen = None if tasks is None else set(tasks)
+    one, other = (
+        {
+            (episode["task"], episode["seed"]): episode["success"]
+            for episode in content["closed_loop"]["episodes"]
+            if chosen is None or episode["task"] in chosen
+        }
+        for content in (a, b)
+    )
+    successes, episodes = (sum(one.values()), sum(other.values())), (len(one), len(other))
+    if one.keys() != other.keys():
+        low, high = difference95(successes[1], episodes[1], successes[0], episodes[0])
+        p, flips = fisher(successes[0], episodes[0], successes[1], episodes[1]), None
+    else:
+        flips = {
+            "won": sorted(key for key in one if other[key] and not one[key]),
+            "lost": sorted(key for key in one if one[key] and not other[key]),
+        }
+        both = sum(one[key] and other[key] for key in one)
+        won, lost = len(flips["won"]), len(flips["lost"])
+        low, high = paired_difference95(both, won, lost, len(one) - both - won - lost)
+        p = paired(won, lost)
+    rates = [s / n if n else 0.0 for s, n in zip(successes, episodes, strict=True)]
+    return Comparison(episodes, successes, rates[1] - rates[0], (low, high), p, flips)
