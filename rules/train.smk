@@ -5,10 +5,10 @@ rule train:
         update("results/{exp}/checkpoint.json"),
     log:
         "results/{exp}/logs/train.log",
+    localrule: True
     threads: 64
     resources:
         gpu=1,
         launcher="local",
-    localrule: True
     shell:
         "python scripts/train.py results/{wildcards.exp}/config.json --launcher {resources.launcher} 2>&1 | tee -i {log}"
