@@ -70,7 +70,7 @@ def test_two_gpus_on_each_of_two_nodes(run, inline):
 
 
 def test_setup_and_container_stand_before_every_python_of_a_job(run):
-    run.site(setup=["export FROM_SETUP=yes"], container='env INSIDE=yes "FROM_SETUP_TOO=$FROM_SETUP"')
+    run.site(setup=["export FROM_SETUP=yes"], container='env INSIDE=yes "FROM_SETUP_TOO=${FROM_SETUP}"')
     run.project.edit("config/experiments/tiny.yaml", "steps: 60", "steps: 3")
     (run.root / "workflow/sitecustomize.py").write_text(
         "import os\n"

@@ -75,12 +75,12 @@ def test_snakemakes_executor_asks_for_the_same(tmp_path):
 
 
 def test_only_a_job_has_the_sites_commands_before_its_own(monkeypatch):
-    site = Site(setup=["module load cuda"], container="apptainer exec image.sif")
+    site = Site(setup=["module load ${CUDA}"], container="apptainer exec image.sif")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     assert prefix(site) == ""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert prefix(site).startswith("module load cuda\n")
-    assert "apptainer exec image.sif python" in prefix(site)
+    assert prefix(site).format().startswith("module load ${CUDA}\n")
+    assert 'python() { apptainer exec image.sif python "$@"; }' in prefix(site).format()
 
 
 def test_a_nodes_own_disk_is_named_by_the_nodes_variables(monkeypatch):

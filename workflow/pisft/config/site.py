@@ -107,10 +107,13 @@ def load(root: str | Path = ".") -> Site:
 
 
 def prefix(site: Site) -> str:
-    """Shell lines before the command of a rule inside a SLURM job; `python` is then the container's."""
+    """Shell lines before the command of a rule inside a SLURM job; `python` is then the container's.
+
+    Braces are doubled, since Snakemake takes them for its own.
+    """
     if "SLURM_JOB_ID" not in os.environ:
         return ""
     lines = list(site.setup)
     if site.container is not None:
         lines.append(f'python() {{ {site.container} python "$@"; }}')
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines).replace("{", "{{").replace("}", "}}")
