@@ -133,7 +133,8 @@ def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tin
         pictures = browser.execute_script(
             "return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().height)"
         )
-        assert len(pictures) == 3 and min(pictures) > 50
+        assert len(pictures) == 5 and min(pictures) > 50
+        assert "<<<<<<<" not in browser.page_source
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"
         assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
         requests = [
