@@ -6,6 +6,7 @@
 """
 
 import os
+import shutil
 
 from pisft.canonical import write_json
 from pisft.cli import experiment_parser, node_of, run
@@ -23,11 +24,13 @@ def main() -> None:
     run_dir = root / f"results/{node.name}"
     with building(node, root) as build:
         config = read_resolved(args.config)
-        content, timing = evaluate(config, run_dir, root / "data", configure(threads=1), args.workers)
+        kept = run_dir / "eval_state" / build.key[:16]
+        content, timing = evaluate(config, run_dir, root / "data", configure(threads=1), args.workers, kept)
         write_json(run_dir / "eval.timing.json", timing)
         write_json(run_dir / "eval.json", content)
         videos = [e["video"] for e in (content["closed_loop"] or {"episodes": []})["episodes"] if e["video"]]
         build.outputs.extend(run_dir / path for path in ["eval.json", "traces.json", *videos])
+    shutil.rmtree(kept.parent, ignore_errors=True)
     if content["closed_loop"]:
         overall = content["closed_loop"]["overall"]
         print(f"success {overall['successes']}/{overall['episodes']}, 95 % interval {overall['wilson95']}")

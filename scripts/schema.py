@@ -15,7 +15,7 @@ from pisft.config.dataset import DatasetConfig
 from pisft.config.experiment import Experiment
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulator import SimulatorFile
 from pisft.config.site import Site
 from pydantic import BaseModel, TypeAdapter
 
@@ -37,11 +37,11 @@ def schemas() -> dict[str, dict]:
         "experiment": Experiment,
         "format": FormatConfig,
         "model": ModelConfig,
-        "simulator": SimulatorConfig,
         "site": Site,
     }
     found = {name: cls.model_json_schema(by_alias=True) for name, cls in types.items()}
-    found["dataset"] = TypeAdapter(DatasetConfig.model_fields["origin"].rebuild_annotation()).json_schema()
+    for kind, file in {"dataset": DatasetConfig, "simulator": SimulatorFile}.items():
+        found[kind] = TypeAdapter(file.model_fields["origin"].rebuild_annotation()).json_schema()
     for kind in ("experiment", "model"):
         found[kind] = with_extends(found[kind])
     return found

@@ -1,9 +1,9 @@
 """A small MetaWorld configuration for tests."""
 
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulator import MetaworldConfig
 
 
-def simulator(**changes) -> SimulatorConfig:
+def simulator(**changes) -> MetaworldConfig:
     content = {
         "simulator": "metaworld",
         "tasks": {
@@ -17,4 +17,4 @@ def simulator(**changes) -> SimulatorConfig:
         "render": {"size": 32, "shadowsize": 0, "offsamples": 0, "reflectance": False},
         "seeds": {"demonstrations": {"first": 0, "last": 9}, "testing": {"first": 10, "last": 19}},
     }
-    return SimulatorConfig.model_validate(content | changes)
+    return MetaworldConfig.model_validate(content | changes)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from pisft.errors import PisftError
 from pisft.model import ModelConfig, Pi0, WeightsError, load_weights
-from pisft.model.convert import convert, find_uv, orbax_python
+from pisft.environments import find_uv
+from pisft.model.convert import convert, orbax_python
 from pisft.model.jax_names import read_jax
 from pisft.model.weights import IGNORED, write_weights
 from safetensors import safe_open

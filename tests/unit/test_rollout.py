@@ -29,7 +29,7 @@ class Reacher:
 
 def _run(workers, episodes=EPISODES, batch_size=4, seed=0, max_steps=60):
     policy = Reacher()
-    done = rollout(
+    done, _ = rollout(
         simulator(max_steps=max_steps),
         episodes,
         policy,

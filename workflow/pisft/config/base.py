@@ -45,12 +45,12 @@ def load_yaml(path: str | Path) -> Any:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
 
 
-def read_yaml[T: BaseModel](path: str | Path, cls: type[T]) -> T:
+def read_yaml(path: str | Path, cls: type[T]) -> T:  # noqa: UP047  simulators may need an older Python
     """Parse the YAML file at `path` as `cls`; raises `ConfigError` naming file, key and remedy."""
     return parse(load_yaml(path), cls, source=path)
 
 
-def parse[T: BaseModel](content: Any, cls: type[T], source: str | Path) -> T:
+def parse(content: Any, cls: type[T], source: str | Path) -> T:  # noqa: UP047
     """Validate `content` (plain YAML data that came from `source`) as `cls`."""
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: expected a mapping of keys to values, found {_show(content)}")

@@ -17,7 +17,7 @@ from pisft.config.base import ConfigError, Strict, find_named, load_yaml, neares
 from pisft.config.dataset import DatasetConfig, GeneratedDataset, Origin
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulator import AnySimulator, SimulatorConfig, SimulatorFile
 
 
 def _numbers(text: str) -> list[int]:
@@ -266,7 +266,7 @@ class Resolved(Experiment):
     model: ModelConfig
     format: FormatConfig
     datasets: list[ResolvedDataset]
-    simulators: dict[str, SimulatorConfig]
+    simulators: dict[str, AnySimulator]
 
 
 def experiment_path(name: str, root: str | Path = ".") -> Path:
@@ -285,18 +285,26 @@ def load_dataset(name: str, root: str | Path = ".", source: str = "") -> Dataset
         path = find_named(Path(root) / "config/formats", smoke.original(name), source, "datasets")
         return DatasetConfig(origin=smoke.dataset(read_yaml(path, FormatConfig), str(path)))
     path = find_named(Path(root) / "config/datasets", name, source, "datasets")
-    # the file holds the origin itself; the type wraps it so that `source` can choose among them
-    content = load_yaml(path)
-    return parse({"origin": content} if isinstance(content, dict) else content, DatasetConfig, path)
+    return parse(_wrapped(load_yaml(path)), DatasetConfig, path)
 
 
 def load_simulator(name: str, root: str | Path, source: str | Path, key: str) -> SimulatorConfig:
     """Read `config/simulators/<name>.yaml`; `source` and `key` say who asked, for the error."""
     path = find_named(Path(root) / "config/simulators", smoke.original(name), source, key)
-    if not smoke.is_smoke(name):
-        return read_yaml(path, SimulatorConfig)
-    read_yaml(path, SimulatorConfig)
-    return parse(smoke.shrink_simulator(load_yaml(path)), SimulatorConfig, path)
+    content = load_yaml(path)
+    whole = parse(_wrapped(content), SimulatorFile, path)
+    return (
+        parse(_wrapped(smoke.shrink_simulator(content)), SimulatorFile, path) if smoke.is_smoke(name) else whole
+    ).origin
+
+
+def _open_loop_only(experiment: Experiment) -> Experiment:
+    return experiment.model_copy(update={"eval": experiment.eval.model_copy(update={"closed_loop": None})})
+
+
+def _wrapped(content: Any) -> Any:
+    """As the type expects it which chooses, by one of the file's keys, among the types that the file may have."""
+    return {"origin": content} if isinstance(content, dict) else content
 
 
 def load_model(name: str, root: str | Path = ".", source: str | Path = "") -> ModelConfig:
@@ -332,8 +340,12 @@ def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -
             simulators[origin.simulator] = load_simulator(origin.simulator, root, path, "datasets.simulator")
             _check_generated(use.name, origin, simulators[origin.simulator], root)
     if loop := experiment.eval.closed_loop:
-        simulators[loop.simulator] = load_simulator(loop.simulator, root, path, "eval.closed_loop.simulator")
-        _check_closed_loop(path, loop, simulators[loop.simulator], fmt)
+        simulator = load_simulator(loop.simulator, root, path, "eval.closed_loop.simulator")
+        _check_closed_loop(path, loop, simulator, fmt)
+        if smoke.is_smoke(name) and simulator.environment is not None:
+            experiment = _open_loop_only(experiment)
+        else:
+            simulators[loop.simulator] = simulator
 
     _check_widths(path, experiment, fmt, model)
     content = experiment.model_dump(by_alias=True) | {
@@ -466,7 +478,31 @@ def _check_closed_loop(path: Path, loop: ClosedLoop, simulator: SimulatorConfig,
             f"{path}: {key}.replan_steps: found {loop.replan_steps}; "
             f"expected at most the format's action_horizon, {fmt.action_horizon}"
         )
+    _check_fit(path, key, loop.simulator, simulator, fmt)
     _check_seeds(path, f"{key}.seeds", loop.seeds, simulator, loop.seed, loop.episodes_per_task)
+
+
+def _check_fit(path: Path, key: str, name: str, simulator: SimulatorConfig, fmt: FormatConfig) -> None:
+    """What the policy is to see and do is what the simulator shows and takes."""
+    features = simulator.features()
+    for part in ("cameras", "state", "actions"):
+        for feature in fmt.keys(part):
+            if feature not in features or (part == "actions") != (feature in simulator.action_keys):
+                raise ConfigError(
+                    f"{path}: {key}.simulator: the format reads {part} from '{feature}', "
+                    f"which is none of '{name}'; it has {', '.join(features)}"
+                )
+            wanted, has = fmt.features.get(feature), features[feature]
+            if wanted and not has.is_picture and wanted.shape != has.shape:
+                raise ConfigError(
+                    f"{path}: {key}.simulator: '{feature}' of the format has {wanted.shape[0]} dims, "
+                    f"of '{name}' {has.shape[0]}; a policy of one cannot act in the other"
+                )
+    if fmt.keys("actions") != list(simulator.action_keys) or any(source.dims for source in fmt.actions):
+        raise ConfigError(
+            f"{path}: {key}.simulator: '{name}' takes all of {', '.join(simulator.action_keys)}, in this order; "
+            f"the format learns {', '.join(fmt.keys('actions'))}"
+        )
 
 
 def _check_seeds(path: Path, key: str, name: str, simulator: SimulatorConfig, offset: int, count: int) -> None:

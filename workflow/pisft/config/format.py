@@ -124,7 +124,7 @@ class FormatConfig(Strict):
             )
         if 0 in self.delta_mask:
             raise ValueError("delta_mask: a count of 0 says nothing")
-        used = {*self.cameras.values(), *(source.key for source in [*self.state, *self.actions])}
+        used = {*self.keys("cameras"), *self.keys("state"), *self.keys("actions")}
         if self.features and (unknown := sorted(used - self.features.keys())):
             suggestion = nearest(unknown[0], list(self.features))
             raise ValueError(f"features: has no '{unknown[0]}', which cameras, state or actions name; {suggestion}")
@@ -150,6 +150,12 @@ class FormatConfig(Strict):
             raise ValueError(f"{name}: has {width} dims; pad_to is {self.pad_to}")
         if width is not None and self.adapt_to_pi and width != ALOHA_DIMS:
             raise ValueError(f"{name}: has {width} dims; adapt_to_pi is ALOHA's, which has {ALOHA_DIMS}")
+
+    def keys(self, part: Literal["cameras", "state", "actions"]) -> list[str]:
+        """The dataset's keys that `part` is read from."""
+        if part == "cameras":
+            return list(self.cameras.values())
+        return [source.key for source in getattr(self, part)]
 
     def widths(self, sources: list[Source]) -> list[int | None]:
         """Encoded dims of each source, before padding; None where only the dataset can tell."""

@@ -1,25 +1,18 @@
-"""`config/simulators/<sim>.yaml`: tasks, suites, caps, render settings and seed ranges of one simulator."""
+"""`config/simulators/<sim>.yaml`: tasks, suites, caps, render settings and seed ranges of one simulator.
+
+Start from `SimulatorConfig`, what all have; the class of each adds its `render` settings and says which features its
+observations and actions have, so that a format that does not fit is found before anything runs.
+"""
 
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pisft.config.base import Strict
-
-
-class MetaworldRender(Strict):
-    """What the camera sees; recorded with every demonstration and every evaluation, since pixels depend on it."""
-
-    size: PositiveInt = Field(description="side of the square image, pixels")
-    camera: str = "corner2"
-    camera_position: tuple[float, float, float] = (0.75, 0.075, 0.7)
-    rotate_180: bool = True
-    shadowsize: NonNegativeInt = Field(description="side of the shadow map, pixels; 0 for no shadows")
-    offsamples: NonNegativeInt = Field(description="multisampling of the offscreen buffer")
-    reflectance: bool = Field(description="False: no mirror-like surfaces")
+from pisft.config.format import Feature
 
 
 class SeedRange(Strict):
@@ -32,13 +25,39 @@ class SeedRange(Strict):
 class SimulatorConfig(Strict):
     """One simulator. The seed ranges are disjoint: what is tuned or tested on was never demonstrated."""
 
-    simulator: Literal["metaworld"]
+    environment: ClassVar[str | None] = None  # the folder under envs/ that it runs in; None: the project's own
+    stages: ClassVar[int] = 1  # tasks that make up an episode
+    action_keys: ClassVar[tuple[str, ...]] = ("action",)  # which together are what a policy does
+    robot: ClassVar[str]
+    implementation: ClassVar[str]  # module:class, a `pisft.simulators.base.Simulator`
+    packages: ClassVar[tuple[str, ...]]  # whose versions its episodes depend on
+
+    simulator: str
     tasks: dict[str, str] = Field(description="task → the instruction that its policy is given")
     suites: dict[str, list[str]] = Field({}, description="name → tasks")
-    max_steps: PositiveInt = Field(description="an episode that has not succeeded by then has failed")
+    max_steps: PositiveInt | dict[str, PositiveInt] = Field(
+        description="an episode that has not succeeded by then has failed; one number, or one for each suite"
+    )
     fps: PositiveInt
-    render: MetaworldRender
     seeds: dict[str, SeedRange]
+    timeout_s: PositiveFloat = Field(
+        300, description="a process that simulates one chunk for longer hangs: it is replaced and its episodes repeated"
+    )
+
+    def cap(self, task: str) -> int:
+        """The most steps that an episode of `task` has."""
+        if isinstance(self.max_steps, int):
+            return self.max_steps
+        return max(self.max_steps[suite] for suite, tasks in self.suites.items() if task in tasks)
+
+    @property
+    def longest(self) -> int:
+        """The most steps that any episode has."""
+        return self.max_steps if isinstance(self.max_steps, int) else max(self.max_steps.values())
+
+    def features(self) -> dict[str, Feature]:
+        """What an observation holds besides `task`, and the action, as features of a LeRobot dataset."""
+        raise NotImplementedError
 
     @model_validator(mode="after")
     def _disjoint_seeds(self):
@@ -58,3 +77,214 @@ class SimulatorConfig(Strict):
                 if task not in self.tasks:
                     raise ValueError(f"suites.{suite}: '{task}' is not among tasks")
         return self
+
+    @model_validator(mode="after")
+    def _a_cap_a_suite(self):
+        if isinstance(self.max_steps, dict) and self.max_steps.keys() != self.suites.keys():
+            raise ValueError(f"max_steps: one for each of the suites is expected, {', '.join(self.suites)}")
+        return self
+
+
+def picture(height: int, width: int) -> Feature:
+    """A camera's."""
+    return Feature(dtype="video", shape=[height, width, 3], names=["height", "width", "channels"])
+
+
+def vector(*names: str) -> Feature:
+    """One float32 a name."""
+    return Feature(shape=[len(names)], names=list(names))
+
+
+class MetaworldRender(Strict):
+    """What the camera sees; recorded with every demonstration and every evaluation, since pixels depend on it."""
+
+    size: PositiveInt = Field(description="side of the square image, pixels")
+    camera: str = "corner2"
+    camera_position: tuple[float, float, float] = (0.75, 0.075, 0.7)
+    rotate_180: bool = True
+    shadowsize: NonNegativeInt = Field(description="side of the shadow map, pixels; 0 for no shadows")
+    offsamples: NonNegativeInt = Field(description="multisampling of the offscreen buffer")
+    reflectance: bool = Field(description="False: no mirror-like surfaces")
+
+
+class MetaworldConfig(SimulatorConfig):
+    """MetaWorld v3 with the keys of lerobot's datasets."""
+
+    robot: ClassVar[str] = "sawyer"
+    implementation: ClassVar[str] = "pisft.simulators.metaworld:Metaworld"
+    packages: ClassVar[tuple[str, ...]] = ("metaworld", "mujoco")
+
+    simulator: Literal["metaworld"] = "metaworld"
+    render: MetaworldRender
+
+    def features(self) -> dict[str, Feature]:
+        """One camera; the hand's position (m) and the gripper's opening; its displacement and the gripper's effort."""
+        return {
+            "observation.image": picture(self.render.size, self.render.size),
+            "observation.state": vector("hand_x", "hand_y", "hand_z", "gripper"),
+            "action": vector("delta_x", "delta_y", "delta_z", "gripper"),
+        }
+
+
+class ManiskillRender(Strict):
+    """What the camera sees, and which Vulkan device draws it."""
+
+    size: PositiveInt = Field(description="side of the square image, pixels")
+    camera: str = "base_camera"
+    shadows: bool = False
+    device: Literal["cpu", "gpu"] = Field("cpu", description="of Vulkan; the pixels of the two differ a little")
+
+
+class ManiskillConfig(SimulatorConfig):
+    """ManiSkill 3's table-top tasks with a Panda arm, in the keys of the format pi0_maniskill."""
+
+    environment: ClassVar[str | None] = "maniskill"
+    action_keys: ClassVar[tuple[str, ...]] = ("actions",)
+    robot: ClassVar[str] = "panda"
+    implementation: ClassVar[str] = "pisft.simulators.maniskill:Maniskill"
+    packages: ClassVar[tuple[str, ...]] = ("mani-skill", "sapien", "mplib", "numpy", "torch")
+
+    simulator: Literal["maniskill"] = "maniskill"
+    render: ManiskillRender
+
+    def features(self) -> dict[str, Feature]:
+        """One camera; the hand's pose and the gripper's opening; the normalised change of the hand's pose."""
+        return {
+            "observation.images.top": picture(self.render.size, self.render.size),
+            "observation.state": vector("x", "y", "z", "rx", "ry", "rz", "gripper"),
+            "actions": vector("dx", "dy", "dz", "droll", "dpitch", "dyaw", "gripper"),
+        }
+
+
+ALOHA_JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
+ALOHA_CAMERAS = {"cam_high": "top", "cam_left_wrist": "left_wrist", "cam_right_wrist": "right_wrist"}
+
+
+class AlohaRender(Strict):
+    """What the cameras see: rendering three of them is nearly all that a step costs."""
+
+    height: PositiveInt
+    width: PositiveInt
+    shadowsize: NonNegativeInt = Field(description="side of the shadow map, pixels; 0 for no shadows")
+    offsamples: NonNegativeInt = Field(description="multisampling of the offscreen buffer")
+
+
+class AlohaConfig(SimulatorConfig):
+    """gym-aloha's two ViperX arms, in the keys of the format pi0_aloha_robotwin."""
+
+    environment: ClassVar[str | None] = "aloha"
+    robot: ClassVar[str] = "aloha"
+    implementation: ClassVar[str] = "pisft.simulators.aloha:Aloha"
+    packages: ClassVar[tuple[str, ...]] = ("gym-aloha", "dm-control", "mujoco", "numpy")
+
+    simulator: Literal["aloha"] = "aloha"
+    render: AlohaRender
+
+    def features(self) -> dict[str, Feature]:
+        """Three cameras; joint angles (rad) and grippers (0 closed to 1 open) of the left and the right arm."""
+        joints = vector(*(f"{side}_{joint}" for side in ("left", "right") for joint in ALOHA_JOINTS))
+        cameras = {
+            f"observation.images.{camera}": picture(self.render.height, self.render.width) for camera in ALOHA_CAMERAS
+        }
+        return {**cameras, "observation.state": joints, "action": joints}
+
+
+class LiberoRender(Strict):
+    """What the two cameras see."""
+
+    size: PositiveInt = Field(256, description="side of the square images, pixels")
+
+
+class LiberoConfig(SimulatorConfig):
+    """LIBERO, in the keys of openpi's datasets; a seed is the number of one of a task's initial states."""
+
+    environment: ClassVar[str | None] = "libero"
+    robot: ClassVar[str] = "panda"
+    action_keys: ClassVar[tuple[str, ...]] = ("actions",)
+    implementation: ClassVar[str] = "pisft.simulators.libero:Libero"
+    packages: ClassVar[tuple[str, ...]] = ("hf-libero", "robosuite", "mujoco", "numpy")
+
+    simulator: Literal["libero"] = "libero"
+    render: LiberoRender = LiberoRender()
+    settle_steps: NonNegativeInt = Field(10, description="steps of doing nothing before the policy sees the scene")
+
+    def features(self) -> dict[str, Feature]:
+        """Two cameras; the hand's pose and the fingers' joints; the change of the hand's pose."""
+        return {
+            "image": picture(self.render.size, self.render.size),
+            "wrist_image": picture(self.render.size, self.render.size),
+            "state": vector(
+                "x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "left_finger", "right_finger"
+            ),
+            "actions": vector("dx", "dy", "dz", "droll", "dpitch", "dyaw", "gripper"),
+        }
+
+
+ROBOTWIN_CAMERAS = {"cam_high": "head_camera", "cam_left_wrist": "left_camera", "cam_right_wrist": "right_camera"}
+
+
+class RobotwinRender(Strict):
+    """What the cameras see."""
+
+    height: PositiveInt = 240
+    width: PositiveInt = 320
+
+
+class RobotwinConfig(SimulatorConfig):
+    """RoboTwin 2.0's tasks with two arms, through lerobot's wrapper."""
+
+    environment: ClassVar[str | None] = "robotwin"
+    robot: ClassVar[str] = "aloha"
+    implementation: ClassVar[str] = "pisft.simulators.robotwin:Robotwin"
+    packages: ClassVar[tuple[str, ...]] = ("lerobot", "rlinf-robotwin-runtime")
+
+    simulator: Literal["robotwin"] = "robotwin"
+    render: RobotwinRender = RobotwinRender()
+
+    def features(self) -> dict[str, Feature]:
+        """Three cameras; joint angles (rad) and grippers of the left and the right arm."""
+        joints = vector(*(f"{side}_{joint}" for side in ("left", "right") for joint in ALOHA_JOINTS))
+        cameras = {
+            f"observation.images.{camera}": picture(self.render.height, self.render.width)
+            for camera in ROBOTWIN_CAMERAS
+        }
+        return {**cameras, "observation.state": joints, "action": joints}
+
+
+class CalvinConfig(SimulatorConfig):
+    """CALVIN's chains of five tasks; a seed is the number of one of its thousand sequences."""
+
+    environment: ClassVar[str | None] = "calvin"
+    robot: ClassVar[str] = "panda"
+    stages: ClassVar[int] = 5
+    action_keys: ClassVar[tuple[str, ...]] = ("action.delta_ee_pos", "action.delta_ee_rot", "action.gripper")
+    implementation: ClassVar[str] = "pisft.simulators.calvin:Calvin"
+    packages: ClassVar[tuple[str, ...]] = ("calvin", "calvin-env", "pybullet")
+
+    simulator: Literal["calvin"] = "calvin"
+    subtask_steps: PositiveInt = Field(360, description="a task that is not done by then ends the chain")
+
+    def features(self) -> dict[str, Feature]:
+        """Two cameras; the hand's position, Euler angles and gripper; their change."""
+        return {
+            "video.image_base": picture(200, 200),
+            "video.image_wrist": picture(84, 84),
+            "state.ee_pos": vector("x", "y", "z"),
+            "state.ee_rot": vector("roll", "pitch", "yaw"),
+            "state.gripper": vector("gripper"),
+            "action.delta_ee_pos": vector("dx", "dy", "dz"),
+            "action.delta_ee_rot": vector("droll", "dpitch", "dyaw"),
+            "action.gripper": vector("gripper"),
+        }
+
+
+AnySimulator = Annotated[
+    MetaworldConfig | ManiskillConfig | AlohaConfig | LiberoConfig | RobotwinConfig | CalvinConfig,
+    Field(discriminator="simulator"),
+]
+
+
+class SimulatorFile(Strict):
+    """The file holds one of these, told apart by `simulator`."""
+
+    origin: AnySimulator

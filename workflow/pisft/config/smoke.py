@@ -2,7 +2,7 @@
 
 Everything that is a choice (format, recipe, precision, augmentation, schedule, method) stays; everything that costs
 (the model's dimensions, the dataset, steps, episodes, rendering) shrinks. On a cluster it trains on two nodes, to try
-what only many processes do. Start from `shrink`.
+what only many processes do. A simulator that needs an environment of its own is left out. Start from `shrink`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MODEL = {
     "base": "scratch",
 }
 TRAIN = {"steps": 20, "global_batch_size": 4, "warmup_steps": 2, "log_every": 5, "validate_every": 10, "save_every": 10}
-SIMULATOR = {"max_steps": 20}
-RENDER = {"size": 64, "shadowsize": 0, "offsamples": 0, "reflectance": False}
+STEPS = 20
+RENDER = {"size": 64, "height": 48, "width": 64, "shadowsize": 0, "offsamples": 0, "reflectance": False}
 EPISODES = 4
 TASKS = 2
 
@@ -81,7 +81,11 @@ def shrink_model(content: dict[str, Any]) -> dict[str, Any]:
 def shrink_simulator(content: dict[str, Any]) -> dict[str, Any]:
     """The content of a simulator's file with few tasks a suite, short episodes and small, plain pictures."""
     suites = {name: tasks[:TASKS] for name, tasks in content.get("suites", {}).items()}
-    return content | SIMULATOR | {"suites": suites, "render": content["render"] | RENDER}
+    tiny = content | {"max_steps": STEPS, "suites": suites}
+    if "render" in content:
+        plain = {key: value for key, value in RENDER.items() if key in content["render"]}
+        tiny["render"] = content["render"] | plain
+    return tiny
 
 
 def dataset(format: FormatConfig, path: str) -> SyntheticDataset:

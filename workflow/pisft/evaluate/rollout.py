@@ -2,23 +2,27 @@
 
 Episodes run in lockstep groups of `batch_size`, each in a fixed row of every inference of its group; rows whose
 episode has ended, or that the last group leaves empty, repeat an observation. A batched policy gives other bits for
-other batch shapes, so the batch size is part of the protocol; how many processes simulate is not.
+other batch shapes, so the batch size is part of the protocol; how many processes simulate is not. What a group came to
+is kept, so that an evaluation which was interrupted goes on with the next one.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import batched
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
 from pisft.config.simulator import SimulatorConfig
+from pisft.evaluate import partial
+from pisft.evaluate.episode import Episode
 from pisft.progress import bar
-from pisft.simulators.base import Simulator
+from pisft.simulators.base import SimulatorError
+from pisft.simulators.episodes import advance, begin, repeat
 from pisft.simulators.pool import Pool
 
 
@@ -31,17 +35,6 @@ class Actor(Protocol):
         """A chunk of robot actions (H, d) for each of B observations, from noise (B, H, A)."""
 
 
-@dataclass(frozen=True)
-class Episode:
-    """What came of one; `actions` (steps, d) are those that were executed."""
-
-    task: str
-    seed: int
-    success: bool
-    steps: int
-    actions: np.ndarray
-
-
 def rollout(
     simulator: SimulatorConfig,
     episodes: Sequence[tuple[str, int]],
@@ -51,19 +44,26 @@ def rollout(
     batch_size: int,
     seed: int,
     workers: int,
-) -> list[Episode]:
-    """Run `episodes`, (task, seed) each, and return what came of them in this order.
+    kept: Path | None = None,
+) -> tuple[list[Episode], list[str]]:
+    """Run `episodes`, (task, seed) each; returns what came of them, in this order, and how processes were lost.
 
-    `seed` is that of the policy's noise. Raises `SimulatorError`.
+    `seed` is that of the policy's noise. `kept` is a folder of this evaluation's own, where each group is found that
+    was run before. An episode whose process is lost is repeated up to where it was, in another one. Raises
+    `SimulatorError`.
     """
-    results: list[Episode] = []
-    with (
-        Pool(simulator, min(workers, batch_size)) as pool,
-        bar(len(episodes), "rollouts", "episode") as progress,
-    ):
-        for group in batched(episodes, batch_size):
-            results += _run_group(pool, group, policy, replan_steps, batch_size, seed, progress)
-    return results
+    groups = list(batched(episodes, batch_size))
+    results = partial.load(kept, groups)
+    with bar(len(episodes), "rollouts", "episode") as progress:
+        progress.update(sum(map(len, results.values())))
+        todo = [number for number in range(len(groups)) if number not in results]
+        if not todo:
+            return [episode for number in range(len(groups)) for episode in results[number]], []
+        with Pool(simulator, min(workers, batch_size)) as pool:
+            for number in todo:
+                results[number] = _run_group(pool, groups[number], policy, replan_steps, batch_size, seed, progress)
+                partial.save(kept, number, results[number])
+            return [episode for number in range(len(groups)) for episode in results[number]], pool.replaced
 
 
 def noise(seed: int, task: str, episode_seed: int, replan: int, shape: tuple[int, int]) -> np.ndarray:
@@ -71,19 +71,6 @@ def noise(seed: int, task: str, episode_seed: int, replan: int, shape: tuple[int
     key = hashlib.sha256(repr((seed, task, episode_seed, replan)).encode()).digest()[:16]
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key)))
     return generator.standard_normal(shape, dtype=np.float32)
-
-
-def begin(simulator: Simulator, task: str, seed: int) -> dict[str, Any]:
-    """In a worker: start an episode; returns its first observation."""
-    simulator.reset(task, seed)
-    return simulator.observation()
-
-
-def advance(simulator: Simulator, actions: np.ndarray) -> tuple[bool, bool, int, dict[str, Any] | None]:
-    """In a worker: execute actions; returns (done, success, steps, observation, or None where none is needed)."""
-    simulator.step(actions)
-    observation = None if simulator.done else simulator.observation()
-    return simulator.done, simulator.success, simulator.steps, observation
 
 
 def _run_group(
@@ -107,14 +94,31 @@ def _run_group(
         chunks = policy.infer(rows, draws)
         live = [slot for slot in range(len(group)) if slot not in ended]
         for slot in live:
-            executed[slot].append(np.asarray(chunks[slot][:replan_steps], np.float32))
-        answers = pool.run(advance, {slot: (executed[slot][-1],) for slot in live})
-        for slot, (done, success, steps, observation) in answers.items():
-            if done:
-                actions = np.concatenate(executed[slot])[:steps]
-                ended[slot] = Episode(*group[slot], success, steps, actions)
+            executed[slot].append(_checked(chunks[slot], replan_steps, group[slot], replan))
+        answers = pool.run(
+            advance,
+            {slot: (executed[slot][-1],) for slot in live},
+            again=(repeat, {slot: (*group[slot], executed[slot]) for slot in live}),
+        )
+        for slot, now in answers.items():
+            if now.done:
+                actions = np.concatenate(executed[slot])[: now.steps]
+                ended[slot] = Episode(*group[slot], now.success, now.completed, now.steps, actions)
                 progress.update()
             else:
-                rows[slot] = observation
+                rows[slot] = now.observation
         replan += 1
     return [ended[slot] for slot in range(len(group))]
+
+
+def _checked(chunk: np.ndarray, replan_steps: int, episode: tuple[str, int], replan: int) -> np.ndarray:
+    """The actions of a chunk that are executed; a simulator that is told NaN gives nonsense, or ends."""
+    actions = np.asarray(chunk[:replan_steps], np.float32)
+    if not np.isfinite(actions).all():
+        step, dim = np.argwhere(~np.isfinite(actions))[0]
+        raise SimulatorError(
+            f"{episode[0]}, seed {episode[1]}: the policy's action at step {replan * replan_steps + step} is "
+            f"{actions[step, dim]} in dim {dim}; expected finite numbers. The weights or the norm_stats are broken: "
+            "see the training's loss and the statistics' health"
+        )
+    return actions

@@ -19,21 +19,24 @@ from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
 from pisft.data.split import split
 from pisft.data.training_set import TrainingSet
+from pisft.evaluate.episode import Episode
 from pisft.evaluate.intervals import wilson95
 from pisft.evaluate.open_loop import open_loop
 from pisft.evaluate.policy import SAMPLING_STEPS, Policy
-from pisft.evaluate.rollout import Episode, rollout
+from pisft.evaluate.rollout import Actor, rollout
 from pisft.evaluate.video import choose, film, name
 from pisft.model import Pi0, load_weights
+from pisft.simulators.versions import versions
 
 
 def evaluate(
-    config: Resolved, run_dir: Path, data_root: Path, device: torch.device, workers: int
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """(eval.json's content, seconds of each part) of the checkpoint in `run_dir`, which also gets `videos/`
-    and traces.json.
+    config: Resolved, run_dir: Path, data_root: Path, device: torch.device, workers: int, kept: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(eval.json's content, how it went: seconds of each part and how simulator processes were lost) of the checkpoint
+    in `run_dir`, which also gets `videos/` and traces.json.
 
-    The first has no clock, host or path in it, and is the same for every number of `workers`. Raises `PisftError`s.
+    The first has no clock, host or path in it, and is the same for every number of `workers`. `kept` is a folder for
+    finished rollouts, which an evaluation that is interrupted goes on from. Raises `PisftError`s.
     """
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
@@ -42,14 +45,16 @@ def evaluate(
     policy = Policy(model.to(device), preprocessor)
     checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
 
-    timing: dict[str, float] = {}
+    timing: dict[str, Any] = {}
     started = time.perf_counter()
     heldout, episodes = _heldout(config, data_root, preprocessor)
     opened, traces = open_loop(policy, heldout)
     opened = {"episodes": episodes, **opened}
     write_json(run_dir / "traces.json", traces)
     timing["open_loop_s"] = time.perf_counter() - started
-    closed = closed_loop(config, policy, run_dir / "videos", workers, timing) if config.eval.closed_loop else None
+    closed = None
+    if config.eval.closed_loop:
+        closed = closed_loop(config, policy, run_dir / "videos", workers, timing, kept)
     content = {
         "experiment": config.name,
         "checkpoint": {
@@ -63,7 +68,7 @@ def evaluate(
 
 
 def closed_loop(
-    config: Resolved, policy: Policy, videos: Path, workers: int, timing: dict[str, float]
+    config: Resolved, policy: Actor, videos: Path, workers: int, timing: dict[str, Any], kept: Path | None = None
 ) -> dict[str, Any]:
     """Roll out `config.eval.closed_loop`, film some episodes, and add up."""
     loop = config.eval.closed_loop
@@ -74,7 +79,7 @@ def closed_loop(
     seeds = range(first, first + loop.episodes_per_task)
 
     started = time.perf_counter()
-    episodes = rollout(
+    episodes, timing["lost_simulators"] = rollout(
         simulator,
         [(task, seed) for task in tasks for seed in seeds],
         policy,
@@ -82,6 +87,7 @@ def closed_loop(
         batch_size=loop.batch_size,
         seed=loop.seed,
         workers=workers,
+        kept=kept,
     )
     timing["rollouts_s"] = time.perf_counter() - started
     started = time.perf_counter()
@@ -95,17 +101,19 @@ def closed_loop(
             "simulator": simulator.simulator,
             "suites": suites,
             "tasks": {task: simulator.tasks[task] for task in tasks},
+            "packages": versions(simulator),
             "max_steps": simulator.max_steps,
             "replan_steps": loop.replan_steps,
             "batch_size": loop.batch_size,
             "episodes_per_task": loop.episodes_per_task,
             "seeds": {"range": loop.seeds, "first": seeds[0], "last": seeds[-1]},
-            "render": simulator.render.model_dump(mode="json"),
+            "render": simulator.model_dump(mode="json").get("render"),
             "sampling_steps": SAMPLING_STEPS,
         },
         "tasks": {task: success_rate(e for e in episodes if e.task == task) for task in tasks},
         "suites": {suite: success_rate(e for e in episodes if e.task in suites[suite]) for suite in suites},
         "overall": success_rate(episodes),
+        **({"chains": chains(episodes, simulator.stages)} if simulator.stages > 1 else {}),
         "episodes": [
             {
                 "task": episode.task,
@@ -127,6 +135,18 @@ def success_rate(episodes: Iterable[Episode]) -> dict[str, Any]:
         "episodes": len(outcomes),
         "success": sum(outcomes) / len(outcomes),
         "wilson95": list(wilson95(sum(outcomes), len(outcomes))),
+    }
+
+
+def chains(episodes: Sequence[Episode], stages: int) -> dict[str, Any]:
+    """CALVIN's numbers: the mean of the tasks completed in a row, and the rate of those who completed 1, 2, …"""
+    at_least = [sum(episode.completed >= n for episode in episodes) for n in range(1, stages + 1)]
+    return {
+        "average_length": sum(episode.completed for episode in episodes) / len(episodes),
+        "at_least": {
+            str(n): {"success": count / len(episodes), "wilson95": list(wilson95(count, len(episodes)))}
+            for n, count in enumerate(at_least, 1)
+        },
     }
 
 

@@ -12,12 +12,11 @@ import av
 import numpy as np
 
 from pisft.config.simulator import SimulatorConfig
-from pisft.evaluate.rollout import Episode
+from pisft.evaluate.episode import Episode
 from pisft.progress import bar
-from pisft.simulators.base import Simulator, SimulatorError
+from pisft.simulators.episodes import replay
 from pisft.simulators.pool import Pool
 
-SIZE = 240  # pixels a side
 FPS = 20
 
 
@@ -25,10 +24,11 @@ def film(simulator: SimulatorConfig, episodes: Sequence[Episode], folder: Path, 
     """Write `folder`/<name of the episode> for each of `episodes`; other videos in `folder` are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     stride = max(1, round(simulator.fps / FPS))
-    jobs = [(episode, stride, simulator.fps / stride, folder / name(episode)) for episode in episodes]
+    jobs = [(e.task, e.seed, e.actions, (e.success, e.steps), stride) for e in episodes]
     if jobs:
         with bar(len(jobs), "videos", "video") as progress, Pool(simulator, min(workers, len(jobs))) as pool:
-            for _ in pool.map(film_one, jobs):
+            for (task, seed, *_), pictures in pool.map(replay, jobs):
+                write_mp4(folder / file_name(task, seed), pictures, round(simulator.fps / stride))
                 progress.update()
     for stale in set(folder.glob("*.mp4")) - {folder / name(episode) for episode in episodes}:
         stale.unlink()
@@ -44,22 +44,12 @@ def choose(episodes: Iterable[Episode]) -> list[Episode]:
 
 def name(episode: Episode) -> str:
     """File name of an episode's video."""
-    return f"{episode.task}_{episode.seed}.mp4"
+    return file_name(episode.task, episode.seed)
 
 
-def film_one(simulator: Simulator, episode: Episode, stride: int, fps: float, path: Path) -> None:
-    """In a worker: replay one episode, drawing every `stride`-th step and the last one."""
-    simulator.reset(episode.task, episode.seed)
-    pictures = [simulator.picture(SIZE)]
-    for i in range(0, episode.steps, stride):
-        simulator.step(episode.actions[i : i + stride])
-        pictures.append(simulator.picture(SIZE))
-    if (simulator.success, simulator.steps) != (episode.success, episode.steps):
-        raise SimulatorError(
-            f"{episode.task}, seed {episode.seed}: a replay took {simulator.steps} steps, the rollout {episode.steps}; "
-            "the simulator is not deterministic here, and its results cannot be trusted"
-        )
-    write_mp4(path, pictures, round(fps))
+def file_name(task: str, seed: int) -> str:
+    """The same, of the episode of `task` and `seed`; a task of another simulator's may have a slash in its name."""
+    return f"{task.replace('/', '_')}_{seed}.mp4"
 
 
 def write_mp4(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:

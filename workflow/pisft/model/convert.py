@@ -5,20 +5,18 @@ orbax and jax run in a process and an environment of their own (envs/orbax), whi
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 
 from safetensors import safe_open
 
+from pisft import environments
 from pisft.config.model import ModelConfig
-from pisft.errors import PisftError
 from pisft.model.jax_names import read_jax
 from pisft.model.weights import WeightsError, write_weights
 
-ROOT = Path(__file__).parents[3]
-ENVIRONMENT = ROOT / "envs/orbax"
+DUMP = environments.ROOT / "envs/orbax/dump.py"
 
 
 def convert(config: ModelConfig, orbax_folder: str | Path, out: str | Path) -> None:
@@ -32,7 +30,7 @@ def convert(config: ModelConfig, orbax_folder: str | Path, out: str | Path) -> N
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         arrays = Path(scratch) / "arrays.safetensors"
-        dumped = orbax_python(ENVIRONMENT / "dump.py", orbax_folder.absolute(), arrays)
+        dumped = orbax_python(DUMP, orbax_folder.absolute(), arrays)
         if dumped.returncode:
             raise WeightsError(f"{orbax_folder}: could not be read:\n{dumped.stderr.strip()}")
         with safe_open(arrays, "pt") as stored:
@@ -40,23 +38,6 @@ def convert(config: ModelConfig, orbax_folder: str | Path, out: str | Path) -> N
 
 
 def orbax_python(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `python <args>` in envs/orbax, which uv installs the first time (0.6 GB); its output is captured."""
-    # Either would let our own environment into orbax', or uv install orbax into ours.
-    foreign = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
-    return subprocess.run(
-        [find_uv(), "run", "--quiet", "--locked", "--project", ENVIRONMENT, "python", "-I", *args],
-        env={name: value for name, value in os.environ.items() if name not in foreign},
-        capture_output=True,
-        text=True,
-    )
-
-
-def find_uv() -> str:
-    """The `uv` that `make setup` uses: the project's own, else the one on PATH."""
-    for uv in (str(ROOT / ".uv/bin/uv"), "uv"):
-        try:
-            subprocess.run([uv, "--version"], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return uv
-    raise PisftError("uv: not found in .uv/bin or on PATH; it runs envs/orbax; run: make setup")
+    """Run `python <args>` in envs/orbax (0.6 GB, installed the first time); its output is captured."""
+    command = [environments.python("orbax"), "-I", *args]
+    return subprocess.run(command, env=environments.clean(), capture_output=True, text=True)

@@ -21,8 +21,6 @@ PACKAGES_THAT_MATTER = {
     "PIL": "pillow",
     "av": "av",
     "lerobot": "lerobot",
-    "metaworld": "metaworld",
-    "mujoco": "mujoco",
     "numpy": "numpy",
     "peft": "peft",
     "scipy": "scipy",
@@ -35,15 +33,18 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DATA_SUFFIXES = frozenset({".css", ".html", ".j2", ".js", ".json"})
 
 
-def code_hashes(script: Path) -> dict[str, str]:
-    """sha256 of `script` (as `scripts/<name>`) and of each file of the package in its import closure, by path."""
-    hashes, _ = _closure(script.resolve())
+def code_hashes(script: Path, *modules: str) -> dict[str, str]:
+    """sha256 of `script` (as `scripts/<name>`) and of each file of the package in its import closure, by path.
+
+    `modules` are those that it imports by a name which only its arguments tell.
+    """
+    hashes, _ = _closure(script.resolve(), modules)
     return dict(sorted(hashes.items()))
 
 
 def package_versions(script: Path) -> dict[str, str]:
     """Installed versions of the packages that matter among those that the closure of `script` imports."""
-    _, external = _closure(script.resolve())
+    _, external = _closure(script.resolve(), ())
     versions = {}
     for name in sorted(PACKAGES_THAT_MATTER[module] for module in external & PACKAGES_THAT_MATTER.keys()):
         try:
@@ -54,10 +55,10 @@ def package_versions(script: Path) -> dict[str, str]:
 
 
 @cache
-def _closure(script: Path) -> tuple[dict[str, str], frozenset[str]]:
+def _closure(script: Path, modules: tuple[str, ...]) -> tuple[dict[str, str], frozenset[str]]:
     hashes = {f"scripts/{script.name}": _hash_source(script)}
     external: set[str] = set()
-    queue = list(_imports(script, None))
+    queue = [*_imports(script, None), *modules]
     seen: set[str] = set()
     while queue:
         name = queue.pop()

@@ -28,6 +28,7 @@ from pisft.config.model import BaseWeights
 from pisft.errors import PisftError
 from pisft.provenance import slices
 from pisft.provenance.code import code_hashes, package_versions
+from pisft.simulators.versions import versions
 
 
 class Node(NamedTuple):
@@ -356,9 +357,9 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
     stage = STAGES[node.stage]
     script = root / "scripts" / stage.script
     pins: dict[str, str] = {}
+    simulator = None
     if node.stage == "dataset":
         origin = load_dataset(node.name, root).origin
-        simulator = None
         if isinstance(origin, GeneratedDataset):
             simulator = load_simulator(origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator")
         config = slices.dataset(origin, simulator)
@@ -375,11 +376,13 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
     else:
         config = stage.slice(exp)
         pins |= _pins(node, exp, root)
+        if node.stage == "eval" and exp.eval.closed_loop:
+            simulator = exp.simulators[exp.eval.closed_loop.simulator]
     content = {
         "stage": node.stage,
         "config": config,
-        "code": code_hashes(script),
-        "packages": package_versions(script),
+        "code": code_hashes(script, *([simulator.implementation.partition(":")[0]] if simulator else [])),
+        "packages": package_versions(script) | (versions(simulator) if simulator else {}),
         "parents": keys,
         "pins": pins,
     }

@@ -113,7 +113,8 @@ def _datasets(exp: Resolved) -> list[dict[str, Any]]:
 
 
 def _simulator(simulator: SimulatorConfig, tasks: list[str], seeds: str) -> dict[str, Any]:
-    content = simulator.model_dump(mode="json", exclude={"suites", "tasks", "seeds"})
+    content = simulator.model_dump(mode="json", exclude={"suites", "tasks", "seeds", "max_steps", "timeout_s"})
+    content["max_steps"] = {task: simulator.cap(task) for task in tasks}
     content["tasks"] = {task: simulator.tasks[task] for task in tasks}
     content["seeds"] = simulator.seeds[seeds].model_dump(mode="json")
     return content

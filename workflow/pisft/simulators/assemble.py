@@ -20,11 +20,6 @@ from pisft.progress import bar
 # at 96 pixels. Every second frame stands on its own.
 ENCODER = {"vcodec": "h264", "pix_fmt": "yuv444p", "g": 2, "crf": 0, "preset": "veryfast"}
 
-DIMS = {
-    "observation.state": ["hand_x", "hand_y", "hand_z", "gripper"],
-    "action": ["delta_x", "delta_y", "delta_z", "gripper"],
-}
-
 
 def assemble(episodes: list[Path], simulator: SimulatorConfig, out: Path) -> None:
     """Write the staged `episodes` in this order to the dataset `out`, replacing what is there when all is written."""
@@ -52,21 +47,20 @@ def assemble(episodes: list[Path], simulator: SimulatorConfig, out: Path) -> Non
 def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None:
     datasets.disable_progress_bars()
     av.logging.set_libav_level(av.logging.ERROR)
-    side = simulator.render.size
     features = {
-        "observation.image": {"dtype": "video", "shape": (side, side, 3), "names": ["height", "width", "channels"]},
-        **{key: {"dtype": "float32", "shape": (len(names),), "names": names} for key, names in DIMS.items()},
+        key: {"dtype": feature.dtype, "shape": tuple(feature.shape), "names": feature.names}
+        for key, feature in simulator.features().items()
     }
     dataset = LeRobotDataset.create(
         repo_id=f"generated/{simulator.simulator}",  # not written anywhere
         fps=simulator.fps,
         features=features,
         root=root,
-        robot_type="sawyer",
+        robot_type=simulator.robot,
         rgb_encoder=RGBEncoderConfig(**ENCODER),
         encoder_threads=1,  # x264 takes its decisions by their number
         streaming_encoding=True,
-        encoder_queue_maxsize=simulator.max_steps + 1,  # a full queue would drop frames
+        encoder_queue_maxsize=simulator.longest + 1,  # a full queue would drop frames
         video_files_size_in_mb=8,  # each episode is added by copying the file
         video_backend="pyav",
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Protocol
 
 import numpy as np
 
 from pisft.config.simulator import SimulatorConfig
 from pisft.errors import PisftError
+
+PICTURE_SIZE = 240  # pixels a side
 
 
 class SimulatorError(PisftError):
@@ -17,7 +20,9 @@ class SimulatorError(PisftError):
 class Simulator(Protocol):
     """One episode at a time. What happens in it is a function of (task, seed, actions), whatever ran before."""
 
+    config: SimulatorConfig
     success: bool  # of the episode so far
+    completed: int  # of the `config.stages` tasks that make up the episode
     steps: int  # actions executed in it
 
     def reset(self, task: str, seed: int) -> None:
@@ -36,15 +41,44 @@ class Simulator(Protocol):
         The only place where what a policy sees is rendered: it costs more than a step.
         """
 
-    def picture(self, size: int) -> np.ndarray:
-        """What a person sees, uint8 (size, size, 3): with shadows and smooth edges."""
+    def picture(self) -> np.ndarray:
+        """What a person sees, uint8 (PICTURE_SIZE, PICTURE_SIZE, 3): with shadows and smooth edges."""
 
     def expert_action(self) -> np.ndarray:
         """What the scripted expert would do now, float32 (d,)."""
 
 
 def open_simulator(config: SimulatorConfig) -> Simulator:
-    """The simulator that `config.simulator` names; importing it takes a second, so it is done here."""
-    from pisft.simulators.metaworld import Metaworld
+    """The simulator that `config.simulator` names; importing it takes seconds, so it is done here."""
+    module, _, name = config.implementation.partition(":")
+    return getattr(importlib.import_module(module), name)(config)
 
-    return Metaworld(config)
+
+class Counted:
+    """What every simulator keeps of an episode. A base for theirs, which say what one action does."""
+
+    def __init__(self, config: SimulatorConfig):
+        self.config = config
+        self.begin("")
+
+    def begin(self, task: str) -> None:
+        """Forget the episode before."""
+        self.task, self.success, self.completed, self.steps = task, False, 0, 0
+
+    def step(self, actions: np.ndarray) -> None:
+        """See `Simulator.step`."""
+        for action in np.atleast_2d(actions).astype(np.float32):
+            if self.done:
+                return
+            self.success = bool(self.act(action))
+            self.completed = int(self.success)
+            self.steps += 1
+
+    def act(self, action: np.ndarray) -> bool:
+        """Execute one action (d,); returns whether the task is done now."""
+        raise NotImplementedError
+
+    @property
+    def done(self) -> bool:
+        """See `Simulator.done`."""
+        return self.success or self.steps >= self.config.cap(self.task)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,10 @@ import numpy as np
 from pisft.config.dataset import GeneratedDataset
 from pisft.config.simulator import SimulatorConfig
 from pisft.progress import bar
-from pisft.simulators.base import Simulator, SimulatorError
+from pisft.simulators.base import SimulatorError
+from pisft.simulators.episodes import demonstrate
 from pisft.simulators.pool import Pool
-
-PACKAGES = ("metaworld", "mujoco")
+from pisft.simulators.versions import versions
 
 
 def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, workers: int) -> dict[str, Any]:
@@ -41,33 +39,12 @@ def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, work
     assemble(episodes, simulator, out)
     shutil.rmtree(out.parent / "staging")
     return {
-        "expert": f"{simulator.simulator}'s scripted policies",
-        "packages": {name: version(name) for name in PACKAGES},
+        "expert": f"{simulator.simulator}'s scripted expert",
+        "packages": versions(simulator),
         "seeds": seeds,
         "render": simulator.render.model_dump(mode="json"),
-        "max_steps": simulator.max_steps,
+        "max_steps": {task: simulator.cap(task) for task in origin.tasks},
     }
-
-
-def stage(simulator: Simulator, task: str, seed: int, path: Path) -> bool:
-    """In a worker: let the expert try, write what it saw and did at each step to `path`; True if it succeeded."""
-    simulator.reset(task, seed)
-    frames: dict[str, list] = {}
-    while not simulator.done:
-        frame = simulator.observation() | {"action": simulator.expert_action()}
-        for key, value in frame.items():
-            frames.setdefault(key, []).append(value)
-        simulator.step(frame["action"])
-    arrays = {key: np.stack(values) for key, values in frames.items()} if simulator.success else {}
-    temporary = path.with_suffix(".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, success=simulator.success, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    return simulator.success
 
 
 def _stage(origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, workers: int) -> dict[str, list[int]]:
@@ -87,7 +64,7 @@ def _stage(origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, 
             done = {path: _succeeded(path) for path in paths if zipfile.is_zipfile(path)}
             progress.update(sum(done.values()))
             missing = [(task, seeds[task, i], path) for path, (task, i) in paths.items() if path not in done]
-            for (_, _, path), success in pool.map(stage, missing):
+            for (_, _, path), success in pool.map(demonstrate, missing):
                 done[path] = success
                 progress.update(success)
             todo = {paths[path] for path, success in done.items() if not success}
@@ -109,11 +86,11 @@ def _succeeded(path: Path) -> bool:
 def _staging_key(simulator: SimulatorConfig) -> str:
     """Of what an episode depends on besides its task and seed, so that no other recording's is taken for it."""
     content = {
-        "simulator": simulator.model_dump(mode="json", exclude={"suites", "seeds", "fps"}),
-        "packages": {name: version(name) for name in PACKAGES},
+        "simulator": simulator.model_dump(mode="json", exclude={"suites", "seeds", "fps", "timeout_s"}),
+        "packages": versions(simulator),
         "code": [
             hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest()
-            for name in ("metaworld.py", "demonstrate.py")
+            for name in (f"{simulator.simulator}.py", "base.py", "episodes.py")
         ],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import MetaworldRender, SimulatorConfig
+from pisft.config.simulator import MetaworldRender
 from pisft.simulators import gl
-from pisft.simulators.base import SimulatorError
+from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
 gl.choose()
 
@@ -34,39 +34,21 @@ warnings.filterwarnings("ignore", "Constant\\(s\\) may be too high", module="met
 SHOWN = {"shadowsize": 1024, "offsamples": 4, "reflectance": True}
 
 
-class Metaworld:
+class Metaworld(Counted):
     """See `pisft.simulators.base.Simulator`."""
-
-    def __init__(self, config: SimulatorConfig):
-        self.config = config
-        self.success = False
-        self.steps = 0
 
     def reset(self, task: str, seed: int) -> None:
         """A new environment each time: after MetaWorld's own reset, push still shows the goal of the episode before."""
-        self.task = task
-        self.success, self.steps = False, 0
+        self.begin(task)
         self._env = env = _environment(task)()
-        env.max_path_length = self.config.max_steps + 1  # it refuses the step that reaches the end
+        env.max_path_length = self.config.cap(task) + 1  # it refuses the step that reaches the end
         env.seed(seed)
         self._state, _ = env.reset()
         self._expert = ENV_POLICY_MAP[f"{task}-v3"]()
 
-    def step(self, actions: np.ndarray) -> None:
-        for action in np.clip(np.atleast_2d(actions).astype(np.float32), -1.0, 1.0):
-            if self.done:
-                return
-            if not np.isfinite(action).all():
-                raise SimulatorError(
-                    f"{self.task}, step {self.steps}: the action is {action.tolist()}; expected finite numbers"
-                )
-            self._state, _, _, _, info = self._env.step(action)
-            self.steps += 1
-            self.success = bool(info["success"])
-
-    @property
-    def done(self) -> bool:
-        return self.success or self.steps >= self.config.max_steps
+    def act(self, action: np.ndarray) -> bool:
+        self._state, _, _, _, info = self._env.step(np.clip(action, -1.0, 1.0))
+        return info["success"]
 
     def observation(self) -> dict[str, Any]:
         return {
@@ -75,8 +57,8 @@ class Metaworld:
             "task": self.config.tasks[self.task],
         }
 
-    def picture(self, size: int) -> np.ndarray:
-        return self._draw(self.config.render.model_copy(update={"size": size, **SHOWN}))
+    def picture(self) -> np.ndarray:
+        return self._draw(self.config.render.model_copy(update={"size": PICTURE_SIZE, **SHOWN}))
 
     def expert_action(self) -> np.ndarray:
         return np.clip(self._expert.get_action(self._state), -1.0, 1.0).astype(np.float32)

@@ -1,30 +1,54 @@
 """Simulators in processes of their own. Start from `with Pool(config, workers) as pool`, then `pool.run` or `pool.map`.
 
-A worker is a fresh interpreter (`pisft.simulators.worker`), not a fork or a multiprocessing child: those would take
-torch and the parent's main module along. Which worker a call runs in changes nothing but the time that it takes.
+A worker is a fresh interpreter (`pisft.simulators.worker`) of the environment that the simulator needs, not a fork or a
+multiprocessing child: those would take torch and the parent's main module along. Which worker a call runs in changes
+nothing but the time that it takes. One that dies or hangs is replaced, and what it held is for the caller to repeat.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from typing import Any
 
+import pisft
+from pisft import environments
 from pisft.config.simulator import SimulatorConfig
 from pisft.simulators import worker as program
 from pisft.simulators.base import SimulatorError
 
+ATTEMPTS = 3  # processes that one call may cost
+
+
+@dataclass
+class Worker:
+    """A process, our end of its pipe, and by when it has to have answered."""
+
+    pipe: Connection
+    process: subprocess.Popen
+    deadline: float | None = None
+
 
 class Pool:
-    """`workers` processes. A context manager: they are gone when it is left, whatever the reason."""
+    """`workers` processes. A context manager: they are gone when it is left, whatever the reason.
+
+    `replaced` says how each worker ended that was lost so far.
+    """
 
     def __init__(self, config: SimulatorConfig, workers: int):
-        self._workers: list[tuple[Connection, subprocess.Popen]] = []
+        self.config, self.replaced = config, []
+        self._command, self._variables = _program(config)
+        self._workers: list[Worker] = []
         try:
             for _ in range(workers):
-                self._workers.append(_start(config))
+                self._workers.append(self._start())
         except BaseException:
             self.close()
             raise
@@ -35,80 +59,150 @@ class Pool:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def run(self, function: Callable, calls: Mapping[int, tuple]) -> dict[int, Any]:
+    def run(
+        self, function: Callable, calls: Mapping[int, tuple], again: tuple[Callable, Mapping[int, tuple]] | None = None
+    ) -> dict[int, Any]:
         """function(simulator, *arguments) for each {slot: arguments}; a slot keeps its simulator from call to call.
 
-        `function` is found by its module and name in the worker. Exceptions of a worker are raised here.
+        A slot whose worker is lost gets `again`'s function and arguments instead, with a new simulator. Functions are
+        found by their module and name in the worker. Exceptions of a worker are raised here, and a `SimulatorError`
+        where a call costs too many workers.
         """
+        results: dict[int, Any] = {}
+        todo = dict(calls)
+        for attempt in range(ATTEMPTS):
+            done, lost = self._run_once(function, todo)
+            results |= done
+            if not lost:
+                return results
+            function, arguments = again or (function, calls)
+            todo = {slot: arguments[slot] for slot in lost}
+            if attempt == ATTEMPTS - 1:
+                raise self._given_up(next(iter(todo.values())))
+        return results
+
+    def map(self, function: Callable, items: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
+        """(item, function(simulator, *item)) for each item, in the order in which they are done."""
+        todo = iter(items)
+        failed: list[tuple[tuple, int]] = []
+        running: dict[int, tuple[tuple, int]] = {}
+        idle = list(range(len(self._workers)))
+        while True:
+            while idle and (next_one := failed.pop() if failed else _first(next(todo, None))) is not None:
+                running[idle[-1]] = next_one
+                self._send(idle.pop(), (function, [(0, next_one[0])]))
+            if not running:
+                return
+            worker, values = self._receive(running)
+            idle.append(worker)
+            item, attempts = running.pop(worker)
+            if values is not None:
+                yield item, values[0]
+            elif attempts < ATTEMPTS:
+                failed.append((item, attempts + 1))
+            else:
+                raise self._given_up(item)
+
+    def close(self) -> None:
+        """End the workers, also those that are at work."""
+        for worker in self._workers:
+            worker.pipe.close()
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.wait()
+        self._workers = []
+
+    def _run_once(self, function: Callable, calls: Mapping[int, tuple]) -> tuple[dict[int, Any], list[int]]:
+        """Results, and the slots whose worker was lost."""
         sent: dict[int, list[int]] = {}
         for slot in sorted(calls):
             sent.setdefault(slot % len(self._workers), []).append(slot)
         for worker, slots in sent.items():
             self._send(worker, (function, [(slot, calls[slot]) for slot in slots]))
         results: dict[int, Any] = {}
+        lost: list[int] = []
         while sent:
             worker, values = self._receive(sent)
-            results |= zip(sent.pop(worker), values, strict=True)
-        return results
+            slots = sent.pop(worker)
+            if values is None:
+                lost += slots
+            else:
+                results |= zip(slots, values, strict=True)
+        return results, lost
 
-    def map(self, function: Callable, items: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
-        """(item, function(simulator, *item)) for each item, in the order in which they are done."""
-        todo = iter(items)
-        running: dict[int, tuple] = {}
-        idle = list(range(len(self._workers)))
-        while True:
-            while idle and (item := next(todo, None)) is not None:
-                running[idle[-1]] = item
-                self._send(idle.pop(), (function, [(0, item)]))
-            if not running:
-                return
-            worker, (value,) = self._receive(running)
-            idle.append(worker)
-            yield running.pop(worker), value
+    def _send(self, index: int, message: tuple[Callable, list]) -> None:
+        worker = self._workers[index]
+        worker.deadline = time.monotonic() + self.config.timeout_s * max(1, len(message[1]))
+        with contextlib.suppress(ConnectionError):  # where it is gone, the answer will say so
+            worker.pipe.send(message)
 
-    def close(self) -> None:
-        """End the workers, also those that are at work."""
-        for pipe, process in self._workers:
-            pipe.close()
-            process.kill()
-        for _, process in self._workers:
-            process.wait()
-        self._workers = []
-
-    def _send(self, worker: int, message: Any) -> None:
+    def _receive(self, indices: Iterable[int]) -> tuple[int, list | None]:
+        """A worker that has answered with its values, or None where it was lost and is replaced."""
+        by_pipe = {self._workers[index].pipe: index for index in indices}
+        first = min(self._workers[index].deadline for index in by_pipe.values())
+        ready = wait(by_pipe, timeout=max(0.0, first - time.monotonic()))
+        if not ready:
+            index = min(by_pipe.values(), key=lambda i: self._workers[i].deadline)
+            self._workers[index].process.kill()
+            self._workers[index].process.wait()
+            return index, self._replace(index, f"gave no answer within {self.config.timeout_s:g} s a chunk")
+        index = by_pipe[ready[0]]
+        worker = self._workers[index]
         try:
-            self._workers[worker][0].send(message)
-        except ConnectionError as error:
-            raise self._death(worker) from error
-
-    def _receive(self, workers: Iterable[int]) -> tuple[int, list]:
-        ready = wait([self._workers[worker][0] for worker in workers])[0]
-        worker = next(i for i, (pipe, _) in enumerate(self._workers) if pipe is ready)
-        try:
-            answer = ready.recv()
-        except (EOFError, ConnectionError) as error:
-            raise self._death(worker) from error
+            answer = worker.pipe.recv()
+        except (EOFError, ConnectionError):
+            code = worker.process.wait()
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            return index, self._replace(index, how)
         if isinstance(answer, Exception):
             raise answer
-        return worker, answer
+        return index, answer
 
-    def _death(self, worker: int) -> SimulatorError:
-        code = self._workers[worker][1].wait()
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    def _replace(self, index: int, how: str) -> None:
+        self.replaced.append(how)
+        print(
+            f"simulator process {index + 1} of {len(self._workers)} {how}; replaced, its episodes are repeated",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._workers[index].pipe.close()
+        self._workers[index] = self._start()
+
+    def _given_up(self, arguments: tuple) -> SimulatorError:
+        what = ", ".join(str(argument) for argument in arguments if isinstance(argument, (str, int)))
         return SimulatorError(
-            f"simulator process {worker + 1} of {len(self._workers)} {how}; its own message, if any, is above. "
-            "If memory ran out, use fewer workers; then run the same command again"
+            f"{self.config.simulator}: {ATTEMPTS} processes in a row were lost at the same call ({what}); the last one "
+            f"{self.replaced[-1]}; its own message, if any, is above. If memory ran out, use fewer workers; if a chunk "
+            "takes that long, raise timeout_s in the simulator's configuration; then run the same command again"
         )
 
+    def _start(self) -> Worker:
+        ours, theirs = Pipe()
+        with theirs:
+            process = subprocess.Popen(
+                [*self._command, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # a Ctrl-C in the terminal reaches the parent alone
+                env=self._variables,
+            )
+        with contextlib.suppress(ConnectionError):
+            ours.send(self.config)
+        return Worker(ours, process)
 
-def _start(config: SimulatorConfig) -> tuple[Connection, subprocess.Popen]:
-    ours, theirs = Pipe()
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", program.__name__, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            process_group=0,  # a Ctrl-C in the terminal reaches the parent alone
-        )
-    ours.send(config)
-    return ours, process
+
+PACKAGE = str(Path(pisft.__file__).parents[1])
+
+
+def _program(config: SimulatorConfig) -> tuple[list[str], dict[str, str]]:
+    """The worker's command but for its last argument, and its variables: of the environment that `config` asks for."""
+    if config.environment is None:
+        python, variables = sys.executable, dict(os.environ)
+    else:
+        python, variables = str(environments.python(config.environment)), environments.clean()
+    found = [PACKAGE, *filter(None, [variables.get("PYTHONPATH")])]
+    return [python, "-m", program.__name__], variables | {"PYTHONPATH": os.pathsep.join(found)}
+
+
+def _first(item: tuple | None) -> tuple[tuple, int] | None:
+    return None if item is None else (item, 1)

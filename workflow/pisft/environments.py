@@ -1,0 +1,52 @@
+"""Environments of what cannot share the project's own: the locked uv projects under envs/. Start from `python`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from pisft.errors import PisftError
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(name: str) -> Path:
+    """The interpreter of `envs/<name>`, which uv installs as it is locked the first time.
+
+    One that cannot be locked is installed by hand, as docs/simulators.md says. Raises `PisftError`.
+    """
+    folder = ROOT / "envs" / name
+    interpreter = folder / ".venv/bin/python"
+    if not (folder / "uv.lock").is_file():
+        if not interpreter.exists():
+            raise PisftError(f"{folder}/.venv: is missing, and cannot be installed by itself; see docs/simulators.md")
+        return interpreter
+    if not (folder / ".venv").is_dir():
+        print(f"envs/{name}: being installed, once", file=sys.stderr, flush=True)
+    synced = subprocess.run(
+        [find_uv(), "sync", "--quiet", "--locked", "--project", folder], env=clean(), capture_output=True, text=True
+    )
+    if synced.returncode:
+        raise PisftError(f"envs/{name}: could not be installed:\n{synced.stderr.strip()}")
+    return interpreter
+
+
+def clean() -> dict[str, str]:
+    """This process's variables without those that would let one environment into another."""
+    foreign = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME"}
+    return {name: value for name, value in os.environ.items() if name not in foreign}
+
+
+@cache
+def find_uv() -> str:
+    """The `uv` that `make setup` uses: the project's own, else the one on PATH."""
+    for uv in (str(ROOT / ".uv/bin/uv"), "uv"):
+        try:
+            subprocess.run([uv, "--version"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return uv
+    raise PisftError("uv: not found in .uv/bin or on PATH; it installs what is under envs/; run: make setup")

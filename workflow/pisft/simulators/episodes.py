@@ -1,0 +1,88 @@
+"""What a worker does with its simulator, called through `pisft.simulators.pool`. Start from `begin` and `advance`.
+
+Imports no more than a simulator's own environment has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pisft.simulators.base import Simulator, SimulatorError
+
+
+class Progress(NamedTuple):
+    """Of an episode; `observation` is None where none is needed, since it is done."""
+
+    done: bool
+    success: bool
+    completed: int
+    steps: int
+    observation: dict[str, Any] | None
+
+
+def begin(simulator: Simulator, task: str, seed: int) -> dict[str, Any]:
+    """Start an episode; returns its first observation."""
+    simulator.reset(task, seed)
+    return simulator.observation()
+
+
+def advance(simulator: Simulator, actions: np.ndarray) -> Progress:
+    """Execute actions (n, d)."""
+    simulator.step(actions)
+    observation = None if simulator.done else simulator.observation()
+    return Progress(simulator.done, simulator.success, simulator.completed, simulator.steps, observation)
+
+
+def repeat(simulator: Simulator, task: str, seed: int, chunks: Sequence[np.ndarray]) -> Progress:
+    """An episode over again, whose simulator was lost: what `advance` gives for the last of `chunks` (n, d)."""
+    simulator.reset(task, seed)
+    for actions in chunks[:-1]:
+        simulator.step(actions)
+    return advance(simulator, chunks[-1])
+
+
+def demonstrate(simulator: Simulator, task: str, seed: int, path: Path) -> bool:
+    """Let the expert try, write what it saw and did at each step to `path`; True if it succeeded."""
+    simulator.reset(task, seed)
+    (key,) = simulator.config.action_keys
+    frames: dict[str, list] = {}
+    while not simulator.done:
+        frame = simulator.observation() | {key: simulator.expert_action()}
+        for name, value in frame.items():
+            frames.setdefault(name, []).append(value)
+        simulator.step(frame[key])
+    arrays = {key: np.stack(values) for key, values in frames.items()} if simulator.success else {}
+    temporary = path.with_suffix(".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, success=simulator.success, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    return simulator.success
+
+
+def replay(
+    simulator: Simulator, task: str, seed: int, actions: np.ndarray, outcome: tuple[bool, int], stride: int
+) -> list[np.ndarray]:
+    """Pictures of an episode, before, after every `stride`-th and after the last of its actions (n, d).
+
+    Raises `SimulatorError` where it does not end with `outcome`, (success, steps).
+    """
+    simulator.reset(task, seed)
+    pictures = [simulator.picture()]
+    for i in range(0, len(actions), stride):
+        simulator.step(actions[i : i + stride])
+        pictures.append(simulator.picture())
+    if (simulator.success, simulator.steps) != outcome:
+        raise SimulatorError(
+            f"{task}, seed {seed}: a replay took {simulator.steps} steps, the rollout {outcome[1]}; "
+            "the simulator is not deterministic here, and its results cannot be trusted"
+        )
+    return pictures

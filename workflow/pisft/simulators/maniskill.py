@@ -1,0 +1,176 @@
+"""ManiSkill 3's table-top tasks with a Panda arm: start from `Maniskill(config)`. Runs in envs/maniskill.
+
+`observation.images.top` is the task's own camera; `observation.state` the hand's position (m), its rotation from
+pointing straight down (rotation vector, rad) and the gripper's opening (0 to 1), all seen from the robot's base; an
+action the hand's displacement (±1 is 0.1 m) and rotation (±1 is 0.1 rad) and the gripper (-1 closed, 1 open), as the
+controller `pd_ee_delta_pose` takes it. The expert is ManiSkill's own motion planning, turned into such actions by its
+own conversion; physics runs on the CPU, which alone repeats itself exactly.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import logging
+import os
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pisft.config.simulator import ManiskillConfig
+from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+
+ICD = "/usr/share/vulkan/icd.d/lvp_icd.json"
+os.environ.setdefault("LP_NUM_THREADS", "0")  # the processes are the parallelism
+INSTALL = (
+    "ManiSkill needs Vulkan, also for physics alone. Without a GPU: Mesa's lavapipe, 25 or newer (Debian 12: "
+    "apt-get install -t bookworm-backports mesa-vulkan-drivers libvulkan1), and render.device: cpu; with one: its "
+    "driver's Vulkan and render.device: gpu"
+)
+DOWN = np.array([0.0, 1.0, 0.0, 0.0])  # w, x, y, z of a hand that points straight down
+OPEN = 0.04  # m, of each finger
+CONTROL = "pd_ee_delta_pose"
+
+
+class Maniskill(Counted):
+    """See `pisft.simulators.base.Simulator`."""
+
+    config: ManiskillConfig
+
+    def reset(self, task: str, seed: int) -> None:
+        """The scene is built anew: contacts of the episode before would otherwise show in the last bits."""
+        self.begin(task)
+        self._env = self._environment(CONTROL)
+        self._env.reset(seed=seed, options={"reconfigure": True})
+        self._seed, self._plan = seed, None
+
+    def act(self, action: np.ndarray) -> bool:
+        _, _, _, _, info = self._env.step(np.clip(action, -1.0, 1.0))
+        return bool(info["success"])
+
+    def observation(self) -> dict[str, Any]:
+        env = self._env
+        env.scene.update_render(update_sensors=True, update_human_render_cameras=False)
+        camera = env.scene.sensors[self.config.render.camera]
+        camera.capture()
+        image = camera.get_obs(rgb=True, depth=False, position=False, segmentation=False)["rgb"][0]
+        return {
+            "observation.images.top": image.cpu().numpy(),
+            "observation.state": self._state(),
+            "task": self.config.tasks[self.task],
+        }
+
+    def picture(self) -> np.ndarray:
+        return self._env.render_rgb_array()[0].cpu().numpy()
+
+    def expert_action(self) -> np.ndarray:
+        if self._plan is None:
+            self._plan = self._planned()
+        if self.steps >= len(self._plan):  # it is done and has failed: hold still
+            return np.array([0, 0, 0, 0, 0, 0, self._plan[-1][6] if self._plan else 1.0], np.float32)
+        return self._plan[self.steps]
+
+    def _state(self) -> np.ndarray:
+        hand = self._env.agent.robot.pose.sp.inv() * self._env.agent.tcp.pose.sp
+        opening = float(self._env.agent.robot.qpos[0, -1]) / OPEN
+        return np.r_[hand.p, _rotation_vector(hand.q), opening].astype(np.float32)
+
+    def _planned(self) -> list[np.ndarray]:
+        """The expert's actions from the start of this episode on; none where planning fails."""
+        from mani_skill.trajectory.utils.actions.conversion import from_pd_joint_pos_to_ee
+
+        planner = _Recorder(self._environment("pd_joint_pos"))
+        if _solution(self.task)(planner, seed=self._seed) == -1:
+            return []
+        planner.env.reset(seed=self._seed)
+        actor = _Recorder(self._environment(CONTROL))
+        actor.env.reset(seed=self._seed)
+        from_pd_joint_pos_to_ee(CONTROL, planner.actions, planner.env, actor)
+        return [np.clip(action, -1.0, 1.0).astype(np.float32) for action in actor.actions]
+
+    def _environment(self, control: str) -> Any:
+        """A new one; none is shared, since each has the state of its episode."""
+        import gymnasium
+        import mani_skill.envs  # noqa: F401  registers the tasks
+
+        logging.getLogger("mani_skill").setLevel(logging.ERROR)
+
+        look = self.config.render
+        try:
+            env = gymnasium.make(
+                self.task,
+                obs_mode="none",
+                reward_mode="none",
+                control_mode=control,
+                render_mode="rgb_array",
+                sim_backend="physx_cpu",
+                render_backend=_device(look.device),
+                enable_shadow=look.shadows,
+                sensor_configs={"width": look.size, "height": look.size},
+                human_render_camera_configs={"width": PICTURE_SIZE, "height": PICTURE_SIZE},
+            )
+        except gymnasium.error.NameNotFound as error:
+            raise SimulatorError(
+                f"ManiSkill has no task '{self.task}'; mend tasks in the simulator's configuration"
+            ) from error
+        return env.unwrapped
+
+
+class _Recorder:
+    """An environment that keeps the actions which it is given."""
+
+    def __init__(self, env: Any):
+        self.env, self.actions = env, []
+
+    @property
+    def unwrapped(self) -> Any:
+        return self.env
+
+    def reset(self, **arguments) -> Any:
+        return self.env.reset(**arguments)
+
+    def step(self, action: Any) -> Any:
+        self.actions.append(np.asarray(action, np.float32).reshape(-1))
+        return self.env.step(action)
+
+
+def _solution(task: str) -> Any:
+    """ManiSkill's motion planning for a task, such as `solvePushCube` for PushCube-v1."""
+    solutions = importlib.import_module("mani_skill.examples.motionplanning.panda.solutions")
+    name = f"solve{task.partition('-v')[0]}"
+    if not hasattr(solutions, name):
+        known = sorted(solution.removeprefix("solve") for solution in dir(solutions) if solution.startswith("solve"))
+        raise SimulatorError(f"ManiSkill plans no motions for '{task}'; it does for {', '.join(known)}")
+    return getattr(solutions, name)
+
+
+def _rotation_vector(q: np.ndarray) -> np.ndarray:
+    """Of the rotation from DOWN to the quaternion q (w, x, y, z), rad."""
+    from transforms3d.quaternions import qinverse, qmult, quat2axangle
+
+    turn = qmult(q, qinverse(DOWN))
+    axis, angle = quat2axangle(turn if turn[0] >= 0 else -turn)
+    return axis * angle
+
+
+@cache
+def _device(device: str) -> str:
+    """What ManiSkill calls a renderer, once Vulkan is known to work."""
+    warnings.filterwarnings("ignore", module="mani_skill|gymnasium")
+    if device == "cpu" and "VK_ICD_FILENAMES" not in os.environ and Path(ICD).is_file():
+        os.environ["VK_ICD_FILENAMES"] = ICD
+    try:
+        ctypes.CDLL("libvulkan.so.1")
+    except OSError as error:
+        raise SimulatorError(f"libvulkan.so.1 is not installed. {INSTALL}") from error
+    import sapien
+
+    name = "cpu" if device == "cpu" else "cuda:0"
+    try:
+        sapien.render.RenderSystem(sapien.Device(name))
+    except RuntimeError as error:
+        raise SimulatorError(f"no Vulkan device '{device}' can render ({error}). {INSTALL}") from error
+    return "cpu" if device == "cpu" else "gpu"

@@ -1,0 +1,55 @@
+"""RoboTwin 2.0 through lerobot's wrapper: start from `Robotwin(config)`. Runs in envs/robotwin.
+
+The three cameras in an ALOHA's names; `observation.state` and an action are the joints of the left and of the right
+arm, six angles (rad) and the gripper each. RoboTwin renders with every step, whatever is asked for. Not run by its
+authors: it needs an NVIDIA GPU and assets of the hub; see docs/simulators.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pisft.config.simulator import ROBOTWIN_CAMERAS, RobotwinConfig
+from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+
+
+class Robotwin(Counted):
+    """See `pisft.simulators.base.Simulator`. RoboTwin's experts record datasets by its own scripts."""
+
+    config: RobotwinConfig
+
+    def reset(self, task: str, seed: int) -> None:
+        from lerobot.envs.robotwin import RoboTwinEnv
+
+        self.begin(task)
+        look = self.config.render
+        # one step more than we count: at its end the wrapper starts the next episode by itself
+        self._env = RoboTwinEnv(
+            task,
+            camera_names=tuple(ROBOTWIN_CAMERAS.values()),
+            observation_height=look.height,
+            observation_width=look.width,
+            episode_length=self.config.cap(task) + 1,
+        )
+        self._seen, _ = self._env.reset(seed=seed)
+
+    def act(self, action: np.ndarray) -> bool:
+        self._seen, _, _, _, info = self._env.step(action)
+        return bool(info["is_success"])
+
+    def observation(self) -> dict[str, Any]:
+        cameras = {
+            f"observation.images.{name}": self._seen["pixels"][camera] for name, camera in ROBOTWIN_CAMERAS.items()
+        }
+        state = np.asarray(self._seen["agent_pos"], np.float32)
+        return {**cameras, "observation.state": state, "task": self.config.tasks[self.task]}
+
+    def picture(self) -> np.ndarray:
+        pixels = self._seen["pixels"][ROBOTWIN_CAMERAS["cam_high"]]
+        rows, columns = (np.linspace(0, side - 1, PICTURE_SIZE).astype(int) for side in pixels.shape[:2])
+        return pixels[rows][:, columns]
+
+    def expert_action(self) -> np.ndarray:
+        raise SimulatorError("RoboTwin has experts of its own, run by its scripts; its demonstrations are on the hub")

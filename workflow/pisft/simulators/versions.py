@@ -1,0 +1,26 @@
+"""What a simulator's episodes depend on, without importing it. Start from `versions`."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import distributions, version
+
+from pisft import environments
+from pisft.config.simulator import SimulatorConfig
+
+
+def versions(config: SimulatorConfig) -> dict[str, str]:
+    """Package → version: as installed in the project's own environment, or as locked for another.
+
+    Where an environment is not locked, as installed there; `absent` where it is not.
+    """
+    if config.environment is None:
+        return {name: version(name) for name in config.packages}
+    folder = environments.ROOT / "envs" / config.environment
+    if (folder / "uv.lock").is_file():
+        found = tomllib.loads((folder / "uv.lock").read_text())["package"]
+        known = {package["name"]: package.get("version", "") for package in found}
+    else:
+        places = [str(path) for path in folder.glob(".venv/lib/python*/site-packages")]
+        known = {d.name.lower().replace("_", "-"): d.version for d in distributions(path=places)} if places else {}
+    return {name: known.get(name, "absent") for name in config.packages}
