@@ -2,11 +2,13 @@
 
     python scripts/evaluate.py results/quickstart/config.json --workers 2
 
-`eval.json` is the same for every number of workers; how long it took goes to `eval.timing.json`.
+`eval.json` is the same for every number of workers; how long it took goes to `eval.timing.json`. With --server the
+rollouts' actions come from scripts/serve.py, in the same groups; its token is read from PISFT_POLICY_TOKEN.
 """
 
 import os
 import shutil
+from contextlib import nullcontext
 
 from pisft.canonical import write_json
 from pisft.cli import experiment_parser, node_of, run
@@ -14,18 +16,22 @@ from pisft.config import read_resolved
 from pisft.evaluate.run import evaluate
 from pisft.model.runtime import configure
 from pisft.provenance.graph import building
+from pisft.serving.client import served
 
 
 def main() -> None:
     parser = experiment_parser(__doc__)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--server", metavar="URI", help="let this server act, which serves the same checkpoint")
     args = parser.parse_args()
     root, node = node_of("eval", args.config)
     run_dir = root / f"results/{node.name}"
     with building(node, root) as build:
         config = read_resolved(args.config)
         kept = run_dir / "eval_state" / build.key[:16]
-        content, timing = evaluate(config, run_dir, root / "data", configure(threads=1), args.workers, kept)
+        device = configure(threads=1)
+        with served(args.server, run_dir) if args.server else nullcontext() as actor:
+            content, timing = evaluate(config, run_dir, root / "data", device, args.workers, kept, actor)
         write_json(run_dir / "eval.timing.json", timing)
         write_json(run_dir / "eval.json", content)
         videos = [e["video"] for e in (content["closed_loop"] or {"episodes": []})["episodes"] if e["video"]]

@@ -22,8 +22,21 @@ def double(sim, x):
     return 2 * x
 
 
-def die(sim):
+def die(sim, *_):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once(sim, marker, me):
+    if me and not marker.exists():
+        marker.touch()
+        die(sim)
+    return remember(sim, None)
+
+
+def hang_once(sim, marker):
+    if not marker.exists():
+        marker.touch()
+        time.sleep(60)
 
 
 def full_disk(sim):

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pisft.environments import find_uv
 from pisft.errors import PisftError
 from pisft.model import ModelConfig, Pi0, WeightsError, load_weights
-from pisft.environments import find_uv
 from pisft.model.convert import convert, orbax_python
 from pisft.model.jax_names import read_jax
 from pisft.model.weights import IGNORED, write_weights

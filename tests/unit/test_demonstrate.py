@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from metaworld_config import simulator
 from pisft.config.dataset import GeneratedDataset
-from pisft.simulators import demonstrate
+from pisft.simulators import demonstrate, episodes
 from pisft.simulators.base import SimulatorError, open_simulator
 
 ORIGIN = GeneratedDataset(simulator="metaworld", tasks=["button-press-topdown", "drawer-close"], episodes_per_task=2)
@@ -135,7 +135,7 @@ def test_a_full_disk_while_assembling_is_told_and_keeps_staged_and_old(recorded,
     for task in ORIGIN.tasks:
         (staging / task).mkdir(parents=True)
         for seed in (0, 1):
-            demonstrate.stage(sim, task, seed, staging / task / f"{seed}.npz")
+            episodes.demonstrate(sim, task, seed, staging / task / f"{seed}.npz")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:

@@ -16,8 +16,8 @@ from pisft.data.preprocess import Preprocessor
 from pisft.data.sampling import noise_and_time
 from pisft.data.training_set import TrainingSet
 from pisft.evaluate import open_loop as opened
+from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import Policy
-from pisft.evaluate.rollout import Episode
 from pisft.evaluate.run import evaluate, success_rate
 from pisft.model import Pi0, save_weights
 from tiny_training import make_experiment
@@ -57,7 +57,7 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
     assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True)
     assert {path.name: path.read_bytes() for path in videos.iterdir()} == before
 
-    assert set(timing) == {"open_loop_s", "rollouts_s", "videos_s"}
+    assert set(timing) == {"open_loop_s", "rollouts_s", "videos_s", "lost_simulators"}
     assert content["experiment"] == "tiny" and content["checkpoint"]["step"] == 8
     assert [list(episode) for episode in content["open_loop"]["episodes"]] == [["dataset", "episode"]]
     assert len(content["open_loop"]["action_error"]["robot"]["per_dim"]) == 4
@@ -84,7 +84,7 @@ def test_without_a_closed_loop_there_is_none(experiment):
 
 
 def test_success_rates_add_up():
-    episodes = [Episode("a", i, i < 3, 1, np.zeros((1, 4))) for i in range(4)]
+    episodes = [Episode("a", i, i < 3, int(i < 3), 1, np.zeros((1, 4))) for i in range(4)]
     rate = success_rate(episodes)
     assert (rate["successes"], rate["episodes"], rate["success"]) == (3, 4, 0.75)
     assert 0.2 < rate["wilson95"][0] < 0.75 < rate["wilson95"][1] < 1.0

@@ -41,10 +41,35 @@ def test_workers_never_import_torch_and_leave_interruptions_to_the_parent():
         assert pool.run(calls.interrupted, {0: ()}) == {0: "still here"}
 
 
-def test_a_worker_that_dies_is_one_clear_error():
-    with Pool(simulator(), 1) as pool, pytest.raises(SimulatorError, match="killed by signal 9") as caught:
-        pool.run(calls.die, {0: ()})
-    assert "simulator process 1 of 1" in str(caught.value)
+def test_a_worker_that_dies_is_replaced_and_what_it_held_is_called_again(tmp_path):
+    with Pool(simulator(), 2) as pool:
+        pool.run(calls.remember, {slot: (slot,) for slot in range(4)})
+        again = (calls.remember, {slot: (10 + slot,) for slot in range(4)})
+        found = pool.run(calls.die_once, {slot: (tmp_path / "died", slot == 2) for slot in range(4)}, again=again)
+        assert {slot: before for slot, (before, _) in found.items()} == {0: None, 1: 1, 2: None, 3: 3}
+        assert [before for before, _ in pool.run(calls.remember, {0: (0,), 2: (2,)}).values()] == [10, 12]
+        assert pool.replaced == ["was killed by signal 9"]
+        died = tmp_path / "in map"
+        assert sorted(pid > 0 for _, (_, pid) in pool.map(calls.die_once, [(died, True), (died, True)])) == [True, True]
+        assert len(pool.replaced) in (2, 3)  # both may meet it before it has
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path):
+    with Pool(simulator(timeout_s=8), 1) as pool:
+        before = pool._workers[0].process
+        pool.run(calls.remember, {0: (0,)})
+        pool.run(calls.hang_once, {0: (tmp_path / "hung",)})
+        assert before.poll() == -9 and pool.replaced == ["gave no answer within 8 s a chunk"]
+
+
+def test_a_call_that_costs_three_workers_is_one_clear_error(capfd):
+    with Pool(simulator(), 1) as pool:
+        with pytest.raises(SimulatorError, match="killed by signal 9") as caught:
+            pool.run(calls.die, {0: ("drawer-close", 7)})
+        assert "3 processes in a row were lost at the same call (drawer-close, 7)" in str(caught.value)
+        with pytest.raises(SimulatorError, match="killed by signal 9"):
+            list(pool.map(calls.die, [("drawer-close", 7)]))
+    assert capfd.readouterr().err.count("simulator process 1 of 1 was killed by signal 9; replaced") == 6
 
 
 def test_errors_of_a_worker_arrive_as_what_they_are():
@@ -54,12 +79,12 @@ def test_errors_of_a_worker_arrive_as_what_they_are():
         assert caught.value.errno == 28
         with pytest.raises(SimulatorError, match="KeyError: 'oops'"):
             pool.run(calls.bug, {0: ()})
-        assert pool.run(calls.double, {0: (1,)}) == {0: 2}
+        assert pool.run(calls.double, {0: (1,)}) == {0: 2} and pool.replaced == []
 
 
 def test_leaving_a_pool_ends_workers_that_are_at_work():
     pool = Pool(simulator(), 2)
-    processes = [process for _, process in pool._workers]
+    processes = [worker.process for worker in pool._workers]
     pool._send(0, (calls.linger, [(0, ())]))
     pool.close()
     assert all(process.poll() is not None for process in processes)

@@ -1,9 +1,14 @@
 """Rollouts are a function of the protocol: not of the number of processes, nor of when other episodes end."""
 
+import os
+import signal
+from pathlib import Path
+
 import numpy as np
 import pytest
 from metaworld_config import simulator
 from pisft.evaluate.rollout import noise, rollout
+from pisft.simulators.base import SimulatorError
 
 EPISODES = [(task, seed) for task in ("drawer-close", "button-press-topdown") for seed in (10, 11, 12)]
 HANDLE = np.array([0.0, 0.75, 0.1])
@@ -27,9 +32,8 @@ class Reacher:
         return chunks
 
 
-def _run(workers, episodes=EPISODES, batch_size=4, seed=0, max_steps=60):
-    policy = Reacher()
-    done, _ = rollout(
+def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps=60, kept=None):
+    return rollout(
         simulator(max_steps=max_steps),
         episodes,
         policy,
@@ -37,8 +41,21 @@ def _run(workers, episodes=EPISODES, batch_size=4, seed=0, max_steps=60):
         batch_size=batch_size,
         seed=seed,
         workers=workers,
+        kept=kept,
     )
+
+
+def _run(workers, *arguments, **keywords):
+    policy = Reacher()
+    done, lost = _rollout(workers, policy, *arguments, **keywords)
+    assert lost == []
     return policy, done
+
+
+def _children(program):
+    """Processes of ours that run `program`."""
+    ours = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in ours if program in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 def _same(one, other):
@@ -53,6 +70,53 @@ def by_one_worker():
 
 def test_two_workers_give_the_results_of_one(by_one_worker):
     assert all(_same(a, b) for a, b in zip(by_one_worker[1], _run(2)[1], strict=True))
+
+
+def test_an_episode_whose_process_is_killed_goes_on_as_if_nothing_had_happened(by_one_worker):
+    class Killer(Reacher):
+        def infer(self, observations, draws):
+            if len(self.batches) == 3:
+                for worker in _children("pisft.simulators.worker"):
+                    os.kill(worker, signal.SIGKILL)
+            return super().infer(observations, draws)
+
+    done, lost = _rollout(2, Killer())
+    assert all(_same(a, b) for a, b in zip(by_one_worker[1], done, strict=True))
+    assert lost == ["was killed by signal 9"] * 2
+
+
+def test_what_was_finished_before_an_interruption_is_not_run_again(by_one_worker, tmp_path):
+    class Interrupted(Reacher):
+        def infer(self, observations, draws):
+            if self.batches and observations[0]["task"] != self.task:
+                raise KeyboardInterrupt
+            self.task = observations[0]["task"]
+            return super().infer(observations, draws)
+
+    with pytest.raises(KeyboardInterrupt):
+        _rollout(1, Interrupted(), batch_size=3, kept=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["0.npz"]
+    whole, _ = _rollout(1, Reacher(), batch_size=3)
+    policy = Reacher()
+    rest, _ = _rollout(1, policy, batch_size=3, kept=tmp_path)
+    assert all(_same(a, b) for a, b in zip(rest, whole, strict=True))
+    assert len(policy.batches) == max(-(-e.steps // 5) for e in whole[3:])
+    (tmp_path / "0.npz").write_bytes(b"half of it")
+    (tmp_path / "1.npz").unlink()
+    again, _ = _rollout(1, Reacher(), batch_size=3, kept=tmp_path)
+    assert all(_same(a, b) for a, b in zip(again, whole, strict=True))
+
+
+def test_an_action_that_is_not_a_number_is_an_error_that_says_where(tmp_path):
+    class Broken(Reacher):
+        def infer(self, observations, draws):
+            chunks = super().infer(observations, draws)
+            if len(self.batches) == 2:
+                chunks[1][3, 2] = np.nan
+            return chunks
+
+    with pytest.raises(SimulatorError, match=r"drawer-close, seed 11: the policy's action at step 8 is nan in dim 2"):
+        _rollout(1, Broken())
 
 
 def test_results_keep_the_order_and_hold_what_was_executed(by_one_worker):

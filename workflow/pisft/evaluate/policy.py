@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pisft.config.experiment import Resolved
+from pisft.data.format import Format
+from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Item, Preprocessor, collate
-from pisft.model import Pi0
+from pisft.model import Pi0, load_weights
 
 SAMPLING_STEPS = 10  # Euler steps from noise to actions; openpi's number
+
+
+def load_policy(config: Resolved, run_dir: Path, device: torch.device) -> Policy:
+    """The policy of a trained experiment: `run_dir` holds its checkpoint/ and norm_stats.json. Raises `PisftError`s."""
+    stats = load_norm_stats(run_dir / "norm_stats.json")
+    preprocessor = Preprocessor(config.model, Format(config.format), stats)
+    model = Pi0(config.model)
+    load_weights(model, run_dir / "checkpoint")
+    return Policy(model.to(device), preprocessor)
 
 
 class Policy:

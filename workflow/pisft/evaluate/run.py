@@ -13,48 +13,48 @@ import torch
 from pisft.canonical import write_json
 from pisft.config.experiment import Resolved
 from pisft.data.dataset import LeRobotData
-from pisft.data.format import Format
 from pisft.data.library import open_dataset
-from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
 from pisft.data.split import split
 from pisft.data.training_set import TrainingSet
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.intervals import wilson95
 from pisft.evaluate.open_loop import open_loop
-from pisft.evaluate.policy import SAMPLING_STEPS, Policy
+from pisft.evaluate.policy import SAMPLING_STEPS, load_policy
 from pisft.evaluate.rollout import Actor, rollout
 from pisft.evaluate.video import choose, film, name
-from pisft.model import Pi0, load_weights
 from pisft.simulators.versions import versions
 
 
 def evaluate(
-    config: Resolved, run_dir: Path, data_root: Path, device: torch.device, workers: int, kept: Path | None = None
+    config: Resolved,
+    run_dir: Path,
+    data_root: Path,
+    device: torch.device,
+    workers: int,
+    kept: Path | None = None,
+    actor: Actor | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(eval.json's content, how it went: seconds of each part and how simulator processes were lost) of the checkpoint
     in `run_dir`, which also gets `videos/` and traces.json.
 
     The first has no clock, host or path in it, and is the same for every number of `workers`. `kept` is a folder for
-    finished rollouts, which an evaluation that is interrupted goes on from. Raises `PisftError`s.
+    finished rollouts, which an evaluation that is interrupted goes on from; `actor` acts in the checkpoint's stead,
+    which has to be the same one, served. Raises `PisftError`s.
     """
-    stats = load_norm_stats(run_dir / "norm_stats.json")
-    preprocessor = Preprocessor(config.model, Format(config.format), stats)
-    model = Pi0(config.model)
-    load_weights(model, run_dir / "checkpoint")
-    policy = Policy(model.to(device), preprocessor)
+    policy = load_policy(config, run_dir, device)
     checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
 
     timing: dict[str, Any] = {}
     started = time.perf_counter()
-    heldout, episodes = _heldout(config, data_root, preprocessor)
+    heldout, episodes = _heldout(config, data_root, policy.preprocessor)
     opened, traces = open_loop(policy, heldout)
     opened = {"episodes": episodes, **opened}
     write_json(run_dir / "traces.json", traces)
     timing["open_loop_s"] = time.perf_counter() - started
     closed = None
     if config.eval.closed_loop:
-        closed = closed_loop(config, policy, run_dir / "videos", workers, timing, kept)
+        closed = closed_loop(config, actor or policy, run_dir / "videos", workers, timing, kept)
     content = {
         "experiment": config.name,
         "checkpoint": {

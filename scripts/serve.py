@@ -1,0 +1,85 @@
+"""Serve a trained policy over openpi's websocket protocol.
+
+    python scripts/serve.py results/quickstart/checkpoint --port 8000
+    PISFT_POLICY_TOKEN=... python scripts/serve.py results/quickstart/checkpoint --host 0.0.0.0
+
+Prints its address when it takes connections, and ends on SIGTERM or Ctrl-C when what is under way is answered. Clients:
+openpi-client, scripts/robot_client.py, scripts/evaluate.py --server. GET /healthz says whether it is well.
+"""
+
+import argparse
+import asyncio
+import ipaddress
+import json
+import os
+from pathlib import Path
+
+from pisft.cli import node_of, run
+from pisft.config import read_resolved
+from pisft.errors import PisftError
+from pisft.evaluate.policy import load_policy
+from pisft.model.runtime import configure
+from pisft.serving.batching import Batcher
+from pisft.serving.client import TOKEN
+from pisft.serving.contract import Contract
+from pisft.serving.server import serve
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, help="results/<exp>/checkpoint")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=8000, help="0 for a free one")
+    parser.add_argument("--no-token", action="store_true", help="let everybody in who reaches a --host of the network")
+    parser.add_argument("--max-batch", type=int, default=16, help="observations that share an inference at most")
+    parser.add_argument("--max-wait-ms", type=float, default=2.0, help="that an observation waits for others")
+    parser.add_argument("--max-message-mb", type=float, default=64.0)
+    parser.add_argument("--max-clients", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0, help="of the sampling noise, for clients that send none")
+    args = parser.parse_args()
+    run_dir = args.checkpoint.absolute().parent
+    if args.checkpoint.name != "checkpoint" or not (run_dir / "checkpoint.json").is_file():
+        raise PisftError(f"{args.checkpoint}: is no trained checkpoint; expected results/<exp>/checkpoint")
+    token = os.environ.get(TOKEN) or None
+    if token is None and not args.no_token and not _is_loopback(args.host):
+        raise PisftError(f"--host {args.host}: can be reached from the network; set {TOKEN}, or say --no-token")
+
+    node_of("eval", run_dir / "config.json")
+    config = read_resolved(run_dir / "config.json")
+    policy = load_policy(config, run_dir, configure(threads=1))
+    checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
+    about = {
+        "experiment": config.name,
+        "model": config.model.variant,
+        "step": checkpoint["step"],
+        "checkpoint_sha256": checkpoint["files"]["model.safetensors"]["sha256"],
+    }
+    batcher = Batcher(policy, args.max_batch, args.max_wait_ms / 1000)
+    try:
+        asyncio.run(
+            serve(
+                Contract(policy, about),
+                batcher,
+                args.host,
+                args.port,
+                token=token,
+                max_message_bytes=int(args.max_message_mb * 2**20),
+                max_clients=args.max_clients,
+                max_group=256,
+                seed=args.seed,
+                ready=lambda host, port: print(f"serving {config.name} on ws://{host}:{port}", flush=True),
+            )
+        )
+    finally:
+        batcher.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+if __name__ == "__main__":
+    run(main)

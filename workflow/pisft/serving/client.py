@@ -1,0 +1,80 @@
+"""A policy that is served elsewhere, as one that is here: start from `RemotePolicy(uri, token)`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.sync.client import connect
+
+from pisft.errors import PisftError
+from pisft.serving.wire import WireError, pack, unpack
+
+TOKEN = "PISFT_POLICY_TOKEN"  # the variable that servers and clients find the token in
+
+
+class RemoteError(PisftError):
+    """A server that cannot be reached, or refuses."""
+
+
+class RemotePolicy:
+    """A `pisft.evaluate.rollout.Actor`: each `infer` is one message, and one inference of the whole group there.
+
+    `metadata` is what the server says of its policy. A context manager. Raises `RemoteError`.
+    """
+
+    def __init__(self, uri: str, token: str | None = None, timeout_s: float = 60.0):
+        self.uri, self.timeout_s = uri, timeout_s
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        try:
+            self._connection = connect(
+                uri, additional_headers=headers, compression=None, max_size=None, open_timeout=timeout_s
+            )
+            self.metadata: dict[str, Any] = unpack(self._connection.recv(timeout_s))
+        except InvalidStatus as error:
+            body = (error.response.body or b"").decode(errors="replace").strip()
+            raise RemoteError(f"{uri}: refused with {error.response.status_code}: {body}") from error
+        except (OSError, WebSocketException, WireError) as error:
+            raise RemoteError(f"{uri}: no policy server answers ({error}); start one: scripts/serve.py") from error
+        self.noise_shape = tuple(self.metadata["noise_shape"])
+
+    def __enter__(self) -> RemotePolicy:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> np.ndarray:
+        """Robot actions float32 (B, H, d) for B observations, from noise float32 (B, H, A)."""
+        return self.request({"observations": list(observations), "noise": noise})
+
+    def request(self, content: dict[str, Any]) -> np.ndarray:
+        """The actions that answer one message: (H, d) to an observation, (B, H, d) to a group of them."""
+        try:
+            self._connection.send(pack(content))
+            answer = self._connection.recv(self.timeout_s)
+            if isinstance(answer, str):
+                raise RemoteError(f"{self.uri}: {answer}")
+            return unpack(answer)["actions"]
+        except (OSError, WebSocketException, WireError, KeyError) as error:
+            raise RemoteError(f"{self.uri}: gave no answer ({str(error) or type(error).__name__})") from error
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+
+def served(uri: str, run_dir: Path) -> RemotePolicy:
+    """The policy at `uri`, which has to serve the checkpoint of `run_dir`. Raises `RemoteError`."""
+    policy = RemotePolicy(uri, os.environ.get(TOKEN))
+    checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
+    ours, theirs = checkpoint["files"]["model.safetensors"]["sha256"], policy.metadata.get("checkpoint_sha256")
+    if ours != theirs:
+        policy.close()
+        raise RemoteError(f"{uri}: serves checkpoint {theirs}; {run_dir}/checkpoint is {ours}: serve that one")
+    return policy

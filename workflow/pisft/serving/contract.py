@@ -1,0 +1,102 @@
+"""What a served policy expects and gives, and how a client's observation is checked. Start from `Contract`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pisft.data.errors import DataError
+from pisft.data.preprocess import Item
+from pisft.evaluate.policy import Policy
+
+LARGEST_SIDE = 4096  # pixels of a picture
+
+
+class Contract:
+    """Of one policy. An observation has the dataset's keys; openpi's spelling of them is understood too."""
+
+    def __init__(self, policy: Policy, about: Mapping[str, Any]):
+        self.policy = policy
+        self.format = policy.preprocessor.format
+        config = self.format.config
+        self.cameras = config.keys("cameras")
+        self.vectors = {source.key: source for source in config.state}
+        self.widths = {key: config.features[key].shape[0] for key in self.vectors if key in config.features}
+        self.metadata = {
+            **about,
+            "cameras": {key: {"slot": slot, "dtype": "uint8"} for slot, key in config.cameras.items()},
+            "image_size": policy.preprocessor.model.image_size,
+            "state": {key: self.widths.get(key) for key in self.vectors},
+            "prompt": config.prompt.model_dump(),
+            "action_type": config.action_type,
+            "action_horizon": self.format.action_horizon,
+            "action_dims": self.format.robot_names({}) if config.features else None,
+            "noise_shape": list(policy.noise_shape),
+        }
+
+    def item(self, observation: Any) -> Item:
+        """Model inputs of what a client sent; raises `DataError` that names the key, what was found and expected."""
+        if not isinstance(observation, Mapping):
+            raise DataError(f"found a {type(observation).__name__}; expected a mapping of observations by key")
+        sample: dict[str, Any] = {}
+        for key in self.cameras:
+            sample[key] = self._picture(key, _find(observation, key))
+        for key in self.vectors:
+            sample[key] = self._vector(key, _find(observation, key))
+        task = observation.get("task", observation.get("prompt"))
+        if task is not None and not isinstance(task, str):
+            raise DataError(f"prompt: found a {type(task).__name__}; expected text")
+        try:
+            item = self.policy.preprocessor.item(sample | {"task": task})
+        except DataError:
+            raise
+        except ValueError as error:  # of shapes, where neither the format nor the model says them
+            raise DataError(
+                f"state: does not fit the policy's {len(self.policy.preprocessor.stats.state.mean)} dims"
+            ) from error
+        if not np.isfinite(item.state).all():
+            raise DataError("state: holds numbers that are not finite once normalised; check units and norm_stats")
+        return item
+
+    def noise(self, noise: Any, count: int) -> np.ndarray:
+        """A client's own noise for `count` observations, float32 (count, H, A)."""
+        expected = (count, *self.policy.noise_shape)
+        if not isinstance(noise, np.ndarray) or noise.dtype.kind != "f" or noise.shape != expected:
+            raise DataError(f"noise: found {_shown(noise)}; expected float32 {list(expected)}")
+        if not np.isfinite(noise).all():
+            raise DataError("noise: holds numbers that are not finite")
+        return noise.astype(np.float32)
+
+    def _picture(self, key: str, value: Any) -> np.ndarray:
+        if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+            raise DataError(f"{key}: found {_shown(value)}; expected uint8 [height, width, 3]")
+        if not 0 < min(value.shape[:2]) <= max(value.shape[:2]) <= LARGEST_SIDE:
+            raise DataError(f"{key}: found {_shown(value)}; expected sides of 1 to {LARGEST_SIDE} pixels")
+        return value
+
+    def _vector(self, key: str, value: Any) -> np.ndarray:
+        width = self.widths.get(key)
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or value.ndim != 1:
+            raise DataError(f"{key}: found {_shown(value)}; expected float32 [{width or 'dims'}]")
+        if width is not None and len(value) != width:
+            raise DataError(f"{key}: found {len(value)} dims; expected {width}")
+        if not np.isfinite(value).all():
+            raise DataError(f"{key}: holds numbers that are not finite")
+        return value.astype(np.float32)
+
+
+def _find(observation: Mapping[str, Any], key: str) -> Any:
+    """The value under the dataset's key, or under openpi's spelling of it: observation/state for observation.state."""
+    bare = key.removeprefix("observation.")
+    for name in (key, key.replace(".", "/"), f"observation/{bare}", f"observation.{bare}", bare):
+        if name in observation:
+            return observation[name]
+    raise DataError(f"{key}: is missing; found {', '.join(sorted(map(str, observation))[:20]) or 'nothing'}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,158 @@
+"""The loop on a robot's side: observe, ask a server for a chunk, execute it at a fixed rate. Start from `control`.
+
+What reaches the robot is limited however the policy is: each dim's step and velocity are clipped, a chunk that is late
+or not finite stops the robot, and so does whatever else goes wrong. It is no replacement for the robot's own safety.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from pisft.errors import PisftError
+
+
+class RobotError(PisftError):
+    """A run that cannot begin."""
+
+
+class Robot(Protocol):
+    """Yours to write: a class with these methods; `position` only where actions are absolute."""
+
+    def position(self) -> np.ndarray:
+        """Where it is, as an action (d,) that would keep it there."""
+
+    def observe(self) -> dict[str, Any]:
+        """Images uint8 (H, W, 3), vectors float32 and `task`, in the keys of the dataset that the policy learnt from."""
+
+    def act(self, action: np.ndarray) -> bool:
+        """Send one action (d,), in the dataset's units; True where the task is done. Must not block for a period."""
+
+    def stop(self) -> None:
+        """Hold still. Called at the end and when anything goes wrong, perhaps more than once."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of each dim, or one number for all: `max_step` from one command to the next, `max_velocity` per second.
+
+    Where actions are relative (`action_type` delta) a command is itself a step. None: no limit.
+    """
+
+    max_step: Sequence[float] | float | None = None
+    max_velocity: Sequence[float] | float | None = None
+
+    def per_step(self, dims: int, hz: float) -> np.ndarray:
+        """The largest step (dims,) at `hz`; raises `RobotError` for limits of other dims or signs."""
+        found = np.full(dims, np.inf)
+        for name, limit, scale in (("max_step", self.max_step, 1.0), ("max_velocity", self.max_velocity, 1 / hz)):
+            if limit is None:
+                continue
+            try:
+                limit = np.broadcast_to(np.asarray(limit, float), dims)
+            except ValueError as error:
+                raise RobotError(f"{name}: found {np.size(limit)} numbers; expected one, or {dims}") from error
+            if not (limit > 0).all():
+                raise RobotError(f"{name}: found {limit.tolist()}; expected numbers above 0")
+            found = np.minimum(found, limit * scale)
+        return found
+
+
+@dataclass
+class Run:
+    """What came of `control`: `clipped` counts for each dim how often it was limited, `late` the periods overrun."""
+
+    reason: str = ""
+    steps: int = 0
+    chunks: int = 0
+    late: int = 0
+    clipped: list[int] = field(default_factory=list)
+    infer_ms: list[float] = field(default_factory=list)
+
+
+def control(
+    robot: Robot,
+    infer: Callable[[dict[str, Any]], np.ndarray],
+    *,
+    hz: float,
+    execute: int,
+    watchdog_s: float,
+    max_steps: int,
+    limits: Limits,
+    action_type: str,
+    start: np.ndarray | None = None,
+) -> Run:
+    """Run `robot` by `infer`, which gives a chunk (H, d) for an observation, until it is done or `max_steps`.
+
+    Of each chunk the first `execute` actions are executed, one every 1/`hz` s. A chunk that takes longer than
+    `watchdog_s` ends the run. `start` (d,) is the command before the first, which limits need where actions are
+    absolute. The robot is stopped whatever happens, also by an exception. Raises `RobotError`.
+    """
+    if action_type == "absolute" and start is None and limits != Limits():
+        raise RobotError(
+            "limits: the actions are absolute, so the first one is limited from where the robot is: say it"
+        )
+    run = Run()
+    background = ThreadPoolExecutor(1, "inference")
+    try:
+        run.reason = _control(
+            run, robot, infer, background, hz, execute, watchdog_s, max_steps, limits, action_type, start
+        )
+    except KeyboardInterrupt:
+        run.reason = "interrupted"
+    finally:
+        robot.stop()
+        background.shutdown(wait=False, cancel_futures=True)  # a chunk that is late is waited for no longer
+    return run
+
+
+def _control(
+    run: Run,
+    robot: Robot,
+    infer: Callable[[dict[str, Any]], np.ndarray],
+    background: ThreadPoolExecutor,
+    hz: float,
+    execute: int,
+    watchdog_s: float,
+    max_steps: int,
+    limits: Limits,
+    action_type: str,
+    last: np.ndarray | None,
+) -> str:
+    while run.steps < max_steps:
+        asked = time.monotonic()
+        try:
+            chunk = background.submit(infer, robot.observe()).result(timeout=watchdog_s)
+        except TimeoutError:
+            return f"the watchdog stopped the robot: no chunk within {watchdog_s:g} s"
+        run.chunks += 1
+        run.infer_ms.append(1000 * (time.monotonic() - asked))
+        chunk = np.asarray(chunk, np.float32)
+        if chunk.ndim != 2 or not np.isfinite(chunk).all():
+            return f"stopped: the chunk is {chunk.dtype} {list(chunk.shape)} or not finite"
+        if not run.clipped:
+            run.clipped = [0] * chunk.shape[1]
+        largest = limits.per_step(chunk.shape[1], hz)
+        due = time.monotonic()
+        for action in chunk[:execute][: max_steps - run.steps]:
+            anchor = np.zeros_like(action) if action_type == "delta" else action if last is None else last
+            command = np.clip(action, anchor - largest, anchor + largest).astype(np.float32)
+            run.clipped = [count + int(c) for count, c in zip(run.clipped, command != action, strict=True)]
+            done = robot.act(command)
+            last = command
+            run.steps += 1
+            if done:
+                return "done"
+            due += 1 / hz
+            left = due - time.monotonic()
+            if left > 0:
+                time.sleep(left)
+            else:
+                run.late += 1
+                due = time.monotonic()  # a period that is lost is not made up for by a faster one
+    return "the most steps were reached"
