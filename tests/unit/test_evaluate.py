@@ -1,14 +1,10 @@
 """eval.json is a function of the checkpoint and the protocol, and says what it was measured on."""
 
-import hashlib
 import json
 
 import numpy as np
 import pytest
 import torch
-from metaworld_config import simulator
-from pisft.canonical import write_json
-from pisft.config import Resolved
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
 from pisft.data.norm_stats import load as load_norm_stats
@@ -19,29 +15,15 @@ from pisft.evaluate import open_loop as opened
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import Policy
 from pisft.evaluate.run import evaluate, success_rate
-from pisft.model import Pi0, save_weights
-from tiny_training import make_experiment
+from pisft.model import Pi0
+from tiny_policy import make_policy
 
 
 @pytest.fixture(scope="module")
 def experiment(video_dataset, tmp_path_factory):
     """(config, folder) of a tiny model that was never trained, to be rolled out in MetaWorld."""
     folder = tmp_path_factory.mktemp("experiment")
-    torch.set_num_threads(1)
-    tiny = make_experiment(folder, video_dataset)
-    loop = {"simulator": "mw", "suites": ["both", "one"], "episodes_per_task": 2, "replan_steps": 3, "batch_size": 3}
-    content = tiny.model_dump(mode="json", by_alias=True) | {
-        "eval": {"open_loop": {"episodes": 50}, "closed_loop": loop | {"seed": 1}},
-        "simulators": {"mw": simulator(max_steps=12).model_dump(mode="json")},
-    }
-    run_dir = folder / "results/tiny"
-    (run_dir / "checkpoint").mkdir()
-    torch.manual_seed(0)
-    weights = run_dir / "checkpoint/model.safetensors"
-    save_weights(Pi0(tiny.model), weights)
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    write_json(run_dir / "checkpoint.json", {"step": 8, "files": {"model.safetensors": {"sha256": sha256}}})
-    return Resolved.model_validate(content), folder
+    return make_policy(folder, video_dataset), folder
 
 
 def _evaluate(experiment, workers):

@@ -48,14 +48,10 @@ class Contract:
         task = observation.get("task", observation.get("prompt"))
         if task is not None and not isinstance(task, str):
             raise DataError(f"prompt: found a {type(task).__name__}; expected text")
-        try:
-            item = self.policy.preprocessor.item(sample | {"task": task})
-        except DataError:
-            raise
-        except ValueError as error:  # of shapes, where neither the format nor the model says them
-            raise DataError(
-                f"state: does not fit the policy's {len(self.policy.preprocessor.stats.state.mean)} dims"
-            ) from error
+        dims = len(self.policy.preprocessor.stats.state.mean)
+        if (found := len(self.format.state(sample))) != dims:
+            raise DataError(f"{', '.join(self.vectors)}: found {found} dims; expected {dims}")
+        item = self.policy.preprocessor.item(sample | {"task": task})
         if not np.isfinite(item.state).all():
             raise DataError("state: holds numbers that are not finite once normalised; check units and norm_stats")
         return item

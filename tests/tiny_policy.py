@@ -1,0 +1,34 @@
+"""A tiny model that was never trained, to be rolled out in MetaWorld and served: start from `make_policy`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from metaworld_config import simulator
+from pisft.canonical import write_json
+from pisft.config import Resolved
+from pisft.model import Pi0, save_weights
+from tiny_training import make_experiment
+
+
+def make_policy(folder: Path, dataset: Path) -> Resolved:
+    """`folder`/results/tiny with a config, statistics of `dataset` and random weights."""
+    torch.set_num_threads(1)
+    tiny = make_experiment(folder, dataset)
+    loop = {"simulator": "mw", "suites": ["both", "one"], "episodes_per_task": 2, "replan_steps": 3, "batch_size": 3}
+    content = tiny.model_dump(mode="json", by_alias=True) | {
+        "eval": {"open_loop": {"episodes": 50}, "closed_loop": loop | {"seed": 1}},
+        "simulators": {"mw": simulator(max_steps=12).model_dump(mode="json")},
+    }
+    config = Resolved.model_validate(content)
+    run_dir = folder / "results/tiny"
+    write_json(run_dir / "config.json", config.model_dump(mode="json", by_alias=True))
+    (run_dir / "checkpoint").mkdir()
+    torch.manual_seed(0)
+    weights = run_dir / "checkpoint/model.safetensors"
+    save_weights(Pi0(tiny.model), weights)
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    write_json(run_dir / "checkpoint.json", {"step": 8, "files": {"model.safetensors": {"sha256": sha256}}})
+    return config

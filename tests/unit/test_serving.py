@@ -1,0 +1,353 @@
+"""A served policy is the policy; whoever talks nonsense is told so, and nobody else notices."""
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from metaworld_config import simulator
+from pisft.evaluate.policy import load_policy
+from pisft.evaluate.rollout import rollout
+from pisft.evaluate.run import evaluate
+from pisft.serving.batching import Batcher
+from pisft.serving.client import RemoteError, RemotePolicy, served
+from pisft.serving.contract import Contract
+from pisft.serving.wire import WireError, pack, unpack
+from tiny_policy import make_policy
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "open sesame"
+SCRIPT = [sys.executable, str(ROOT / "scripts/serve.py")]
+
+
+@pytest.fixture(scope="module")
+def run(video_dataset, tmp_path_factory):
+    """(config, folder) of a policy that can be served."""
+    folder = tmp_path_factory.mktemp("served")
+    return make_policy(folder, video_dataset), folder
+
+
+@contextlib.contextmanager
+def _serving(run, *arguments, token=None):
+    """(process, its ws:// address)."""
+    variables = {k: v for k, v in os.environ.items() if k != "PISFT_POLICY_TOKEN"}
+    if token:
+        variables["PISFT_POLICY_TOKEN"] = token
+    command = [*SCRIPT, str(run[1] / "results/tiny/checkpoint"), "--port", "0", *arguments]
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        try:
+            assert line.startswith("serving tiny on ws://127.0.0.1:"), process.stderr.read()
+            yield process, line.split()[-1]
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(run):
+    with _serving(run, "--max-message-mb", "1") as (_, uri):
+        yield uri
+
+
+@pytest.fixture
+def seen(run):
+    """An observation as a robot sends it."""
+    rng = np.random.default_rng(0)
+    return {
+        "observation.image": rng.integers(0, 256, (32, 32, 3), np.uint8),
+        "observation.state": rng.normal(size=4).astype(np.float32),
+        "task": "close the drawer",
+    }
+
+
+def test_a_rollout_over_the_server_is_the_rollout_without_it(run, server):
+    policy = load_policy(run[0], run[1] / "results/tiny", torch.device("cpu"))
+    loop = {"replan_steps": 3, "batch_size": 2, "seed": 0, "workers": 1}
+    episodes = [("drawer-close", 10), ("button-press-topdown", 11), ("drawer-close", 12)]
+    here, _ = rollout(simulator(max_steps=12), episodes, policy, **loop)
+    with served(server, run[1] / "results/tiny") as remote:
+        there, _ = rollout(simulator(max_steps=12), episodes, remote, **loop)
+        again = evaluate(*_of(run), actor=remote)[0]
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one.actions, other.actions)
+    assert again == evaluate(*_of(run))[0]
+
+
+def _of(run):
+    return run[0], run[1] / "results/tiny", run[1] / "data", torch.device("cpu"), 1
+
+
+def test_the_metadata_tells_cameras_dims_and_horizon(server):
+    with RemotePolicy(server) as policy:
+        about = policy.metadata
+    assert about["cameras"] == {"observation.image": {"slot": "base_0_rgb", "dtype": "uint8"}}
+    assert about["action_horizon"] == 4 and len(about["checkpoint_sha256"]) == 64
+    assert about["experiment"] == "tiny" and about["noise_shape"][0] == 4
+
+
+def test_openpis_spelling_of_keys_is_understood_and_noise_makes_an_answer_exact(server, seen):
+    with RemotePolicy(server) as policy:
+        noise = np.random.default_rng(1).normal(size=policy.noise_shape).astype(np.float32)
+    spelt = {
+        "observation/image": seen["observation.image"],
+        "observation/state": seen["observation.state"],
+        "prompt": seen["task"],
+    }
+    with RemotePolicy(server) as policy:
+        one, other = policy.request(seen | {"noise": noise}), policy.request(spelt | {"noise": noise})
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == np.float32 and one.shape == (4, 4)
+        assert not np.array_equal(policy.request(seen), policy.request(seen))  # it draws anew
+    with RemotePolicy(server) as first, RemotePolicy(server) as second:
+        np.testing.assert_array_equal(first.request(seen), second.request(seen))  # but the same for everyone
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"observation.state": np.zeros(5, np.float32)}, "observation.state: found 5 dims; expected 4"),
+        ({"observation.state": np.array([0, np.nan, 0, 0])}, "observation.state: holds numbers that are not finite"),
+        ({"observation.state": "four"}, "observation.state: found a str; expected float32"),
+        ({"observation.image": np.zeros((32, 32), np.uint8)}, r"found uint8 \[32, 32\]; expected uint8 \[height"),
+        ({"observation.image": np.zeros((32, 32, 3), np.float32)}, r"found float32 \[32, 32, 3\]; expected uint8"),
+        ({"observation.image": np.zeros((0, 32, 3), np.uint8)}, "expected sides of 1 to 4096"),
+        ({"observation.image": None}, "observation.image: found a NoneType"),
+        ({"task": 7}, "prompt: found a int; expected text"),
+        ({"task": None}, "the frame has no task"),
+        ({"noise": np.zeros((3, 3), np.float32)}, r"noise: found float32 \[1, 3, 3\]; expected float32 \[1, 4"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name_and_the_connection_goes_on(server, seen, change, told):
+    with RemotePolicy(server) as policy:
+        with pytest.raises(RemoteError, match=told):
+            policy.request(seen | change)
+        assert policy.request(seen).shape == (4, 4)
+
+
+def test_a_group_that_is_none_is_refused(server, seen):
+    with RemotePolicy(server) as policy:
+        noise = np.zeros((2, *policy.noise_shape), np.float32)
+        for group in ([], [seen] * 300, seen, [seen, {}]):
+            with pytest.raises(RemoteError, match=r"observations|is missing"):
+                policy.request({"observations": group, "noise": noise})
+        with pytest.raises(RemoteError, match="noise: found float32"):
+            policy.request({"observations": [seen], "noise": noise})
+        assert policy.infer([seen, seen], noise).shape == (2, 4, 4)
+
+
+HOSTILE = {
+    "garbage": b"\xc1\xff\x00garbage",
+    "a pickle": pickle.dumps({"observation.state": 1}),
+    "nested without end": b"\x91" * 100_000,
+    "a list that claims four billion": b"\xdd\xff\xff\xff\xff",
+    "an object array": msgpack.packb({b"__ndarray__": True, b"data": b"x" * 8, b"dtype": "|O", b"shape": [1]}),
+    "a record array": msgpack.packb({b"__ndarray__": True, b"data": b"x" * 8, b"dtype": "i4,i4", b"shape": [1]}),
+    "a shape that overflows": msgpack.packb(
+        {b"__ndarray__": True, b"data": b"", b"dtype": "<f4", b"shape": [2**62, 4]}
+    ),
+    "a negative shape": msgpack.packb({b"__ndarray__": True, b"data": b"", b"dtype": "<f4", b"shape": [-1]}),
+    "a dtype that is none": msgpack.packb({b"__ndarray__": True, b"data": b"", b"dtype": [1], b"shape": [0]}),
+    "a number that is none": msgpack.packb({b"__npgeneric__": True, b"data": "x", b"dtype": "<f4"}),
+    "a number": msgpack.packb(7),
+}
+
+
+@pytest.mark.parametrize("message", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_message_is_refused_and_others_are_served(server, seen, message):
+    with RemotePolicy(server) as other, connect(server, compression=None) as hostile:
+        hostile.recv()
+        hostile.send(message)
+        answer = hostile.recv(20)
+        assert isinstance(answer, str) and answer.startswith("refused: ")
+        hostile.send("text")
+        assert "expected msgpack" in hostile.recv(20)
+        assert other.request(seen).shape == (4, 4)
+
+
+def test_a_message_that_is_too_large_ends_its_connection_alone(server, seen):
+    with RemotePolicy(server) as other, connect(server, compression=None) as hostile:
+        hostile.recv()
+        hostile.send(b"x" * 2**21)
+        with pytest.raises(ConnectionClosed) as caught:
+            hostile.recv(20)
+        assert caught.value.rcvd.code == 1009
+        assert other.request(seen).shape == (4, 4)
+
+
+def test_clients_that_say_nothing_half_of_something_or_vanish_hold_up_nobody(server, seen):
+    host, port = re.fullmatch(r"ws://(.*):(\d+)", server).groups()
+    silent, half, gone = (socket.create_connection((host, int(port))) for _ in range(3))
+    half.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.close()  # a reset
+    leaving = connect(server, compression=None)
+    leaving.recv()
+    leaving.send(pack(seen))
+    leaving.socket.close()  # while it is being served
+    with RemotePolicy(server) as policy:
+        assert policy.request(seen).shape == (4, 4)
+    silent.close()
+    half.close()
+
+
+def test_web_pages_cannot_connect(server):
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(server, origin="http://example.com")
+
+
+def test_the_health_endpoint_answers(server):
+    with urllib.request.urlopen(server.replace("ws", "http", 1) + "/healthz") as answer:
+        assert json.load(answer)["status"] == "ok"
+
+
+def test_a_token_keeps_others_out(run, seen, capfd):
+    with _serving(run, token=TOKEN) as (process, uri):
+        for wrong in (None, "open", TOKEN + "x", "wrong \u00e9".encode().decode("latin-1")):
+            with pytest.raises(RemoteError, match="refused with 401: expected a token"):
+                RemotePolicy(uri, wrong)
+        with RemotePolicy(uri, TOKEN) as policy:
+            assert policy.request(seen).shape == (4, 4)
+        with connect(uri, additional_headers={"Authorization": f"Api-Key {TOKEN}"}) as openpi:
+            assert unpack(openpi.recv())["experiment"] == "tiny"
+        process.terminate()
+        out, err = process.communicate()
+    assert TOKEN not in out + err
+
+
+def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(run, seen):
+    with _serving(run) as (process, uri):
+        idle, busy = RemotePolicy(uri), RemotePolicy(uri)
+        answers: queue.Queue = queue.Queue()
+        noise = np.zeros((100, *busy.noise_shape), np.float32)
+        thread = threading.Thread(target=lambda: answers.put(busy.infer([seen] * 100, noise)))
+        thread.start()
+        time.sleep(0.1)  # it is being answered
+        process.send_signal(signal.SIGTERM)
+        assert answers.get(timeout=20).shape == (100, 4, 4)
+        thread.join()
+        assert process.wait(20) == 0
+        with pytest.raises(RemoteError, match="gave no answer"):
+            idle.request(seen)
+        with pytest.raises(RemoteError, match=r"no policy server answers .* start one: scripts/serve\.py"):
+            RemotePolicy(uri)
+
+
+def test_one_client_too_many_is_told(run):
+    full = pytest.raises(RemoteError, match="refused with 503: 1 clients are connected already")
+    with _serving(run, "--max-clients", "1") as (_, uri), RemotePolicy(uri), full:
+        RemotePolicy(uri)
+
+
+def test_a_server_that_cannot_start_says_why(run, server, tmp_path):
+    checkpoint = str(run[1] / "results/tiny/checkpoint")
+
+    def fails(*arguments):
+        done = subprocess.run([*SCRIPT, *arguments], capture_output=True, text=True)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "cannot be listened on" in fails(checkpoint, "--port", server.rpartition(":")[2])
+    assert "can be reached from the network; set PISFT_POLICY_TOKEN" in fails(checkpoint, "--host", "0.0.0.0")
+    assert "is no trained checkpoint; expected results/<exp>/checkpoint" in fails(str(tmp_path / "checkpoint"))
+
+
+def test_another_checkpoint_is_not_evaluated_by_mistake(run, server, tmp_path):
+    (tmp_path / "checkpoint.json").write_text('{"files": {"model.safetensors": {"sha256": "other"}}}')
+    with pytest.raises(RemoteError, match="is other: serve that one"):
+        served(server, tmp_path)
+
+
+class _Counting:
+    """A policy that takes its time and counts."""
+
+    def __init__(self, policy):
+        self.preprocessor, self.noise_shape, self._sample = policy.preprocessor, policy.noise_shape, policy.sample
+        self.started, self.go, self.sizes = threading.Event(), threading.Event(), []
+
+    def sample(self, items, noise):
+        self.started.set()
+        assert self.go.wait(20)
+        self.sizes.append(len(items))
+        if len(items) == 3:
+            raise RuntimeError("out of memory")
+        return self._sample(items, noise)
+
+
+def test_single_requests_that_wait_share_an_inference_and_groups_do_not(run, seen):
+    policy = _Counting(load_policy(run[0], run[1] / "results/tiny", torch.device("cpu")))
+    item = Contract(policy, {}).item(seen)
+    noise = np.random.default_rng(0).normal(size=(8, *policy.noise_shape)).astype(np.float32)
+    batcher = Batcher(policy, max_batch=4, max_wait_s=0.0)
+    waiting = [batcher.submit([item], noise[:1], group=False)]
+    assert policy.started.wait(20)
+    waiting += [batcher.submit([item], noise[i : i + 1], group=False) for i in (1, 2)]
+    waiting += [batcher.submit([item] * 2, noise[3:5], group=True)]
+    waiting += [batcher.submit([item], noise[i : i + 1], group=False) for i in (5, 6, 7)]
+    policy.go.set()
+    found = [request.exception(20) or request.result().shape for request in waiting]
+    batcher.close()
+    assert policy.sizes == [1, 2, 2, 3]
+    assert found[:4] == [(1, 4, 4), (1, 4, 4), (1, 4, 4), (2, 4, 4)]
+    assert all(isinstance(error, RuntimeError) for error in found[4:])  # who shared the failure hears of it
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**64 - 1)
+        | st.floats(allow_nan=False)
+        | st.text()
+        | st.binary()
+        | arrays.arrays(
+            arrays.scalar_dtypes().filter(lambda d: d.kind in "biuf" and d.itemsize <= 8),
+            arrays.array_shapes(min_side=0),
+        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=5,
+    )
+)
+def test_what_is_packed_is_unpacked(value):
+    def same(one, other):
+        if isinstance(one, np.ndarray):
+            return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+        if isinstance(one, list):
+            return len(one) == len(other) and all(map(same, one, other))
+        if isinstance(one, dict):
+            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return one == other and type(one) is type(other)
+
+    assert same(value, unpack(pack(value)))
+
+
+@given(st.binary(max_size=200))
+def test_whatever_bytes_come_they_are_a_value_or_refused(message):
+    with contextlib.suppress(WireError):
+        unpack(message)
+
+
+def test_things_that_are_no_numbers_are_not_sent():
+    for value in (np.array([object()]), np.array(["text"]), np.zeros(2, "c8"), {1, 2}):
+        with pytest.raises(WireError):
+            pack(value)
