@@ -76,6 +76,18 @@ def test_pictures_are_upright_and_follow_the_render_settings():
     assert np.ptp(picture[False][:2].reshape(-1, 3), axis=0).max() > 40
 
 
+def test_the_camera_is_where_it_is_configured():
+    seen = {}
+    for position in ((0.75, 0.075, 0.7), (1.3, -0.2, 1.1)):
+        render = simulator().render.model_copy(update={"camera_position": position})
+        sim = open_simulator(simulator(render=render.model_dump()))
+        sim.reset("drawer-close", 0)
+        seen[position] = sim.observation()["observation.image"].astype(int)
+        np.testing.assert_array_equal(sim._env.data.cam("corner2").xpos, position)
+    near, far = seen.values()
+    assert np.abs(near - far).mean() > 10
+
+
 def test_the_expert_succeeds_and_a_step_after_success_does_nothing():
     sim = open_simulator(simulator())
     sim.reset("drawer-close", 0)
@@ -102,10 +114,8 @@ def test_unknown_names_are_errors_that_list_what_there_is():
     with pytest.raises(SimulatorError, match="no task 'fly'"):
         sim.reset("fly", 0)
     render = simulator().render.model_copy(update={"camera": "corner9"})
-    sim = open_simulator(simulator(render=render.model_dump()))
-    sim.reset("drawer-close", 0)
     with pytest.raises(SimulatorError, match=r"corner9.*valid: .*corner2"):
-        sim.observation()
+        open_simulator(simulator(render=render.model_dump())).reset("drawer-close", 0)
 
 
 @pytest.mark.parametrize(

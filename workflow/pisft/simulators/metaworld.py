@@ -42,6 +42,8 @@ class Metaworld(Counted):
         self.begin(task)
         self._env = env = _environment(task)()
         env.max_path_length = self.config.cap(task) + 1  # it refuses the step that reaches the end
+        # in the model that simulates: it says where its cameras are, the renderer's only how they draw
+        env.model.cam_pos[_camera(env.model, self.config.render)] = self.config.render.camera_position
         env.seed(seed)
         self._state, _ = env.reset()
         self._expert = ENV_POLICY_MAP[f"{task}-v3"]()
@@ -103,11 +105,6 @@ def _environment(task: str) -> type:
 def _renderer(task: str, look: MetaworldRender) -> mujoco.Renderer:
     """Draws any state of `task`; the model is its own, and its settings are in place before the first frame."""
     model = copy.copy(_environment(task)().model)
-    camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, look.camera)
-    if camera < 0:
-        names = [model.camera(i).name for i in range(model.ncam)]
-        raise SimulatorError(f"render.camera: MetaWorld has no camera '{look.camera}'; valid: {', '.join(names)}")
-    model.cam_pos[camera] = look.camera_position
     model.vis.quality.shadowsize = look.shadowsize
     model.vis.quality.offsamples = look.offsamples
     model.vis.global_.offwidth = model.vis.global_.offheight = look.size
@@ -118,6 +115,14 @@ def _renderer(task: str, look: MetaworldRender) -> mujoco.Renderer:
     # Before OpenGL's own exit, which is registered with its first use and would come before the interpreter's.
     atexit.register(_renderer.cache_clear)
     return renderer
+
+
+def _camera(model: mujoco.MjModel, look: MetaworldRender) -> int:
+    camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, look.camera)
+    if camera < 0:
+        names = [model.camera(i).name for i in range(model.ncam)]
+        raise SimulatorError(f"render.camera: MetaWorld has no camera '{look.camera}'; valid: {', '.join(names)}")
+    return camera
 
 
 @contextlib.contextmanager
