@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-finetune bench-save bench-slurm bench-start bench-success bench-train bench-data verify
+.PHONY: setup demo test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data verify
 
 setup:
 	@envs/setup.sh
@@ -47,6 +47,14 @@ bench-demo: setup
 
 bench-draws: setup
 	python scripts/bench_draws.py
+
+bench-eval: setup
+	snakemake results/button_press/checkpoint.json
+	python scripts/bench_eval.py
+
+bench-serve: setup
+	snakemake results/button_press/checkpoint.json
+	python scripts/bench_serve.py
 
 bench-finetune: setup
 	python scripts/bench_finetune.py

@@ -28,7 +28,7 @@ class Robot(Protocol):
         """Where it is, as an action (d,) that would keep it there."""
 
     def observe(self) -> dict[str, Any]:
-        """Images uint8 (H, W, 3), vectors float32 and `task`, in the keys of the dataset that the policy learnt from."""
+        """Images uint8 (H, W, 3), vectors float32 and `task`, in the keys of the dataset that was learnt from."""
 
     def act(self, action: np.ndarray) -> bool:
         """Send one action (d,), in the dataset's units; True where the task is done. Must not block for a period."""
