@@ -46,7 +46,7 @@ def main() -> None:
 
     node_of("eval", run_dir / "config.json")
     config = read_resolved(run_dir / "config.json")
-    policy = load_policy(config, run_dir, configure(threads=1))
+    policy = load_policy(config, run_dir / "checkpoint", run_dir, configure(threads=1))
     checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
     about = {
         "experiment": config.name,

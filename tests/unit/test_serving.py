@@ -47,6 +47,11 @@ def run(video_dataset, tmp_path_factory):
     return make_policy(folder, video_dataset), folder
 
 
+def _policy(run):
+    run_dir = run[1] / "results/tiny"
+    return load_policy(run[0], run_dir / "checkpoint", run_dir, torch.device("cpu"))
+
+
 @contextlib.contextmanager
 def _serving(run, *arguments, token=None):
     """(process, its ws:// address)."""
@@ -82,7 +87,7 @@ def seen(run):
 
 
 def test_a_rollout_over_the_server_is_the_rollout_without_it(run, server):
-    policy = load_policy(run[0], run[1] / "results/tiny", torch.device("cpu"))
+    policy = _policy(run)
     loop = {"replan_steps": 3, "batch_size": 2, "seed": 0, "workers": 1}
     episodes = [("drawer-close", 10), ("button-press-topdown", 11), ("drawer-close", 12)]
     here, _ = rollout(simulator(max_steps=12), episodes, policy, **loop)
@@ -295,7 +300,7 @@ class _Counting:
 
 
 def test_single_requests_that_wait_share_an_inference_and_groups_do_not(run, seen):
-    policy = _Counting(load_policy(run[0], run[1] / "results/tiny", torch.device("cpu")))
+    policy = _Counting(_policy(run))
     item = Contract(policy, {}).item(seen)
     noise = np.random.default_rng(0).normal(size=(8, *policy.noise_shape)).astype(np.float32)
     batcher = Batcher(policy, max_batch=4, max_wait_s=0.0)

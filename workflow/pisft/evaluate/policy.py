@@ -18,12 +18,14 @@ from pisft.model import Pi0, load_weights
 SAMPLING_STEPS = 10  # Euler steps from noise to actions; openpi's number
 
 
-def load_policy(config: Resolved, run_dir: Path, device: torch.device) -> Policy:
-    """The policy of a trained experiment: `run_dir` holds its checkpoint/ and norm_stats.json. Raises `PisftError`s."""
-    stats = load_norm_stats(run_dir / "norm_stats.json")
-    preprocessor = Preprocessor(config.model, Format(config.format), stats)
+def load_policy(config: Resolved, weights: Path, stats: Path, device: torch.device) -> Policy:
+    """The policy of a trained experiment: the folder `weights` has its model.safetensors, `stats` its norm_stats.json.
+
+    Raises `PisftError`s.
+    """
+    preprocessor = Preprocessor(config.model, Format(config.format), load_norm_stats(stats / "norm_stats.json"))
     model = Pi0(config.model)
-    load_weights(model, run_dir / "checkpoint")
+    load_weights(model, weights)
     return Policy(model.to(device), preprocessor)
 
 

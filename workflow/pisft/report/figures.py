@@ -30,7 +30,7 @@ STYLE = {
 def loss_curve(metrics: list[dict[str, float | None]]) -> str:
     """Training loss (smoothed beside raw) and validation loss against the step, from rows of metrics.csv."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(2.7)
+        figure, axes = blank(2.7)
         train = [(row["step"], row["loss"]) for row in metrics if row.get("loss") is not None]
         valid = [(row["step"], row["val_loss"]) for row in metrics if row.get("val_loss") is not None]
         if train:
@@ -51,7 +51,7 @@ def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list
     with matplotlib.rc_context(STYLE):
         count = min(len(names), len(stats[field]["mean"]))  # statistics of a base may have more dims or fewer
         content = {key: values[:count] for key, values in stats[field].items()}
-        figure, axes = _figure(0.75 + 0.3 * count)
+        figure, axes = blank(0.75 + 0.3 * count)
         rows = range(count)
         axes.barh(
             rows,
@@ -81,7 +81,7 @@ def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list
 def action_errors(error: dict[str, Any]) -> str:
     """Mean absolute action error against the step of the chunk, in robot units."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(2.2)
+        figure, axes = blank(2.2)
         axes.plot(range(1, len(error["per_step"]) + 1), error["per_step"], color=BLUE, marker="o", ms=3)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("step of the chunk")
@@ -104,7 +104,7 @@ def traces(episodes: list[dict[str, Any]]) -> str:
         return svg(figure, f"Recorded and predicted actions of a held-out episode: {episode['task']}")
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
+def blank(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.2, height), layout="constrained")
     return figure, figure.add_subplot()
 
