@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import statistics
 import sys
@@ -116,7 +117,7 @@ def theirs(environment: type, size: int, cap: int, policy: Policy, seeds: list[i
     outcomes = []
     for i in range(0, len(seeds), workers):
         group = seeds[i : i + workers]
-        with contextlib.redirect_stderr(None):
+        with contextlib.redirect_stderr(io.StringIO()):
             found = lerobot_eval.rollout(envs, Actor(policy, group), *[nothing] * 4, seeds=group)
         for success, done in zip(found["success"].numpy(), found["done"].numpy(), strict=True):
             steps = int(np.argmax(done)) + 1 if done.any() else len(done)

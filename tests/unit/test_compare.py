@@ -6,8 +6,8 @@ import sys
 
 import pytest
 from pisft.errors import PisftError
-from pisft.evaluate.compare import compare
-from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95
+from pisft.evaluate.compare import beside_published, compare
+from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95, wilson95
 from typed_project import ROOT
 
 
@@ -45,6 +45,20 @@ def test_what_cannot_be_compared_is_not():
         compare(evaluation("x", ONE), evaluation("y", ONE, max_steps=6))
     with pytest.raises(PisftError, match=r"y: eval\.json has no closed loop"):
         compare(evaluation("x", ONE), {"experiment": "y", "closed_loop": None})
+
+
+def test_a_published_rate_is_shown_with_an_interval_too():
+    rate = {"successes": 9, "episodes": 12, "success": 0.75, "wilson95": list(wilson95(9, 12))}
+    (row,) = beside_published({"suites": {"s": rate, "other": {}}}, {"episodes": 500, "suites": {"s": 0.968}})
+    assert row["published"] == {
+        "successes": 484,
+        "episodes": 500,
+        "success": 0.968,
+        "wilson95": list(wilson95(484, 500)),
+    }
+    low, high = row["interval95"]
+    assert row["difference"] == pytest.approx(-0.218) and low < row["difference"] < high < 0
+    assert row["p"] == fisher(9, 12, 484, 500) < 0.01
 
 
 def test_the_command_prints_a_table(tmp_path):

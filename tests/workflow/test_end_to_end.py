@@ -17,6 +17,7 @@ datasets: [{name: tiny}]
 split: {heldout_fraction: 0.25}
 train: {steps: 6, global_batch_size: 4, warmup_steps: 1, decay_steps: 6, log_every: 1, validate_every: 3, save_every: 2}
 eval: {closed_loop: {suites: [button_press], episodes_per_task: 3, batch_size: 2}}
+published: {source: a paper, episodes: 50, suites: {button_press: 0.9}}
 """
 DATASET = """
 source: generated
@@ -43,6 +44,11 @@ def test_every_artefact_is_there_and_a_second_run_has_nothing_to_do(tiny):
     for name in ("config.json", "norm_stats.json", "checkpoint.json", "eval.json", "report.html", "metrics.csv"):
         assert (tiny.root / "results/tiny" / name).is_file(), name
     assert tiny.plan(REPORT) == set()
+
+
+def test_the_page_shows_the_published_rate_beside_ours(tiny):
+    page = (tiny.root / REPORT).read_text()
+    assert "Beside what was published" in page and "a paper, 50 episodes a suite" in page and "90.0 %" in page
 
 
 def test_the_evaluation_is_the_same_bytes_when_run_again_with_other_workers(tiny):

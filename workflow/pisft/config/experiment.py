@@ -169,6 +169,14 @@ class Eval(Strict):
     closed_loop: ClosedLoop | None = None
 
 
+class Published(Strict):
+    """Success rates that others report for the same protocol, to be shown beside ours."""
+
+    source: str = Field(description="where they are reported")
+    episodes: PositiveInt = Field(description="of each suite")
+    suites: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="suite → success rate")
+
+
 class Logging(Strict):
     """Beside metrics.csv, which is always written."""
 
@@ -236,6 +244,7 @@ class Experiment(Strict):
     finetune: Annotated[Full | Lora, Field(discriminator="method")] = Full()
     train: Train
     eval: Eval = Eval()
+    published: Published | None = None
     logging: Logging = Logging()
     cluster: Cluster = Cluster()
 
@@ -341,7 +350,7 @@ def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -
             _check_generated(use.name, origin, simulators[origin.simulator], root)
     if loop := experiment.eval.closed_loop:
         simulator = load_simulator(loop.simulator, root, path, "eval.closed_loop.simulator")
-        _check_closed_loop(path, loop, simulator, fmt)
+        _check_closed_loop(path, experiment, simulator, fmt)
         if smoke.is_smoke(name) and simulator.environment is not None:
             experiment = _open_loop_only(experiment)
         else:
@@ -466,13 +475,17 @@ def _check_generated(name: str, origin: GeneratedDataset, simulator: SimulatorCo
     _check_seeds(path, "seeds", origin.seeds, simulator, 0, origin.episodes_per_task)
 
 
-def _check_closed_loop(path: Path, loop: ClosedLoop, simulator: SimulatorConfig, fmt: FormatConfig) -> None:
+def _check_closed_loop(path: Path, experiment: Experiment, simulator: SimulatorConfig, fmt: FormatConfig) -> None:
+    loop = experiment.eval.closed_loop
     key = "eval.closed_loop"
     for suite in loop.suites:
         if suite not in simulator.suites:
             raise ConfigError(
                 f"{path}: {key}.suites: unknown suite '{suite}'; {nearest(suite, list(simulator.suites))}"
             )
+    for suite in experiment.published.suites if experiment.published else ():
+        if suite not in loop.suites:
+            raise ConfigError(f"{path}: published.suites: '{suite}' is not evaluated; {nearest(suite, loop.suites)}")
     if loop.replan_steps > fmt.action_horizon:
         raise ConfigError(
             f"{path}: {key}.replan_steps: found {loop.replan_steps}; "

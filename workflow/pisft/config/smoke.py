@@ -56,6 +56,7 @@ def shrink(content: dict[str, Any]) -> dict[str, Any]:
         "train": content["train"] | TRAIN | {"keep_every": None},
         "eval": {"open_loop": {"episodes": 1}},
         "cluster": {"num_nodes": 2},
+        "published": None,
     }
     if content["train"].get("steps") == 0:
         tiny["train"]["steps"] = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pisft.errors import PisftError
-from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95
+from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95, wilson95
 
 SAME = ("simulator", "tasks", "max_steps")  # of the protocol, without which two rates are of different things
 
@@ -65,3 +65,29 @@ def compare(a: dict[str, Any], b: dict[str, Any], tasks: Iterable[str] | None = 
         p = paired(won, lost)
     rates = [s / n if n else 0.0 for s, n in zip(successes, episodes, strict=True)]
     return Comparison(episodes, successes, rates[1] - rates[0], (low, high), p, flips)
+
+
+def beside_published(closed: dict[str, Any], published: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ours and the published rate of each suite, both with Wilson's interval, their difference (ours − published) with
+    Newcombe's, and Fisher's p. `closed` is eval.json's closed_loop, `published` an experiment's."""
+    rows = []
+    for suite, rate in published["suites"].items():
+        ours, episodes = closed["suites"][suite], published["episodes"]
+        theirs = round(rate * episodes)
+        counts = (ours["successes"], ours["episodes"])
+        rows.append(
+            {
+                "suite": suite,
+                "ours": ours,
+                "published": {
+                    "successes": theirs,
+                    "episodes": episodes,
+                    "success": rate,
+                    "wilson95": list(wilson95(theirs, episodes)),
+                },
+                "difference": ours["success"] - rate,
+                "interval95": list(difference95(*counts, theirs, episodes)),
+                "p": fisher(*counts, theirs, episodes),
+            }
+        )
+    return rows

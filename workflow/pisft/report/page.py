@@ -15,6 +15,7 @@ import yaml
 
 from pisft.data.health import lines
 from pisft.errors import PisftError
+from pisft.evaluate.compare import beside_published
 from pisft.report import figures
 from pisft.report.template import template
 
@@ -39,6 +40,7 @@ def render(run_dir: Path) -> str:
         checkpoint=_json(run_dir / "checkpoint.json"),
         evaluation=evaluation,
         closed=evaluation["closed_loop"],
+        published=_published(config, evaluation["closed_loop"]),
         videos=_videos(run_dir, evaluation["closed_loop"]),
         health=health,
         warnings=lines(health),
@@ -53,6 +55,10 @@ def render(run_dir: Path) -> str:
         packages=dict(sorted({k: v for p in provenance.values() for k, v in p["packages"].items()}.items())),
         keys={stage: record["key"] for stage, record in provenance.items()},
     )
+
+
+def _published(config: dict[str, Any], closed: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return beside_published(closed, config["published"]) if closed and config["published"] else []
 
 
 def _json(path: Path) -> Any:
