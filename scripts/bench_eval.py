@@ -40,7 +40,6 @@ from torch import nn
 gl.choose()
 
 from lerobot.envs.metaworld import MetaworldEnv  # noqa: E402
-from lerobot.processor import PolicyProcessorPipeline  # noqa: E402
 from lerobot.scripts import lerobot_eval  # noqa: E402
 
 TASK, FIRST, REPLAN = "button-press-topdown", 20000, 5
@@ -111,19 +110,22 @@ def theirs(environment: type, size: int, cap: int, policy: Policy, seeds: list[i
         env._max_episode_steps = cap
         return env
 
-    nothing = PolicyProcessorPipeline(steps=[])
     started = time.perf_counter()
     envs = gymnasium.vector.AsyncVectorEnv([make] * workers, context="forkserver")
     outcomes = []
     for i in range(0, len(seeds), workers):
         group = seeds[i : i + workers]
         with contextlib.redirect_stderr(io.StringIO()):
-            found = lerobot_eval.rollout(envs, Actor(policy, group), *[nothing] * 4, seeds=group)
+            found = lerobot_eval.rollout(envs, Actor(policy, group), *[_unchanged] * 4, seeds=group)
         for success, done in zip(found["success"].numpy(), found["done"].numpy(), strict=True):
             steps = int(np.argmax(done)) + 1 if done.any() else len(done)
             outcomes.append((bool(success[:steps].any()), min(steps, cap)))
     envs.close()
     return sum(steps for _, steps in outcomes), time.perf_counter() - started, outcomes
+
+
+def _unchanged(x):
+    return x
 
 
 def rollouts(args: argparse.Namespace) -> None:
