@@ -210,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="button_press", help="whose checkpoint acts; it has to be trained")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--episodes", type=int, default=8)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--only", choices=["rollouts", "sampling"])
     args = parser.parse_args()
