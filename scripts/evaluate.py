@@ -37,6 +37,8 @@ def main() -> None:
         videos = [e["video"] for e in (content["closed_loop"] or {"episodes": []})["episodes"] if e["video"]]
         build.outputs.extend(run_dir / path for path in ["eval.json", "traces.json", *videos])
     shutil.rmtree(kept.parent, ignore_errors=True)
+    if lost := timing.get("lost_simulators"):
+        print(f"simulator processes that were lost, and whose episodes were repeated: {len(lost)} ({', '.join(lost)})")
     if content["closed_loop"]:
         overall = content["closed_loop"]["overall"]
         print(f"success {overall['successes']}/{overall['episodes']}, 95 % interval {overall['wilson95']}")
