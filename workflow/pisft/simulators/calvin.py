@@ -25,6 +25,7 @@ class Calvin(Counted):
     """See `pisft.simulators.base.Simulator`; `task` names the split, `seed` the sequence."""
 
     config: CalvinConfig
+    _env: Any = None  # made once: it has a PyBullet connection of its own, and its reset sets all of the scene
 
     def reset(self, task: str, seed: int) -> None:
         from calvin_agent.evaluation.utils import get_env_state_for_initial_condition
@@ -32,7 +33,8 @@ class Calvin(Counted):
         self.begin(task)
         start, self._chain = _sequences()[seed]
         robot, scene = get_env_state_for_initial_condition(start)
-        self._env = _environment()
+        if self._env is None:
+            self._env = _environment()
         self._env.reset(robot_obs=robot, scene_obs=scene)
         self._began, self._before = 0, self._env.get_info()
 
@@ -87,9 +89,7 @@ def _root() -> Path:
     return Path(root)
 
 
-@cache
 def _environment() -> Any:
-    """One a process: PyBullet has one scene a connection, and CALVIN's reset sets all of it."""
     from calvin_env.envs.play_table_env import get_env
 
     return get_env(_root() / "dataset/calvin_debug_dataset/validation", show_gui=False)
