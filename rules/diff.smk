@@ -1,0 +1,14 @@
+rule diff:
+    input:
+        expand("results/{{{side}}}/{file}", side=["a", "b"], file=["eval.json", "checkpoint.json"]),
+    output:
+        json="results/diff/{a}..{b}/diff.json",
+        html="results/diff/{a}..{b}/diff.html",
+    log:
+        "results/diff/{a}..{b}/diff.log",
+    wildcard_constraints:
+        a=r"[^/]+?",
+        b=r"[^/]+",
+    shell:
+        "python scripts/diff.py {wildcards.a} {wildcards.b} --json {output.json} --html {output.html} --exit-zero"
+        " 2>&1 | tee -i {log}"

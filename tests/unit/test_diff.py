@@ -1,0 +1,170 @@
+"""A diff says what differs between two results, and nothing where nothing does."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from pisft.diff.measure import differ, measure
+from pisft.diff.page import render
+from pisft.diff.side import Side
+from pisft.diff.terminal import summary
+from pisft.errors import PisftError
+from safetensors.torch import save_file
+from typed_project import ROOT
+
+CONFIG = {"name": "x", "train": {"peak_lr": 1e-3, "seed": 0}, "datasets": [{"name": "d"}], "cluster": {"gpus": 1}}
+STATS = {"mean": [0.0, 1.0], "std": [1.0, 2.0], "q01": [-1.0, -1.0], "q99": [1.0, 3.0]}
+
+
+def _evaluation(outcomes, loss=0.5):
+    return {
+        "experiment": "x",
+        "open_loop": {"flow_loss": loss, "action_error": {"robot": {"per_dim": {"dx": loss, "dy": 1.0}}}},
+        "closed_loop": {
+            "protocol": {"simulator": "s", "tasks": {"push": "push it"}, "max_steps": 5},
+            "episodes": [
+                {"task": "push", "seed": i, "success": success, "video": "videos/push_0.mp4" if i == 0 else None}
+                for i, success in enumerate(outcomes)
+            ],
+        },
+    }
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A results folder; `changes` by the file's name."""
+
+    def result(name, **changes):
+        folder = tmp_path / "results" / name
+        (folder / "provenance").mkdir(parents=True)
+        (folder / "checkpoint").mkdir()
+        files = {
+            "config": CONFIG | {"name": name},
+            "norm_stats": {"norm_stats": {"state": STATS, "actions": STATS}},
+            "eval": _evaluation([True, False, True, False]),
+            "provenance/checkpoint": {
+                "parents": {"data/d/manifest.json": "k1", "results/x/norm_stats.json": "changes with the name"},
+                "pins": {},
+                "packages": {"torch": "2.11"},
+                "code": {"pisft/a.py": "h1"},
+            },
+        }
+        for path, content in (files | changes.get("files", {})).items():
+            (folder / f"{path}.json").write_text(json.dumps(content))
+        metrics = changes.get("metrics", "step,loss,val_loss\n10,1.0,\n20,0.5,0.6\n")
+        (folder / "metrics.csv").write_text(metrics)
+        weights = {f"m.layers.{i}.w": torch.full((2, 2), float(i + 1)) for i in range(3)} | {
+            "m.out.weight": torch.ones(3)
+        }
+        save_file(weights | changes.get("weights", {}), folder / "checkpoint/model.safetensors")
+        (folder / "videos").mkdir()
+        (folder / "videos/push_0.mp4").touch()
+        return Side.read(folder, name)
+
+    return result
+
+
+def test_a_result_and_its_copy_do_not_differ(make):
+    content = measure(make("a"), make("b"))
+    assert not differ(content) and not differ(content, tolerance=0.0)
+    assert content["weights"]["identical"] and content["config"] == content["code"] == []
+    assert summary(content, color=False) == "a → b\n\nno difference".replace("\n\n", "\n")
+
+
+def test_only_what_differs_of_a_configuration_is_told(make):
+    changed = CONFIG | {"train": {"peak_lr": 2e-3, "seed": 0}, "cluster": {"gpus": 8}, "extra": {"deep": [1, 2]}}
+    content = measure(make("a"), make("b", files={"config": changed}))
+    assert content["config"] == [
+        {"key": "train.peak_lr", "a": 1e-3, "b": 2e-3},
+        {"key": "extra.deep", "a": None, "b": [1, 2]},
+    ]
+    assert differ(content) and not differ(content, tolerance=0.0)
+    assert "train.peak_lr: 0.001 → 0.002" in summary(content, color=False)
+    assert "\033[32m0.002\033[0m" in summary(content, color=True)
+
+
+def test_datasets_packages_and_code_are_compared_by_what_was_recorded(make):
+    record = {
+        "parents": {"data/d/manifest.json": "k2", "results/y/norm_stats.json": "other"},
+        "pins": {"base": "p"},
+        "packages": {"torch": "2.12"},
+        "code": {"pisft/a.py": "h1", "pisft/b.py": "h2"},
+    }
+    content = measure(make("a"), make("b", files={"provenance/checkpoint": record}))
+    assert [row["key"] for row in content["inputs"]] == ["data/d/manifest.json", "base"]
+    assert content["packages"] == [{"key": "torch", "a": "2.11", "b": "2.12"}]
+    assert content["code"] == [{"key": "pisft/b.py", "a": None, "b": "h2"}]
+
+
+def test_statistics_come_with_the_largest_shift_first(make):
+    moved = {**STATS, "mean": [0.5, 5.0]}
+    content = measure(make("a"), make("b", files={"norm_stats": {"norm_stats": {"state": moved, "actions": STATS}}}))
+    assert list(content["norm_stats"]) == ["state"]
+    assert [(row["dim"], row["shift"]) for row in content["norm_stats"]["state"]] == [(1, 2.0), (0, 0.5)]
+    assert differ(content, tolerance=1.9) and not differ(content, tolerance=2.1)
+    wider = {key: [*values, 1.0] for key, values in STATS.items()}
+    content = measure(make("c"), make("d", files={"norm_stats": {"norm_stats": {"state": wider, "actions": STATS}}}))
+    assert content["norm_stats"]["state"][0]["shift"] is None and differ(content, tolerance=100)
+
+
+def test_weights_are_compared_layer_by_layer(make):
+    changed = {"m.layers.1.w": torch.full((2, 2), 3.0), "m.extra.weight": torch.ones(1)}
+    content = measure(make("a"), make("b", weights=changed))
+    layers = content["weights"]["layers"]
+    assert layers[0] == {"layer": "m.layers.1", "relative_change": 0.5, "parameters": 4, "changed": 4}
+    assert all(row["changed"] == 0 for row in layers[1:])
+    assert content["weights"]["only_b"] == ["m.extra.weight"] and differ(content, tolerance=10)
+    content = measure(make("c"), make("d", weights={"m.out.weight": torch.ones(4)}))
+    assert content["weights"]["reshaped"] == [{"name": "m.out.weight", "a": [3], "b": [4]}]
+
+
+def test_success_is_compared_seed_by_seed_and_flips_have_their_videos(make, tmp_path):
+    a, b = make("a"), make("b", files={"eval": _evaluation([False, False, True, True], loss=0.6)})
+    content = measure(a, b)
+    flips = content["success"]["flips"]
+    assert flips["won"] == [{"task": "push", "seed": 3, "videos": [None, None]}]
+    assert flips["lost"] == [{"task": "push", "seed": 0, "videos": ["videos/push_0.mp4"] * 2}]
+    assert content["open_loop"]["flow_loss"] == [0.5, 0.6]
+    assert differ(content) and differ(content, tolerance=0.1) and not differ(content, tolerance=0.3)
+    page = render(content, a, b, tmp_path / "results/diff/a..b/diff.html")
+    assert 'src="../../a/videos/push_0.mp4"' in page and 'src="../../b/videos/push_0.mp4"' in page
+    assert page == render(content, a, b, tmp_path / "results/diff/a..b/diff.html") and str(tmp_path) not in page
+
+
+def test_other_protocols_are_told_and_not_compared(make):
+    other = _evaluation([True] * 4)
+    other["closed_loop"]["protocol"]["max_steps"] = 6
+    content = measure(make("a"), make("b", files={"eval": other}))
+    assert "ran under different protocols: max_steps differ" in content["success"]["why_not"]
+    assert "different protocols" in summary(content, color=False)
+
+
+def test_what_is_not_there_is_left_out(make, tmp_path):
+    a, b = make("a", files={"eval": None, "norm_stats": None}, metrics="step,loss\n"), make("b")
+    (a.folder / "checkpoint/model.safetensors").unlink()
+    content = measure(Side.read(a.folder, "a"), b)
+    assert content["weights"] is content["success"] is content["open_loop"] is None and content["norm_stats"] == {}
+    render(content, a, b, tmp_path / "diff.html")
+    with pytest.raises(PisftError, match=r"holds no config\.json; expected results/<exp>"):
+        Side.read(tmp_path, "nothing")
+    (a.folder / "eval.json").write_text("{half")
+    with pytest.raises(PisftError, match=r"eval\.json: is not JSON"):
+        Side.read(a.folder, "a")
+
+
+def test_the_command_ends_as_diff_does(make, tmp_path):
+    make("a"), make("b"), make("c", files={"config": CONFIG | {"train": {}}})
+
+    def run(*arguments):
+        command = [sys.executable, ROOT / "scripts/diff.py", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert run("a", "results/b").returncode == 0
+    done = run("a", "c", "--json", "out/d.json", "--html", "out/d.html")
+    assert done.returncode == 1 and "train.peak_lr: 0.001 → –" in done.stdout and "\033" not in done.stdout
+    assert json.loads((tmp_path / "out/d.json").read_text())["config"] and (tmp_path / "out/d.html").is_file()
+    assert run("a", "c", "--exit-zero").returncode == 0
+    missing = run("a", "nowhere")
+    assert missing.returncode == 2 and "nowhere: is no folder and no experiment that was built" in missing.stderr

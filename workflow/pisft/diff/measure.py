@@ -1,0 +1,159 @@
+"""What differs between two sides, as diff.json holds it. Start from `measure`; `differ` says whether anything does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pisft.diff.side import STAGES, Side
+from pisft.diff.weights import changes
+from pisft.errors import PisftError
+from pisft.evaluate.compare import Comparison, compare
+
+UNNAMED = ("name", "recipe", "cluster", "logging", "published")  # of a configuration: no result depends on them
+STATISTICS = ("mean", "std", "q01", "q99")
+
+
+def measure(a: Side, b: Side) -> dict[str, Any]:
+    """diff.json's content: only what differs, but for curves and rates, which are of both. Raises `PisftError`."""
+    return {
+        "a": a.label,
+        "b": b.label,
+        "config": _rows(_flat(_without(a.config)), _flat(_without(b.config))),
+        "inputs": _rows(_inputs(a), _inputs(b)),
+        "norm_stats": _norm_stats(a, b),
+        "weights": changes(a.weights, b.weights) if a.weights.is_file() and b.weights.is_file() else None,
+        "loss": {side.label: _curve(side) for side in (a, b)},
+        "open_loop": _open_loop(a, b),
+        "success": _success(a, b),
+        "packages": _rows(_packages(a), _packages(b)),
+        "code": _rows(_code(a), _code(b)),
+    }
+
+
+def differ(content: dict[str, Any], tolerance: float | None = None) -> bool:
+    """Whether the two are not the same. With a `tolerance` the numbers alone decide: statistics and weights may be as
+    far apart (relative), the held-out loss too, and success may be told apart by no test at 5 %."""
+    weights, success, loop = content["weights"], content["success"], content["open_loop"]
+    if tolerance is None:
+        rolled_apart = success is not None and success["flips"] is not None and any(success["flips"].values())
+        weighed_apart = weights is not None and not weights["identical"]
+        return bool(content["config"] or content["inputs"] or content["norm_stats"] or weighed_apart or rolled_apart)
+    shifts = [row["shift"] for rows in content["norm_stats"].values() for row in rows]
+    if None in shifts or (weights and (weights["only_a"] or weights["only_b"] or weights["reshaped"])):
+        return True  # of other dims or shapes: no distance is small
+    far = [abs(shift) for shift in shifts] + [row["relative_change"] for row in (weights or {"layers": []})["layers"]]
+    if loop is not None:
+        one, other = loop["flow_loss"]
+        far.append(abs(other - one) / max(abs(one), 1e-12))
+    return any(distance > tolerance for distance in far) or bool(success and success["p"] < 0.05)
+
+
+def _without(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in UNNAMED}
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """{a: {b: 1}} as {a.b: 1}; lists of plain values stay whole."""
+    if isinstance(content, dict) and content:
+        return {k: v for key, value in content.items() for k, v in _flat(value, f"{prefix}{key}.").items()}
+    if isinstance(content, list) and any(isinstance(item, (dict, list)) for item in content):
+        return {k: v for i, value in enumerate(content) for k, v in _flat(value, f"{prefix}{i}.").items()}
+    return {prefix.rstrip("."): content}
+
+
+def _rows(a: dict[str, Any], b: dict[str, Any]) -> list[dict[str, Any]]:
+    """{key, a, b} of what is not the same; None for what one does not have."""
+    keys = [*a, *(key for key in b if key not in a)]
+    return [{"key": key, "a": a.get(key), "b": b.get(key)} for key in keys if a.get(key) != b.get(key)]
+
+
+def _inputs(side: Side) -> dict[str, str]:
+    """Datasets and base weights by the keys that they had when the checkpoint was made from them."""
+    record = side.provenance.get("checkpoint", {})
+    parents = {path: key for path, key in record.get("parents", {}).items() if not path.startswith("results/")}
+    return parents | record.get("pins", {})
+
+
+def _packages(side: Side) -> dict[str, str]:
+    return {k: v for stage in STAGES for k, v in side.provenance.get(stage, {}).get("packages", {}).items()}
+
+
+def _code(side: Side) -> dict[str, str]:
+    return {k: v for stage in STAGES for k, v in side.provenance.get(stage, {}).get("code", {}).items()}
+
+
+def _norm_stats(a: Side, b: Side) -> dict[str, list[dict[str, Any]]]:
+    """Of state and actions, the dims that differ: their statistics, and the shift of the mean in standard deviations
+    of a, by which they are sorted. A dim that one does not have has none."""
+    if a.norm_stats is None or b.norm_stats is None:
+        return {}
+    found = {}
+    for field in ("state", "actions"):
+        one, other = a.norm_stats[field], b.norm_stats[field]
+        names = max(a.names(field), b.names(field), key=len)
+        rows = []
+        for dim in range(max(len(one["mean"]), len(other["mean"]))):
+            values = {key: [_at(one.get(key), dim), _at(other.get(key), dim)] for key in STATISTICS}
+            if all(x == y for x, y in values.values()):
+                continue
+            (x, y), (std, _) = values["mean"], values["std"]
+            known = x is not None and y is not None
+            shift = (y - x) / max(abs(std), 1e-6) if known else None
+            name = names[dim] if dim < len(names) else str(dim)
+            rows.append({"dim": dim, "name": name, **values, "shift": shift})
+        if rows:
+            found[field] = sorted(
+                rows, key=lambda row: -abs(row["shift"]) if row["shift"] is not None else float("-inf")
+            )
+    return found
+
+
+def _at(values: list[float] | None, dim: int) -> float | None:
+    return values[dim] if values is not None and dim < len(values) else None
+
+
+def _curve(side: Side) -> dict[str, list[list[float]]]:
+    return {key: [[int(row["step"]), row[key]] for row in side.metrics if key in row] for key in ("loss", "val_loss")}
+
+
+def _open_loop(a: Side, b: Side) -> dict[str, Any] | None:
+    if a.evaluation is None or b.evaluation is None:
+        return None
+    one, other = a.evaluation["open_loop"], b.evaluation["open_loop"]
+    first, second = (loop.get("action_error", {}).get("robot", {}).get("per_dim", {}) for loop in (one, other))
+    return {
+        "flow_loss": [one["flow_loss"], other["flow_loss"]],
+        "per_dim": [{"name": name, "a": first.get(name), "b": second.get(name)} for name in {**first, **second}],
+    }
+
+
+def _success(a: Side, b: Side) -> dict[str, Any] | None:
+    """Overall and by task; `why_not` where the two did not do the same thing, None where one was not rolled out."""
+    loops = [side.evaluation and side.evaluation["closed_loop"] for side in (a, b)]
+    if not all(loops):
+        return None
+    try:
+        overall = compare(a.evaluation, b.evaluation)
+    except PisftError as error:
+        return {"why_not": str(error), "flips": None, "p": 1.0}
+    tasks = {task: _told(compare(a.evaluation, b.evaluation, [task])) for task in loops[0]["protocol"]["tasks"]}
+    videos = [{(e["task"], e["seed"]): e["video"] for e in loop["episodes"]} for loop in loops]
+    flips = overall.flips and {
+        kind: [
+            {"task": task, "seed": seed, "videos": [known.get((task, seed)) for known in videos]}
+            for task, seed in episodes
+        ]
+        for kind, episodes in overall.flips.items()
+    }
+    return {"why_not": None, **_told(overall), "tasks": tasks, "flips": flips}
+
+
+def _told(found: Comparison) -> dict[str, Any]:
+    return {
+        "successes": list(found.successes),
+        "episodes": list(found.episodes),
+        "difference": found.difference,
+        "interval95": list(found.interval95),
+        "p": found.p,
+        "test": found.test,
+    }

@@ -1,0 +1,68 @@
+"""One of the two that are compared: a folder as `results/<exp>` has it, whole or in part. Start from `Side.read`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pisft.errors import PisftError
+
+STAGES = ("norm_stats", "checkpoint", "eval")
+
+
+@dataclass(frozen=True)
+class Side:
+    """What was found in `folder`; None or empty for what is not there."""
+
+    label: str
+    folder: Path
+    config: dict[str, Any]
+    norm_stats: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+    metrics: list[dict[str, float]]
+    provenance: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, folder: Path, label: str) -> Self:
+        """Read what there is; a folder without config.json, or a file that is not JSON, is a `PisftError`."""
+        if not (folder / "config.json").is_file():
+            raise PisftError(f"{folder}: holds no config.json; expected results/<exp>")
+        records = {stage: _json(folder / f"provenance/{stage}.json") for stage in STAGES}
+        return cls(
+            label=label,
+            folder=folder,
+            config=_json(folder / "config.json"),
+            norm_stats=(_json(folder / "norm_stats.json") or {}).get("norm_stats"),
+            evaluation=_json(folder / "eval.json"),
+            metrics=_metrics(folder / "metrics.csv"),
+            provenance={stage: record for stage, record in records.items() if record},
+        )
+
+    @property
+    def weights(self) -> Path:
+        """Of the checkpoint, whether they are there or not."""
+        return self.folder / "checkpoint/model.safetensors"
+
+    def names(self, field: str) -> list[str]:
+        """A name for each dim of `state` or `actions`; empty where no report of the statistics is there."""
+        report = _json(self.folder / "norm_stats.report.json")
+        return [dim.get("name", str(dim["dim"])) for dim in report[field]["dims"]] if report else []
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise PisftError(f"{path}: is not JSON ({error}); build it again") from error
+
+
+def _metrics(path: Path) -> list[dict[str, float]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]

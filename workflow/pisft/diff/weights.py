@@ -1,0 +1,58 @@
+"""How far two checkpoints' weights are apart, layer by layer. Start from `changes`."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+LAYER = re.compile(r"^(.*?\.layers\.\d+)\.")
+
+
+def changes(a: Path, b: Path) -> dict[str, Any]:
+    """Of two .safetensors: the relative change ‖b − a‖ / ‖a‖ of each layer, largest first, and what only one has.
+
+    A tensor at a time is in memory. Tensors of other shapes are named apart.
+    """
+    squares: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    counts: dict[str, int] = defaultdict(int)
+    changed: dict[str, int] = defaultdict(int)
+    reshaped = []
+    with safe_open(a, "pt") as one, safe_open(b, "pt") as other:
+        names, others = set(one.keys()), set(other.keys())
+        for name in sorted(names & others):
+            x, y = one.get_tensor(name), other.get_tensor(name)
+            if x.shape != y.shape:
+                reshaped.append({"name": name, "a": list(x.shape), "b": list(y.shape)})
+                continue
+            layer, x, y = layer_of(name), x.double(), y.double()
+            squares[layer][0] += float((y - x).square().sum())
+            squares[layer][1] += float(x.square().sum())
+            counts[layer] += x.numel()
+            changed[layer] += int((x != y).sum())
+    rows = [
+        {
+            "layer": layer,
+            "relative_change": (difference / norm) ** 0.5 if norm else float(difference > 0),
+            "parameters": counts[layer],
+            "changed": changed[layer],
+        }
+        for layer, (difference, norm) in squares.items()
+    ]
+    return {
+        "identical": not (names ^ others or reshaped or any(row["changed"] for row in rows)),
+        "layers": sorted(rows, key=lambda row: (-row["relative_change"], row["layer"])),
+        "only_a": sorted(names - others),
+        "only_b": sorted(others - names),
+        "reshaped": reshaped,
+    }
+
+
+def layer_of(name: str) -> str:
+    """`….layers.3` for what is in a layer, else the name without its last part; without what most names begin with."""
+    name = name.removeprefix("paligemma_with_expert.")
+    match = LAYER.match(name)
+    return match.group(1) if match else name.rpartition(".")[0] or name
