@@ -241,4 +241,4 @@ print(1024 * (peaks[-1] - peaks[0]))
 def test_memory_does_not_grow_with_the_dataset(tmp_path):
     roots = [write_long(tmp_path / name, frames) for name, frames in (("short", 400_000), ("long", 1_600_000))]
     done = subprocess.run([sys.executable, "-c", GROWTH, *roots], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 12e6  # the vectors alone have 38 MB more, one dim of all chunks 48 MB
+    assert int(done.stdout) < 20e6  # the vectors alone have 38 MB more, one dim of all chunks 48 MB

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 from pisft.errors import PisftError
@@ -40,7 +39,6 @@ def clean() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
-@cache
 def find_uv() -> str:
     """The `uv` that `make setup` uses: the project's own, else the one on PATH."""
     for uv in (str(ROOT / ".uv/bin/uv"), "uv"):
