@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format, norm_stats
-from pisft.data.normalise import Stats, normalise, unnormalise
+from pisft.data.normalise import NormStats, Stats, normalise, unnormalise
+from safetensors.numpy import save_file
 
 FIELDS = ("mean", "std", "q01", "q99")
 
@@ -77,6 +78,24 @@ def test_the_file_has_openpis_schema_and_reads_back_bit_for_bit(tmp_path, video_
     before = path.read_bytes()
     norm_stats.save(norm_stats.load(path), path)
     assert path.read_bytes() == before
+
+
+def test_lerobots_statistics_are_read_from_its_normaliser(tmp_path):
+    path = tmp_path / "policy_preprocessor_step_3_normalizer_processor.safetensors"
+    rng = np.random.default_rng(0)
+    expected = NormStats(*(Stats(*rng.random((4, 3), np.float32)) for _ in range(2)))
+    content = {"observation.image.mean": np.zeros((3, 1, 1), np.float32), "action.count": np.ones(1, np.int64)}
+    for key, field in (("observation.state", expected.state), ("action", expected.actions)):
+        content |= {f"{key}.{name}": getattr(field, name) for name in FIELDS}
+    save_file(content, path)
+    assert_same(norm_stats.load(path), expected)
+    del content["action.q01"]
+    save_file(content, path)
+    with pytest.raises(DataError, match=r"action\.q01.*norm_stats\.from: dataset"):
+        norm_stats.load(path)
+    path.write_text("{}")
+    with pytest.raises(DataError, match="cannot be read"):
+        norm_stats.load(path)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,15 @@ def test_where_base_weights_lie(tmp_path, image_dataset, base, expected):
     assert base_path(config, tmp_path) == tmp_path / expected
 
 
-@pytest.mark.parametrize("place", ["norm_stats.json", "assets/physical-intelligence/libero/norm_stats.json"])
-def test_statistics_lie_beside_the_weights_or_in_openpis_assets(tmp_path, image_dataset, place):
+@pytest.mark.parametrize(
+    "place",
+    [
+        "norm_stats.json",
+        "assets/physical-intelligence/libero/norm_stats.json",
+        "policy_preprocessor_step_5_normalizer_processor.safetensors",
+    ],
+)
+def test_statistics_lie_beside_the_weights_or_where_openpi_or_lerobot_keep_them(tmp_path, image_dataset, place):
     config = make_experiment(tmp_path, image_dataset, model={"base": {"path": "weights"}})
     with pytest.raises(TrainingError, match="found 0"):
         base_stats(config, tmp_path)

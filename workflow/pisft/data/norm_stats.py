@@ -1,7 +1,8 @@
 """The statistics that states and actions are normalised with: openpi's, in openpi's norm_stats.json.
 
 Start from `compute(dataset_root, format, action_horizon)`, or from its two steps: `pisft.data.measure` for one or
-several datasets, then `widen`. `save` and `load` speak openpi's schema; `pisft.data.health` says how healthy they are.
+several datasets, then `widen`. `save` and `load` speak openpi's schema, and `load` lerobot's too; `pisft.data.health`
+says how healthy they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from pisft.canonical import write_json
 from pisft.data.dataset import LeRobotData
@@ -22,6 +25,7 @@ from pisft.data.normalise import NormStats, Stats
 
 FIELDS = ("state", "actions")
 QUANTITIES = ("mean", "std", "q01", "q99")
+LEROBOT = {"state": "observation.state", "actions": "action"}
 
 
 def compute(
@@ -55,10 +59,20 @@ def save(stats: NormStats, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> NormStats:
-    """Read openpi's schema; what does not fit it is a `DataError`."""
+    """Read openpi's norm_stats.json, or the file of lerobot's normaliser (.safetensors); a misfit is a `DataError`."""
+    fields = _lerobot(Path(path)) if Path(path).suffix == ".safetensors" else _openpi(Path(path))
+    for name, field in fields.items():
+        if len({value.shape for value in field.values()}) != 1 or field["mean"].ndim != 1:
+            raise DataError(f"{path}: {name}: mean, std, q01 and q99 are not lists of one length")
+        if not all(np.isfinite(value).all() for value in field.values()):
+            raise DataError(f"{path}: {name}: holds a number that is not finite")
+    return NormStats(**{name: Stats(**field) for name, field in fields.items()})
+
+
+def _openpi(path: Path) -> dict[str, dict[str, np.ndarray]]:
     try:
-        content = json.loads(Path(path).read_text())["norm_stats"]
-        fields = {name: {key: np.asarray(content[name][key], float) for key in QUANTITIES} for name in FIELDS}
+        content = json.loads(path.read_text())["norm_stats"]
+        return {name: {key: np.asarray(content[name][key], float) for key in QUANTITIES} for name in FIELDS}
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -66,9 +80,19 @@ def load(path: str | Path) -> NormStats:
             f"{path}: is not openpi's norm_stats.json ({error!r}); expected norm_stats.{{state,actions}}."
             "{mean,std,q01,q99}, each a list of numbers"
         ) from error
-    for name, field in fields.items():
-        if len({value.shape for value in field.values()}) != 1 or field["mean"].ndim != 1:
-            raise DataError(f"{path}: norm_stats.{name}: mean, std, q01 and q99 are not lists of one length")
-        if not all(np.isfinite(value).all() for value in field.values()):
-            raise DataError(f"{path}: norm_stats.{name}: holds a number that is not finite")
-    return NormStats(**{name: Stats(**field) for name, field in fields.items()})
+
+
+def _lerobot(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    try:
+        content = load_file(path)
+        return {
+            name: {key: content[f"{feature}.{key}"].astype(float) for key in QUANTITIES}
+            for name, feature in LEROBOT.items()
+        }
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    except KeyError as error:
+        raise DataError(
+            f"{path}: lerobot's statistics lack {error}; expected {{observation.state,action}}.{{mean,std,q01,q99}}. "
+            "Measure the dataset instead: norm_stats.from: dataset"
+        ) from error

@@ -119,10 +119,10 @@ class Pi0(nn.Module):
         suffix, cond = self.embed_suffix(obs.state, x_t, time)
         B, K, S, W = suffix.shape
         rope, suffix_rope = self._ropes(mask, K, S)
-        suffix_mask = self._suffix_mask(mask, K, S)
+        prefix_mask, suffix_mask = self._masks(mask, K, S, prefix.dtype)
         suffix = suffix.reshape(B, K * S, W)
         for layer in self.layers:
-            prefix, suffix, _ = layer(prefix, suffix, cond, rope, suffix_rope, mask[:, None, None], suffix_mask)
+            prefix, suffix, _ = layer(prefix, suffix, cond, rope, suffix_rope, prefix_mask, suffix_mask)
         return self._project_out(suffix, cond, K)
 
     def sample_actions(self, obs: Observation, noise: Tensor, num_steps: int = 10) -> Tensor:
@@ -130,10 +130,10 @@ class Pi0(nn.Module):
         prefix, mask = self.embed_prefix(obs)
         S = self.config.action_horizon + (self.config.variant == "pi0")
         rope, suffix_rope = self._ropes(mask, 1, S)
-        suffix_mask = self._suffix_mask(mask, 1, S)
+        prefix_mask, suffix_mask = self._masks(mask, 1, S, prefix.dtype)
         cache = []
         for layer in self.layers:
-            prefix, _, kv = layer(prefix, None, None, rope, None, mask[:, None, None], None)
+            prefix, _, kv = layer(prefix, None, None, rope, None, prefix_mask, None)
             cache.append(kv)
         x_t, time, dt = noise, torch.ones_like(noise[:, :1, 0]), -1.0 / num_steps
         for _ in range(num_steps):
@@ -184,15 +184,21 @@ class Pi0(nn.Module):
         suffix = mask.sum(1, keepdim=True) + torch.arange(S, device=mask.device).repeat(K)  # (B, K · S)
         return rope(positions, self.config.head_dim), rope(suffix, self.config.head_dim)
 
-    def _suffix_mask(self, mask: Tensor, K: int, S: int) -> Tensor:
-        """(B, 1, K · S, P + K · S): what the suffix reads. Draws are blind to each other, π₀'s state to the actions."""
+    def _masks(self, mask: Tensor, K: int, S: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """What is added to the scores of the prefix (B, 1, 1, P), and of the suffix for all heads that share a key
+        (B, 1, group · K · S, P + K · S). Draws are blind to each other, π₀'s state to the actions.
+
+        Of bools the kernel would make these anew in every layer of every step.
+        """
         block = torch.ones(S, S, dtype=torch.bool, device=mask.device)
         if self.config.variant == "pi0":
             block[0, 1:] = False
         own = torch.block_diag(*[block] * K)  # (K · S, K · S)
         B, P = mask.shape
         rows = own.shape[0]
-        return torch.cat([mask[:, None].expand(B, rows, P), own.expand(B, rows, rows)], dim=2)[:, None]
+        suffix = torch.cat([mask[:, None].expand(B, rows, P), own.expand(B, rows, rows)], dim=2)[:, None]
+        group = self.config.heads // self.config.kv_heads
+        return _additive(mask[:, None, None], dtype), _additive(suffix, dtype).repeat(1, 1, group, 1)
 
     def _initialise(self) -> None:
         """openpi's distributions: LeCun normal for Gemma and the projections, Xavier uniform in SigLIP."""
@@ -379,17 +385,21 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax attention (B, n, heads · head_dim); k and v may have fewer heads than q, `mask` is (B, 1, n or 1, keys).
+    """Softmax attention (B, n, heads · head_dim); k and v may have fewer heads than q.
 
     Heads that share a key are queries of one head: the kernels that know no groups serve too, with nothing repeated.
+    So `mask`, which is added to the scores, is (B, 1, group · n or 1, keys).
     """
     B, heads, n, _ = q.shape
     group = heads // k.shape[1]
-    if mask is not None and mask.shape[2] > 1 and group > 1:
-        mask = mask.repeat(1, 1, group, 1)
     q = q.unflatten(1, (-1, group)).flatten(2, 3)  # (B, kv heads, group · n, head_dim)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return out.view(B, heads, n, -1).transpose(1, 2).flatten(2)
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `mask` is true, −∞ elsewhere."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -math.inf)
 
 
 def gelu(x: Tensor) -> Tensor:

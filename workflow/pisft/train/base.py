@@ -8,6 +8,8 @@ from pisft.config.experiment import Resolved
 from pisft.data.hub import fetch_file
 from pisft.train.errors import TrainingError
 
+STATS = "norm_stats.json", "assets/**/norm_stats.json", "policy_preprocessor_step_*_normalizer_processor.safetensors"
+
 
 def base_path(config: Resolved, root: Path) -> Path:
     """The file or folder with the base weights; from the hub only model.safetensors is fetched, into its own cache."""
@@ -29,15 +31,15 @@ def base_path(config: Resolved, root: Path) -> Path:
 
 
 def base_stats(config: Resolved, root: Path) -> Path:
-    """The norm_stats.json that the base weights were trained with: beside them, or in openpi's `assets/*/`."""
+    """The statistics that the base weights were trained with: norm_stats.json beside them or in openpi's `assets/*/`,
+    or the file of lerobot's preprocessor."""
     if (base := config.model.base.experiment) is not None:
         return root / f"results/{base}/norm_stats.json"  # there before the checkpoint is
     folder = base_path(config, root)
-    found = [folder / "norm_stats.json", *sorted(folder.glob("assets/**/norm_stats.json"))]
-    found = [path for path in found if path.is_file()]
+    found = [path for place in STATS for path in sorted(folder.glob(place)) if path.is_file()]
     if len(found) != 1:
         raise TrainingError(
-            f"norm_stats.from: base: {folder}: found {len(found)} norm_stats.json; expected one, beside the weights or "
-            "in assets/"
+            f"norm_stats.from: base: {folder}: found {len(found)} files of statistics; expected one, "
+            f"beside the weights: {' or '.join(STATS)}"
         )
     return found[0]
