@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data verify
+.PHONY: setup demo doctor test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data verify
 
 setup:
 	@envs/setup.sh
@@ -37,6 +37,9 @@ schema: setup
 
 verify: setup
 	python scripts/verify.py
+
+doctor: setup
+	python scripts/doctor.py
 
 bench-data: setup
 	python scripts/bench_data.py norm-stats

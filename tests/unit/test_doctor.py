@@ -1,0 +1,38 @@
+"""The doctor looks and tells; it changes nothing and needs nothing that may be missing."""
+
+import os
+import subprocess
+import sys
+
+from pisft import doctor, environments
+from typed_project import ROOT
+
+
+def test_each_thing_is_told_with_what_needs_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor, "_loads", lambda library: False)
+    found = {finding.what: finding for finding in doctor.examine(tmp_path)}
+    assert found["Python 3.12"].has
+    for what in ("OpenGL without a screen", "Vulkan", "SLURM", "hub", "chromedriver", "envs/maniskill"):
+        assert found[what].has is False and found[what].enables, what
+    assert found["hub"].found.startswith("cannot be reached")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_environment_that_is_there_is_found(tmp_path, monkeypatch):
+    interpreter = tmp_path / "envs/aloha/.venv/bin/python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.touch()
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    found = {finding.what: finding.has for finding in doctor._environments()}
+    assert found["envs/aloha"] and not found["envs/maniskill"]
+
+
+def test_the_command_prints_a_line_a_thing():
+    variables = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "a secret"}
+    done = subprocess.run(
+        [sys.executable, "scripts/doctor.py"], cwd=ROOT, env=variables, capture_output=True, text=True, check=True
+    )
+    assert "✓ Python 3.12" in done.stdout and "✓ hub token" in done.stdout and "secret" not in done.stdout
