@@ -1,6 +1,9 @@
 rule diff:
     input:
-        expand("results/{{{side}}}/{file}", side=["a", "b"], file=["eval.json", "checkpoint.json"]),
+        "results/{a}/checkpoint.json",
+        "results/{a}/eval.json",
+        "results/{b}/checkpoint.json",
+        "results/{b}/eval.json",
     output:
         json="results/diff/{a}..{b}/diff.json",
         html="results/diff/{a}..{b}/diff.html",

@@ -100,3 +100,7 @@ def test_the_lock_of_a_killed_snakemake_is_taken_away_and_that_of_a_living_one_i
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
+
+
+def test_a_diff_of_what_is_built_builds_nothing_else(project):
+    assert project.plan("results/diff/quickstart..quickstart/diff.html") == {"diff"}
