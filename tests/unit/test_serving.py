@@ -34,6 +34,7 @@ from pisft.serving.wire import WireError, pack, unpack
 from tiny_policy import make_policy
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.sync.server import serve as listen
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "open sesame"
@@ -256,6 +257,23 @@ def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(run, seen):
             idle.request(seen)
         with pytest.raises(RemoteError, match=r"no policy server answers .* start one: scripts/serve\.py"):
             RemotePolicy(uri)
+
+
+def test_an_answer_that_comes_late_is_never_taken_for_the_next_ones(seen):
+    def slow(connection):
+        connection.send(pack({"noise_shape": [4, 4]}))
+        for number, _ in enumerate(connection):
+            time.sleep(0.5)
+            connection.send(pack({"actions": np.full((4, 4), number, np.float32)}))
+
+    with listen(slow, "127.0.0.1", 0) as slow_server:
+        threading.Thread(target=slow_server.serve_forever, daemon=True).start()
+        uri = f"ws://127.0.0.1:{slow_server.socket.getsockname()[1]}"
+        policy = RemotePolicy(uri, timeout_s=0.2)
+        for _ in range(2):
+            with pytest.raises(RemoteError, match="gave no answer"):
+                policy.request(seen)
+        slow_server.shutdown()
 
 
 def test_one_client_too_many_is_told(run):

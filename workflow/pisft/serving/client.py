@@ -62,6 +62,7 @@ class RemotePolicy:
                 raise RemoteError(f"{self.uri}: {answer}")
             return unpack(answer)["actions"]
         except (OSError, WebSocketException, WireError, KeyError) as error:
+            self.close()  # an answer that comes late must not be taken for that of the next message
             raise RemoteError(f"{self.uri}: gave no answer ({str(error) or type(error).__name__})") from error
 
     def close(self) -> None:

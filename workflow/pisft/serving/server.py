@@ -134,14 +134,12 @@ class _Session:
         """Take no more connections, let requests under way be answered, and close."""
         self.draining = True
         server.close(close_connections=False)
-        for connection in list(self._idle):
-            await connection.close(1001, "the server ends")
+        await asyncio.gather(*(connection.close(1001, "the server ends") for connection in list(self._idle)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while self._clients:
                     await asyncio.sleep(0.01)
-        for connection in list(self._clients):
-            await connection.close(1001, "the server ends")
+        await asyncio.gather(*(connection.close(1001, "the server ends") for connection in list(self._clients)))
         await server.wait_closed()
 
     def _allowed(self, given: list[str]) -> bool:
