@@ -43,25 +43,24 @@ def _right(box: np.ndarray) -> list[Waypoint]:
     above, aside = grasp + UP, MEETING - INWARDS["right"]
     return [
         Waypoint(60, above, 60, 0, 1),
-        Waypoint(100, grasp, 60, 0, 1),
-        Waypoint(130, grasp, 60, 0, 0),
-        Waypoint(160, above, 60, 0, 0),
-        Waypoint(210, MEETING, 10, 0, 0),
-        Waypoint(320, MEETING, 10, 0, 0),
-        Waypoint(340, MEETING, 10, 0, 1),
-        Waypoint(400, aside, 10, 0, 1),
+        Waypoint(90, grasp, 60, 0, 1),
+        Waypoint(110, grasp, 60, 0, 0),
+        Waypoint(180, MEETING, 10, 0, 0),
+        Waypoint(235, MEETING, 10, 0, 0),
+        Waypoint(250, MEETING, 10, 0, 1),
+        Waypoint(300, aside, 10, 0, 1),
     ]
 
 
 def _left() -> list[Waypoint]:
+    """Slow enough to be on its way until the cube is there: a hand that waits has nothing to tell it how long."""
     before = MEETING - INWARDS["left"]
     return [
-        Waypoint(120, before, 0, 90, 1),
-        Waypoint(220, before, 0, 90, 1),
-        Waypoint(270, MEETING, 0, 90, 1),
-        Waypoint(300, MEETING, 0, 90, 0),
-        Waypoint(340, MEETING, 0, 90, 0),
-        Waypoint(400, before, 0, 90, 0),
+        Waypoint(180, before, 0, 90, 1),
+        Waypoint(210, MEETING, 0, 90, 1),
+        Waypoint(235, MEETING, 0, 90, 0),
+        Waypoint(250, MEETING, 0, 90, 0),
+        Waypoint(300, before, 0, 90, 0),
     ]
 
 
