@@ -4,7 +4,11 @@ rule norm_stats:
     output:
         update("results/{exp}/norm_stats.json"),
         update("results/{exp}/norm_stats.report.json"),
-        update("results/{exp}/norm_stats.report.png"),
+        report(
+            update("results/{exp}/norm_stats.report.png"),
+            caption="../workflow/report/norm_stats.rst",
+            category="Statistics",
+        ),
     log:
         "results/{exp}/logs/norm_stats.log",
     threads: 64

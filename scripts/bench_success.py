@@ -15,7 +15,7 @@ from pathlib import Path
 from pisft.cli import run
 from pisft.evaluate.intervals import fisher, wilson95
 
-SEEDS = ["quickstart_seed0", "quickstart_seed1", "quickstart_seed2"]
+SEEDS = [f"quickstart_seeds~seed={seed}" for seed in range(3)]
 EYES = ["button_press", "button_press_blind"]
 
 

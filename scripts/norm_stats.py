@@ -25,7 +25,7 @@ from pisft.data.library import open_dataset
 from pisft.data.measure import measure
 from pisft.data.norm_stats import load, save, widen
 from pisft.data.normalise import NormStats
-from pisft.data.split import split
+from pisft.data.split import parts
 from pisft.provenance.graph import building
 from pisft.train.base import base_stats
 
@@ -57,7 +57,7 @@ def of_experiment(path: Path, workers: int) -> None:
             data = open_dataset(root / f"data/{use.name}")
             chosen = use.selected(data.num_episodes)
             data.check(format, chosen, config.model.action_dim)
-            train, _ = split(chosen, config.split.heldout_fraction, config.split.seed)
+            train, _ = parts(use, data, config.split)
             datasets.append((data, train))
         base = load(base_stats(config, root)) if config.norm_stats.source == "base" else None
         limits = (config.norm_stats.min_std, config.norm_stats.min_range)

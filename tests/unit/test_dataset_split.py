@@ -1,10 +1,14 @@
 """Held-out episodes are a function of seed and fraction, and grow by adding."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pisft.config.experiment import DatasetUse, Split
 from pisft.data import DataError
-from pisft.data.split import split
+from pisft.data.dataset import LeRobotData
+from pisft.data.split import parts, split
+from vector_dataset import write
 
 
 @given(
@@ -41,3 +45,13 @@ def test_validation_without_held_out_episodes_is_an_error():
 def test_nothing_left_to_train_on_is_an_error(n, fraction):
     with pytest.raises(DataError, match="leaves none to train on"):
         split(range(n), fraction, 0)
+
+
+def test_few_demonstrations_of_each_task_are_the_first_and_leave_what_is_held_out(tmp_path):
+    data = LeRobotData(write(tmp_path / "d", {"state": np.zeros((24, 1))}, [2] * 12))
+    data.task_index = np.repeat(np.arange(12) % 3, 2)
+    whole, heldout = parts(DatasetUse(name="d"), data, Split(heldout_fraction=0.25, seed=0))
+    few, same = parts(DatasetUse(name="d", episodes_per_task=1), data, Split(heldout_fraction=0.25, seed=0))
+    task = {episode: int(data.task_index[data.episode_slices[episode].start]) for episode in range(12)}
+    assert same == heldout and len(heldout) == 3
+    assert few == sorted(min(e for e in whole if task[e] == t) for t in {task[e] for e in whole})

@@ -58,7 +58,7 @@ def test_a_recording_that_is_killed_goes_on_to_the_same_bytes(recorded, tmp_path
     run = demonstrate.Pool.map
     monkeypatch.setattr(demonstrate.Pool, "map", lambda self, f, items: run(self, f, tried.extend(items) or tried))
     demonstrate.record(ORIGIN, simulator(), out, workers=1)
-    assert {path for _, _, path in tried}.isdisjoint(staged) and len(tried) == 4 - len(staged)
+    assert {path for _, _, path, _ in tried}.isdisjoint(staged) and len(tried) == 4 - len(staged)
     assert _digest(out) == _digest(recorded[0])
 
 
@@ -105,10 +105,26 @@ def test_an_expert_that_fails_is_given_another_seed_of_the_range(tmp_path):
 def test_other_settings_never_reuse_what_was_staged():
     render = simulator().render.model_dump()
     keys = {
-        demonstrate._staging_key(simulator(**changes))
+        demonstrate._staging_key(simulator(**changes), 0.0)
         for changes in ({}, {"max_steps": 99}, {"render": render | {"shadowsize": 64}})
     }
-    assert len(keys) == 3
+    assert len(keys | {demonstrate._staging_key(simulator(), 0.1)}) == 4
+
+
+def test_a_disturbance_is_executed_and_not_recorded(tmp_path):
+    sim = open_simulator(simulator())
+    frames = {}
+    for noise in (0.0, 0.1):
+        paths = [tmp_path / f"{noise}{i}.npz" for i in range(2)]
+        for path in paths:
+            episodes.demonstrate(sim, "drawer-close", 0, path, noise)
+        with np.load(paths[0]) as one, np.load(paths[1]) as again:
+            frames[noise] = {key: one[key] for key in ("observation.state", "action")}
+            np.testing.assert_array_equal(one["action"], again["action"])
+    clean, disturbed = (frames[noise]["observation.state"] for noise in (0.0, 0.1))
+    assert np.abs(clean[5:15] - disturbed[5:15]).max() > 1e-4
+    sim.reset("drawer-close", 0)
+    np.testing.assert_array_equal(frames[0.1]["action"][0], sim.expert_action())
 
 
 def test_a_full_disk_while_staging_is_told_and_leaves_the_old_dataset(tmp_path):
@@ -130,7 +146,7 @@ def test_a_full_disk_while_assembling_is_told_and_keeps_staged_and_old(recorded,
     out = tmp_path / "lerobot"
     out.mkdir()
     (out / "old").write_text("old")
-    staging = tmp_path / "staging" / demonstrate._staging_key(simulator())
+    staging = tmp_path / "staging" / demonstrate._staging_key(simulator(), 0.0)
     sim = open_simulator(simulator())
     for task in ORIGIN.tasks:
         (staging / task).mkdir(parents=True)

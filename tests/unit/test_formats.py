@@ -58,6 +58,12 @@ UPSTREAM = {
         None,
     ),
 }
+UPSTREAM |= {
+    "pi05_aloha_robotwin": UPSTREAM["pi0_aloha_robotwin"],
+    "pi0_metaworld": UPSTREAM["pi05_metaworld"],
+    "pi0_calvin": UPSTREAM["pi05_calvin"],
+}
+STATE_IN_PROMPT = ("pi05_droid", "pi05_aloha_robotwin")
 
 
 def dataset(name: str, kind: str, folder: Path) -> tuple[LeRobotData, SyntheticDataset]:
@@ -130,7 +136,7 @@ def test_a_format_from_its_dataset_to_a_training_step_and_back(name, kind, tmp_p
     item = frames.item(0)
     prompt = bytes(i - 2 for i in item.tokens[1:]).decode()
     expected_prompt = "pick up the cube\n"
-    if name == "pi05_droid":
+    if name in STATE_IN_PROMPT:
         seen = normalised(references[0][0], every_state, method)
         bins = " ".join(str(np.digitize(x, np.linspace(-1, 1, 257)[:-1]) - 1) for x in seen)
         expected_prompt = f"Task: pick up the cube, State: {bins};\nAction: "

@@ -53,6 +53,10 @@ def test_each_simulator_and_its_smoke_version_can_be_read_and_says_its_versions(
             "extends: quickstart\npublished: {source: x, episodes: 5, suites: {quickstar: 0.5}}",
             "published.suites: 'quickstar' is not evaluated; did you mean 'quickstart'?",
         ),
+        (
+            "extends: quickstart\npublished: {source: x, average_length: 3.8}",
+            "published.average_length: 'metaworld' has no chains of tasks; expected suites or average",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_before_anything_runs(project, content, told):

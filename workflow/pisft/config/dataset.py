@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pisft.config.base import Strict
 from pisft.config.format import Feature
@@ -49,6 +49,11 @@ class GeneratedDataset(Strict):
     tasks: list[str] = Field(min_length=1)
     episodes_per_task: PositiveInt
     seeds: str = Field("demonstrations", description="a seed range of the simulator")
+    action_noise: NonNegativeFloat = Field(
+        0.0,
+        description="standard deviation of a slow disturbance of what is executed, but not of what is recorded: "
+        "demonstrations then show the way back",
+    )
 
 
 class SyntheticDataset(Strict):

@@ -49,9 +49,10 @@ def original(name: str) -> str:
 def shrink(content: dict[str, Any]) -> dict[str, Any]:
     """The content of an experiment's file, tiny. Models, datasets and simulators are named with the suffix."""
     content = dict(content)
+    few_shot = {key: value for key, value in content["datasets"][0].items() if key == "episodes_per_task"}
     tiny = content | {
         "model": content["model"] + SUFFIX,
-        "datasets": [{"name": content["format"] + SUFFIX}],
+        "datasets": [{"name": content["format"] + SUFFIX} | few_shot],
         "split": {"heldout_fraction": 1 / EPISODES},
         "train": content["train"] | TRAIN | {"keep_every": None},
         "eval": {"open_loop": {"episodes": 1}},

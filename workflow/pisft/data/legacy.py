@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pisft.canonical import write_json
 from pisft.data.errors import DataError
 from pisft.data.manifest import describe
+from pisft.data.reproducible import same_bytes
 
 OLD = ("v2.0", "v2.1")
 
@@ -61,6 +62,7 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
             _as_v21(shadow)
         _run_converter(shadow, work / "cache")
         _keep_fps(original, shadow)
+        same_bytes(shadow)
     except (OSError, KeyError, ValueError, IndexError, RuntimeError, pa.ArrowException) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise

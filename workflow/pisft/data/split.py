@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from pisft.config.experiment import DatasetUse, Split
+from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
 
 
@@ -33,3 +36,19 @@ def split(
         )
     shuffled = np.random.default_rng(seed).permutation(ordered)
     return sorted(shuffled[count:].tolist()), sorted(shuffled[:count].tolist())
+
+
+def parts(use: DatasetUse, data: LeRobotData, config: Split, validated: bool = False) -> tuple[list[int], list[int]]:
+    """`split` of the episodes that an experiment uses of `data`; with `episodes_per_task` it trains on the first ones
+    of each instruction only, and what is held out stays the same."""
+    train, heldout = split(use.selected(data.num_episodes), config.heldout_fraction, config.seed, validated)
+    if use.episodes_per_task is None:
+        return train, heldout
+    seen: Counter[int] = Counter()
+    few = []
+    for episode in train:
+        task = int(data.task_index[data.episode_slices[episode].start])
+        seen[task] += 1
+        if seen[task] <= use.episodes_per_task:
+            few.append(episode)
+    return few, heldout

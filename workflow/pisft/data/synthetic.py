@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-import pyarrow.parquet as pq
 
 from pisft.config.dataset import SyntheticDataset
+from pisft.data.reproducible import same_bytes
 
 TASKS = ("pick up_the cube", "open the drawer")
 # Small and nearly lossless; every frame but the first of two can be decoded from its neighbour.
@@ -80,20 +79,7 @@ def _write(origin: SyntheticDataset, root: Path) -> None:
             dataset.save_episode()
     finally:
         dataset.finalize()
-    for path in root.rglob("*.mp4"):
-        path.chmod(0o644)  # lerobot joins videos in temporary files, which their owner alone may read
-    for path in root.glob("data/*/*.parquet"):
-        _without_fingerprint(path)
-
-
-def _without_fingerprint(path: Path) -> None:
-    """`datasets` writes a hash with the name of a temporary file into the schema's metadata of pictures."""
-    table = pq.read_table(path, partitioning=None)
-    metadata = dict(table.schema.metadata)
-    described = json.loads(metadata[b"huggingface"])
-    described.pop("fingerprint", None)
-    metadata[b"huggingface"] = json.dumps(described).encode()
-    pq.write_table(table.replace_schema_metadata(metadata), path)
+    same_bytes(root)
 
 
 def _walk(rng: np.random.Generator, length: int, dims: int) -> np.ndarray:

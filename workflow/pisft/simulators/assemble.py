@@ -14,6 +14,7 @@ from lerobot.configs import RGBEncoderConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from pisft.config.simulator import SimulatorConfig
+from pisft.data.reproducible import same_bytes
 from pisft.progress import bar
 
 # Lossless but for the rounding of RGB to YUV, since a policy acts on pictures that were never compressed; 3 kB a frame
@@ -75,8 +76,7 @@ def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None
                 progress.update()
     finally:
         dataset.finalize()
-    for path in root.rglob("*.mp4"):
-        path.chmod(0o644)  # lerobot joins videos in temporary files, which their owner alone may read
+    same_bytes(root)
 
 
 def _remove(path: Path) -> None:

@@ -30,7 +30,7 @@ def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, work
     The bytes are the same for every number of workers and after every interruption. An `out` that exists stays as it
     is until the new one is complete. Raises `SimulatorError`, and `OSError` when the disk is full.
     """
-    staging = out.parent / "staging" / _staging_key(simulator)
+    staging = out.parent / "staging" / _staging_key(simulator, origin.action_noise)
     seeds = _stage(origin, simulator, staging, workers)
     # Takes seconds and brings torch along, which the workers must not load with this module.
     from pisft.simulators.assemble import assemble
@@ -63,8 +63,12 @@ def _stage(origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, 
             paths = {staging / task / f"{seeds[task, i]}.npz": (task, i) for task, i in sorted(todo)}
             done = {path: _succeeded(path) for path in paths if zipfile.is_zipfile(path)}
             progress.update(sum(done.values()))
-            missing = [(task, seeds[task, i], path) for path, (task, i) in paths.items() if path not in done]
-            for (_, _, path), success in pool.map(demonstrate, missing):
+            missing = [
+                (task, seeds[task, i], path, origin.action_noise)
+                for path, (task, i) in paths.items()
+                if path not in done
+            ]
+            for (_, _, path, _), success in pool.map(demonstrate, missing):
                 done[path] = success
                 progress.update(success)
             todo = {paths[path] for path, success in done.items() if not success}
@@ -83,11 +87,12 @@ def _succeeded(path: Path) -> bool:
         return bool(staged["success"])
 
 
-def _staging_key(simulator: SimulatorConfig) -> str:
+def _staging_key(simulator: SimulatorConfig, action_noise: float) -> str:
     """Of what an episode depends on besides its task and seed, so that no other recording's is taken for it."""
     content = {
         "simulator": simulator.model_dump(mode="json", exclude={"suites", "seeds", "fps", "timeout_s"}),
         "packages": versions(simulator),
+        "action_noise": action_noise,
         "code": [
             hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest()
             for name in (f"{simulator.simulator}.py", "base.py", "episodes.py")

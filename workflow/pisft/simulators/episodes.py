@@ -14,6 +14,8 @@ import numpy as np
 
 from pisft.simulators.base import Simulator, SimulatorError
 
+PERSISTENCE = 0.95  # of a disturbance from one step to the next
+
 
 class Progress(NamedTuple):
     """Of an episode; `observation` is None where none is needed, since it is done."""
@@ -46,16 +48,26 @@ def repeat(simulator: Simulator, task: str, seed: int, chunks: Sequence[np.ndarr
     return advance(simulator, chunks[-1])
 
 
-def demonstrate(simulator: Simulator, task: str, seed: int, path: Path) -> bool:
-    """Let the expert try, write what it saw and did at each step to `path`; True if it succeeded."""
+def demonstrate(simulator: Simulator, task: str, seed: int, path: Path, noise: float = 0.0) -> bool:
+    """Let the expert try, write what it saw and did at each step to `path`; True if it succeeded.
+
+    With `noise`, what is executed is disturbed by an autoregressive process of that standard deviation, and what is
+    recorded is not (M. Laskey et al., DART: noise injection for robust imitation learning, CoRL 2017).
+    """
     simulator.reset(task, seed)
+    rng, disturbance = np.random.default_rng(seed), 0.0
     (key,) = simulator.config.action_keys
     frames: dict[str, list] = {}
     while not simulator.done:
         frame = simulator.observation() | {key: simulator.expert_action()}
         for name, value in frame.items():
             frames.setdefault(name, []).append(value)
-        simulator.step(frame[key])
+        action = frame[key]
+        if noise:
+            fresh = rng.standard_normal(len(action)) * noise
+            disturbance = PERSISTENCE * disturbance + (1 - PERSISTENCE**2) ** 0.5 * fresh
+            action = np.float32(action + disturbance)
+        simulator.step(action)
     arrays = {key: np.stack(values) for key, values in frames.items()} if simulator.success else {}
     temporary = path.with_suffix(".tmp")
     try:

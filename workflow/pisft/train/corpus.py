@@ -16,7 +16,7 @@ from pisft.data.frame_store import Pictures, open_pictures
 from pisft.data.library import open_dataset
 from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
-from pisft.data.split import split
+from pisft.data.split import parts
 from pisft.data.staging import staged
 from pisft.data.training_set import TrainingSet
 
@@ -51,15 +51,7 @@ def load(config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | No
     for data in datasets:
         preprocessor.check_prompts(data.used_tasks)
     training, heldout = zip(
-        *(
-            split(
-                use.selected(data.num_episodes),
-                config.split.heldout_fraction,
-                config.split.seed,
-                validated=True,
-            )
-            for use, data in zip(config.datasets, datasets, strict=True)
-        ),
+        *(parts(use, data, config.split, validated=True) for use, data in zip(config.datasets, datasets, strict=True)),
         strict=True,
     )
 

@@ -1,0 +1,34 @@
+"""What lerobot writes in other bytes each time, written in the same ones. Start from `same_bytes`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pisft.canonical import write_json
+
+
+def same_bytes(root: Path) -> None:
+    """Of the LeRobot v3.0 dataset at `root`, which is complete: the order of the statistics' keys (that of a set of
+    strings, and so of the process), the name of a temporary file that `datasets` hashes into the metadata of pictures,
+    and the permissions of videos (those of the temporary files in which lerobot joins them)."""
+    stats = root / "meta/stats.json"
+    if stats.is_file():
+        write_json(stats, json.loads(stats.read_text()))
+    for path in root.rglob("*.mp4"):
+        path.chmod(0o644)
+    for path in root.glob("data/*/*.parquet"):
+        _without_fingerprint(path)
+
+
+def _without_fingerprint(path: Path) -> None:
+    schema = pq.read_schema(path)
+    metadata = dict(schema.metadata or {})
+    described = json.loads(metadata.get(b"huggingface", b"{}"))
+    if "fingerprint" not in described:
+        return
+    described.pop("fingerprint")
+    metadata[b"huggingface"] = json.dumps(described).encode()
+    pq.write_table(pq.read_table(path, partitioning=None).replace_schema_metadata(metadata), path)
