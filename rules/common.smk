@@ -14,7 +14,9 @@ unlock()
 
 
 wildcard_constraints:
-    exp=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
+    exp=r"[A-Za-z0-9][A-Za-z0-9_.~=+-]*",
     dataset=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
     view=r"[A-Za-z0-9][A-Za-z0-9_.~-]*/frames/[^/]+\.[0-9]+",
+    paper=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
+    sweep=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
     model=r"[A-Za-z0-9][A-Za-z0-9_.-]*",

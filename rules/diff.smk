@@ -6,7 +6,11 @@ rule diff:
         "results/{b}/eval.json",
     output:
         json="results/diff/{a}..{b}/diff.json",
-        html="results/diff/{a}..{b}/diff.html",
+        html=report(
+            "results/diff/{a}..{b}/diff.html",
+            caption="../workflow/report/diff.rst",
+            category="Comparisons",
+        ),
     log:
         "results/diff/{a}..{b}/diff.log",
     wildcard_constraints:

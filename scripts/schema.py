@@ -15,6 +15,7 @@ from pisft.config.dataset import DatasetConfig
 from pisft.config.experiment import Experiment
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
+from pisft.config.paper import Paper
 from pisft.config.simulator import SimulatorFile
 from pisft.config.site import Site
 from pydantic import BaseModel, TypeAdapter
@@ -30,6 +31,11 @@ the file, the key and the nearest valid name.
 An experiment or a model may say `extends: <another>` and then only what differs. `scripts/resolve.py <exp>` writes
 `results/<exp>/config.json`, in which every name is looked up and every default spelled out.
 """
+SWEEP = {
+    "description": "values of keys such as train.peak_lr or seed: one experiment for each combination",
+    "type": "object",
+    "additionalProperties": {"type": "array", "items": {"type": ["number", "string", "boolean", "null"]}},
+}
 
 
 def schemas() -> dict[str, dict]:
@@ -37,11 +43,13 @@ def schemas() -> dict[str, dict]:
         "experiment": Experiment,
         "format": FormatConfig,
         "model": ModelConfig,
+        "paper": Paper,
         "site": Site,
     }
     found = {name: cls.model_json_schema(by_alias=True) for name, cls in types.items()}
     for kind, file in {"dataset": DatasetConfig, "simulator": SimulatorFile}.items():
         found[kind] = TypeAdapter(file.model_fields["origin"].rebuild_annotation()).json_schema()
+    found["experiment"]["properties"]["sweep"] = SWEEP
     for kind in ("experiment", "model"):
         found[kind] = with_extends(found[kind])
     return found
@@ -54,7 +62,7 @@ def canonical(schema: dict) -> str:
 def reference(found: dict[str, dict]) -> str:
     """The page: a section a file type, a table a mapping."""
     parts = [INTRODUCTION]
-    for kind in ("experiment", "format", "dataset", "model", "simulator", "site"):
+    for kind in ("experiment", "format", "dataset", "model", "simulator", "paper", "site"):
         schema = found[kind].get("else", found[kind])
         definitions = found[kind].get("$defs", {})
         parts.append("## `config/site.yaml`\n" if kind == "site" else f"## `config/{kind}s/<{kind}>.yaml`\n")

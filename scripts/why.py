@@ -1,6 +1,7 @@
-"""Say of an artefact, and of all it is made from, whether it is fresh, and if not, what changed.
+"""Say of an artefact, and of all it is made from, back to the datasets' files, whether it is fresh, and if not, why.
 
     python scripts/why.py results/quickstart/eval.json
+    python scripts/why.py results/quickstart/eval.json --files
     python scripts/why.py --accept results/quickstart/report.html
 
 `--accept` records that changed code makes the same results (a refactoring), so that nothing is rebuilt for it. It
@@ -9,14 +10,16 @@ refuses where anything but code changed. Exit code 0: all fresh (or accepted); 1
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from pisft.cli import run
-from pisft.provenance.graph import accept, lineage, node_of, state
+from pisft.provenance.graph import accept, lineage, node_of, recorded, state
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", help="an artefact, such as results/<exp>/eval.json")
+    parser.add_argument("--files", action="store_true", help="list each artefact's files with their sha256")
     parser.add_argument("--accept", action="store_true", help="record that changed code is equivalent")
     args = parser.parse_args()
     nodes = lineage(node_of(Path(args.target).as_posix()))
@@ -26,8 +29,18 @@ def main() -> int:
                 print(f"{node.target}: accepted")
     states = {node: state(node) for node in nodes}
     for node, reason in states.items():
-        print(f"{node.target}: {reason or 'fresh'}")
+        record = recorded(node)
+        print(f"{node.target}: {reason or 'fresh'}{made(record) if record else ''}")
+        for path, facts in record["outputs"].items() if record and args.files else ():
+            print(f"    {facts['sha256']}  {path}")
     return int(any(states.values()))
+
+
+def made(record: dict[str, Any]) -> str:
+    """What a record says of an artefact, in short."""
+    files = record["outputs"].values()
+    size = sum(facts["size"] for facts in files) / 2**20
+    return f" (key {record['key'][:12]}, {len(files)} files, {size:.1f} MiB)"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from pisft.config import ConfigError, load_dataset, read_resolved, resolve
+from pisft.config import ConfigError, load_dataset, read_resolved, resolve, sweep_members
 from pisft.config.base import parse
 from pisft.config.experiment import Cluster, DatasetUse, load_model
 
@@ -158,9 +158,10 @@ def test_the_resolved_experiment_reads_back_as_itself(tmp_path):
 
 
 def test_every_experiment_in_the_repository_resolves():
-    names = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
-    assert "quickstart" in names
-    for name in names:
+    files = {path.stem: path.read_text() for path in (ROOT / "config/experiments").glob("*.yaml")}
+    sweeps = {name for name, text in files.items() if "sweep" in yaml.safe_load(text)}
+    assert "quickstart" in files and "quickstart_seeds" in sweeps
+    for name in files.keys() - sweeps | {member for sweep in sweeps for member in sweep_members(sweep, ROOT)}:
         assert resolve(name, ROOT).name == name
 
 
@@ -189,7 +190,7 @@ def test_committed_schemas_and_docs_are_those_of_the_types():
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("kind", ["dataset", "experiment", "format", "model", "simulator"])
+@pytest.mark.parametrize("kind", ["dataset", "experiment", "format", "model", "paper", "simulator"])
 def test_every_file_in_the_repository_fits_its_schema(kind):
     schema = json.loads((ROOT / f"config/schema/{kind}.schema.json").read_text())
     files = sorted((ROOT / f"config/{kind}s").glob("*.yaml"))

@@ -10,7 +10,8 @@ from typed_project import ROOT
 pytestmark = pytest.mark.slow
 
 FORMATS = sorted(path.stem for path in Path(ROOT / "config/formats").glob("pi0*.yaml"))
-OTHERS = ["pi0_libero_lora", "quickstart_lora", "quickstart_lora_zero_shot"]
+OTHERS = ["pi0_libero_lora", "pi05_libero_fewshot", "quickstart_lora", "quickstart_lora_zero_shot"]
+SIMULATED = ["pi0_metaworld", "pi05_metaworld", *OTHERS[2:]]
 
 
 def test_every_recipe_runs_tiny_from_its_dataset_to_its_evaluation(bare_project):
@@ -23,11 +24,12 @@ def test_every_recipe_runs_tiny_from_its_dataset_to_its_evaluation(bare_project)
         run = bare_project.root / f"results/{name}~smoke"
         evaluation = json.loads((run / "eval.json").read_text())
         assert evaluation["open_loop"]["flow_loss"] > 0
-        assert (evaluation["closed_loop"] is not None) == (name in ("pi05_metaworld", "quickstart_lora", OTHERS[2]))
+        assert (evaluation["closed_loop"] is not None) == (name in SIMULATED)
         config = json.loads((run / "config.json").read_text())
         whole = json.loads(bare_project.python("-c", RESOLVE, name).stdout)
         for kept in ("format", "recipe", "finetune"):
             assert config[kept] == whole[kept]
+        assert config["datasets"][0]["episodes_per_task"] == whole["datasets"][0]["episodes_per_task"]
         for kept in ("peak_lr", "ema", "augment", "precision", "weight_decay"):
             assert config["train"][kept] == whole["train"][kept]
         for camera in set(config["format"]["cameras"].values()):

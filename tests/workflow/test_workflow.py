@@ -42,7 +42,8 @@ def test_without_a_frame_store_none_is_made(bare_project):
 
 
 def test_all_experiments_plan_together(bare_project):
-    names = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
+    files = sorted((ROOT / "config/experiments").glob("*.yaml"))
+    names = [path.stem for path in files if "\nsweep:" not in path.read_text()]
     output = bare_project.snakemake("-n", *(f"results/{name}/eval.json" for name in names)).stdout
     counts = dict(line.split() for line in output.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:] if line)
     assert int(counts["train"]) == int(counts["evaluate"]) == len(names)
@@ -104,3 +105,11 @@ def test_the_lock_of_a_killed_snakemake_is_taken_away_and_that_of_a_living_one_i
 
 def test_a_diff_of_what_is_built_builds_nothing_else(project):
     assert project.plan("results/diff/quickstart..quickstart/diff.html") == {"diff"}
+
+
+def test_every_paper_can_be_planned(bare_project):
+    papers = sorted(path.stem for path in (ROOT / "config/papers").glob("*.yaml"))
+    assert len(papers) >= 8
+    for paper in papers:
+        planned = bare_project.plan(f"results/papers/{paper}/table.csv")
+        assert {"paper", "evaluate", "train", "norm_stats", "dataset"} <= planned

@@ -7,6 +7,9 @@ becomes one `ConfigError` that names the file, the key, what was found and the n
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
@@ -34,9 +37,25 @@ class Strict(BaseModel):
 T = TypeVar("T", bound=BaseModel)
 
 
+_read: ContextVar[dict[Path, None] | None] = ContextVar("read", default=None)
+
+
+@contextmanager
+def noting_files() -> Iterator[dict[Path, None]]:
+    """The configuration files that are read inside, in their order, each once."""
+    files: dict[Path, None] = {}
+    token = _read.set(files)
+    try:
+        yield files
+    finally:
+        _read.reset(token)
+
+
 def load_yaml(path: str | Path) -> Any:
     """`yaml.safe_load` of a file; an unreadable or malformed file is a `ConfigError`."""
     path = Path(path)
+    if (noted := _read.get()) is not None:
+        noted[path] = None
     try:
         return yaml.safe_load(path.read_text())
     except OSError as error:

@@ -18,6 +18,7 @@ from pisft.config.dataset import DatasetConfig, GeneratedDataset, Origin
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.simulator import AnySimulator, SimulatorConfig, SimulatorFile
+from pisft.config.sweep import choose, members, sweep_of
 
 
 def _numbers(text: str) -> list[int]:
@@ -40,6 +41,9 @@ class DatasetUse(Strict):
     name: str
     weight: PositiveFloat = 1.0
     episodes: list[str] | None = None
+    episodes_per_task: PositiveInt | None = Field(
+        None, description="train on the first ones of each instruction only; what is held out stays the same"
+    )
 
     @field_validator("episodes", mode="before")
     @classmethod
@@ -169,12 +173,17 @@ class Eval(Strict):
     closed_loop: ClosedLoop | None = None
 
 
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
 class Published(Strict):
-    """Success rates that others report for the same protocol, to be shown beside ours."""
+    """What others report for the same protocol, to be shown beside ours."""
 
     source: str = Field(description="where they are reported")
-    episodes: PositiveInt = Field(description="of each suite")
-    suites: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="suite → success rate")
+    episodes: PositiveInt | None = Field(None, description="of each suite; without it no interval is shown")
+    suites: dict[str, Rate] = Field({}, description="suite → success rate")
+    average: Rate | None = Field(None, description="the mean success over all suites")
+    average_length: NonNegativeFloat | None = Field(None, description="of chains of tasks, as CALVIN counts")
 
 
 class Logging(Strict):
@@ -281,7 +290,18 @@ class Resolved(Experiment):
 def experiment_path(name: str, root: str | Path = ".") -> Path:
     """File of experiment `name`; an unknown one is a `ConfigError` with the nearest valid name."""
     folder = Path(root) / "config/experiments"
-    return find_named(folder, smoke.original(name), source=f"results/{name}", key="experiment")
+    return find_named(folder, sweep_of(name), source=f"results/{name}", key="experiment")
+
+
+def sweep_members(sweep: str, root: str | Path = ".") -> dict[str, dict[str, Any]]:
+    """The experiments of a sweep, each with the values that it has; those of `<sweep>~smoke` are tiny. Raises
+    `ConfigError`."""
+    name = smoke.original(sweep)
+    path = find_named(Path(root) / "config/experiments", name, source=f"results/sweeps/{sweep}", key="sweep")
+    found = members(name, _inherit(path), path)
+    if not found:
+        raise ConfigError(f"{path}: sweep: is missing; ask for results/{sweep}/eval.json")
+    return {member + smoke.SUFFIX * smoke.is_smoke(sweep): values for member, values in found.items()}
 
 
 def load_dataset(name: str, root: str | Path = ".", source: str = "") -> DatasetConfig:
@@ -326,14 +346,16 @@ def load_model(name: str, root: str | Path = ".", source: str | Path = "") -> Mo
 def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -> Resolved:
     """The experiment `name` under `root/config`, resolved and checked; raises `ConfigError`.
 
-    `children` are the experiments that go on from this one. `<exp>~smoke` is the experiment `<exp>`, made tiny.
+    `children` are the experiments that go on from this one. `<exp>~smoke` is the experiment `<exp>`, made tiny, and
+    `<sweep>~peak_lr=0.001~seed=0` one of those that a sweep stands for.
     """
     root = Path(root)
     path = experiment_path(name, root)
-    experiment = parse(_inherit(path), Experiment, path)
+    content = choose(smoke.original(name), _inherit(path), path)
+    experiment = parse(content, Experiment, path)
     if smoke.is_smoke(name):
         resolve(smoke.original(name), root, tuple(map(smoke.original, children)))
-        experiment = parse(smoke.shrink(_inherit(path)), Experiment, path)
+        experiment = parse(smoke.shrink(content), Experiment, path)
 
     model = load_model(experiment.model, root, path)
     if smoke.is_smoke(name) and model.base == "scratch":
@@ -486,6 +508,10 @@ def _check_closed_loop(path: Path, experiment: Experiment, simulator: SimulatorC
     for suite in experiment.published.suites if experiment.published else ():
         if suite not in loop.suites:
             raise ConfigError(f"{path}: published.suites: '{suite}' is not evaluated; {nearest(suite, loop.suites)}")
+    if experiment.published and experiment.published.average_length is not None and simulator.stages == 1:
+        raise ConfigError(
+            f"{path}: published.average_length: '{loop.simulator}' has no chains of tasks; expected suites or average"
+        )
     if loop.replan_steps > fmt.action_horizon:
         raise ConfigError(
             f"{path}: {key}.replan_steps: found {loop.replan_steps}; "

@@ -12,106 +12,27 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pisft.canonical import file_facts, write_json
-from pisft.config import load_dataset, read_resolved, resolve
+from pisft.config import load_dataset, load_paper, read_resolved, resolve, sweep_members
 from pisft.config.dataset import GeneratedDataset, LocalDataset
 from pisft.config.experiment import Lora, Resolved, load_model, load_simulator
 from pisft.config.model import BaseWeights
-from pisft.errors import PisftError
 from pisft.provenance import slices
 from pisft.provenance.code import code_hashes, package_versions
+from pisft.provenance.machine import machine
+from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, ProvenanceError, node_of
 from pisft.simulators.versions import versions
 
-
-class Node(NamedTuple):
-    """One artefact: a stage of an experiment, a dataset, (`stage == "inspection"`) what was seen in one,
-    (`stage == "base"`) a model's converted base weights, or (`stage == "frames"`) a frame store, named
-    `<dataset>/frames/<camera>.<pixels>`."""
-
-    stage: str
-    name: str
-
-    @property
-    def target(self) -> str:
-        """The file that is asked for, relative to the project's root."""
-        return STAGES[self.stage].target.format(name=self.name)
-
-    @property
-    def provenance(self) -> str:
-        """The file that says what the artefact was made from; written last."""
-        if self.stage in ("dataset", "frames"):
-            return f"data/{self.name}/provenance.json"
-        if self.stage == "inspection":
-            return f"data/{self.name}/inspection.provenance.json"
-        if self.stage == "base":
-            return f"data/base/{self.name}/provenance.json"
-        return f"results/{self.name}/provenance/{self.stage}.json"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`parents` are stages of the same experiment; "dataset" stands for all of its datasets, "base" for what its base
-    weights come from and "base_stats" for their statistics, where there are any."""
-
-    script: str
-    target: str
-    slice: Any
-    parents: tuple[str, ...] = ()
-
-
-STAGES = {
-    "dataset": Stage("make_dataset.py", "data/{name}/manifest.json", None),
-    "frames": Stage("make_frames.py", "data/{name}/index.json", slices.frames, ("dataset",)),
-    "inspection": Stage("inspect_dataset.py", "data/{name}/inspection.html", slices.inspection, ("dataset",)),
-    "base": Stage("convert.py", "data/base/{name}/model.safetensors", None),
-    "config": Stage("resolve.py", "results/{name}/config.json", slices.config),
-    "norm_stats": Stage(
-        "norm_stats.py", "results/{name}/norm_stats.json", slices.norm_stats, ("dataset", "base_stats")
-    ),
-    "checkpoint": Stage(
-        "train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats", "base")
-    ),
-    "eval": Stage("evaluate.py", "results/{name}/eval.json", slices.evaluation, ("dataset", "checkpoint")),
-    "export_lerobot": Stage(
-        "export.py", "results/{name}/export/lerobot/config.json", slices.export_lerobot, ("checkpoint",)
-    ),
-    "export_openpi": Stage(
-        "export.py", "results/{name}/export/openpi/model.safetensors", slices.export_openpi, ("checkpoint",)
-    ),
-    "report": Stage(
-        "report.py",
-        "results/{name}/report.html",
-        slices.report,
-        ("dataset", "norm_stats", "checkpoint", "eval"),
-    ),
-}
-
-
-ROOTS = ("dataset", "base")  # of no experiment, and made from no other artefact
-OF_DATASETS = ("frames", "inspection")  # of no experiment, and made from a dataset
-
-
-def node_of(target: str) -> Node:
-    """The artefact whose file is `target`, a path relative to the root; raises `ProvenanceError`."""
-    for stage, definition in STAGES.items():
-        name = "([^/]+/frames/[^/]+)" if stage == "frames" else "([^/]+)"
-        pattern = re.escape(definition.target).replace(re.escape("{name}"), name)
-        if match := re.fullmatch(pattern, target):
-            return Node(stage, match[1])
-    known = ", ".join(definition.target.replace("{name}", "<name>") for definition in STAGES.values())
-    raise ProvenanceError(f"{target}: is no artefact; expected one of {known}")
-
-
-class ProvenanceError(PisftError):
-    """An artefact without a record of what it was made from."""
+SMALL = 1 << 18  # bytes of a file that is hashed whenever freshness is asked for
+MANIFESTS = ("dataset", "checkpoint", "eval")  # stages whose target is a JSON that says what it was made from
+OF_NO_EXPERIMENT = ROOTS + OF_DATASETS + SETS
 
 
 def digest(content: Any) -> str:
@@ -120,10 +41,12 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def parents(node: Node, exp: Resolved | None) -> list[Node]:
+def parents(node: Node, exp: Resolved | None, root: Path = Path()) -> list[Node]:
     """The artefacts that `node` is made from."""
     if node.stage in OF_DATASETS:
         return [Node("dataset", node.name.split("/")[0])]
+    if node.stage in SETS:
+        return [Node("eval", name) for name in experiments(node, root)]
     found = []
     for stage in STAGES[node.stage].parents:
         if stage == "dataset":
@@ -135,6 +58,11 @@ def parents(node: Node, exp: Resolved | None) -> list[Node]:
         else:
             found.append(Node(stage, node.name))
     return found
+
+
+def experiments(node: Node, root: Path = Path()) -> list[str]:
+    """Those that a paper's or a sweep's table is of."""
+    return list(load_paper(node.name, root).experiments if node.stage == "paper" else sweep_members(node.name, root))
 
 
 def _base(exp: Resolved, stage: str) -> list[Node]:
@@ -149,8 +77,8 @@ def _base(exp: Resolved, stage: str) -> list[Node]:
 @cache
 def expected(node: Node, root: Path = Path()) -> dict[str, Any]:
     """What `node` would be made from now, with its key."""
-    exp = None if node.stage in ROOTS + OF_DATASETS else _resolve(node.name, root)
-    keys = {parent.target: expected(parent, root)["key"] for parent in parents(node, exp)}
+    exp = None if node.stage in OF_NO_EXPERIMENT else _resolve(node.name, root)
+    keys = {parent.target: expected(parent, root)["key"] for parent in parents(node, exp, root)}
     return _ingredients(node, exp, keys, root)
 
 
@@ -191,6 +119,8 @@ def state(node: Node, root: Path = Path()) -> str | None:
             return f"{path} is missing"
         if size != facts["size"]:
             return f"{path} has {size} bytes, not {facts['size']}"
+        if size <= SMALL and _altered(root / path, facts):
+            return f"{path} was changed by hand: its sha256 is not what was recorded"
     now = expected(node, root)
     if record["key"] != now["key"]:
         return "; ".join(differences(record, now)) or "made from something else"
@@ -199,13 +129,11 @@ def state(node: Node, root: Path = Path()) -> str | None:
 
 def lineage(node: Node, root: Path = Path()) -> list[Node]:
     """`node` and all that it is made from, what comes first first."""
-    if node.stage in ROOTS:
-        return [node]
-    if node.stage in OF_DATASETS:
-        return [*parents(node, None), node]
-    exp = _resolve(node.name, root)
-    order: list[Node] = [Node("config", node.name)]
-    for parent in parents(node, exp):
+    if node.stage in OF_NO_EXPERIMENT:
+        exp, order = None, []
+    else:
+        exp, order = _resolve(node.name, root), [Node("config", node.name)]
+    for parent in parents(node, exp, root):
         order += [n for n in lineage(parent, root) if n not in order]
     return order if node in order else [*order, node]
 
@@ -257,11 +185,20 @@ class Build:
 
     ingredients: dict[str, Any]
     outputs: list[Path] = field(default_factory=list)
+    uv_lock: str | None = None
 
     @property
     def key(self) -> str:
         """Of what is being built."""
         return self.ingredients["key"]
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """What a manifest says of where it comes from: digests of the configuration, the code and the data it was
+        made from, the key over all of them, and the lock of the environment (no part of the key)."""
+        of = {name: digest(self.ingredients[name]) for name in ("config", "code", "packages")}
+        data = digest([self.ingredients["parents"], self.ingredients["pins"]])
+        return of | {"data": data, "key": self.key, "uv_lock": self.uv_lock}
 
     @property
     def fingerprint(self) -> str:
@@ -280,10 +217,10 @@ def planned(node: Node, root: Path = Path()) -> Build:
     exp = None
     if node.stage == "config":
         exp = resolve(node.name, root)
-    elif node.stage not in ROOTS + OF_DATASETS:
+    elif node.stage not in OF_NO_EXPERIMENT:
         exp = read_resolved(root / Node("config", node.name).target)
     keys = {}
-    for parent in parents(node, exp):
+    for parent in parents(node, exp, root):
         record = recorded(parent, root)
         if record is None:
             raise ProvenanceError(
@@ -291,7 +228,8 @@ def planned(node: Node, root: Path = Path()) -> Build:
                 f"expected {parent.provenance}; run: snakemake {parent.target}"
             )
         keys[parent.target] = record["key"]
-    return Build(_ingredients(node, exp, keys, root))
+    lock = root / "uv.lock"
+    return Build(_ingredients(node, exp, keys, root), uv_lock=file_facts(lock)["sha256"] if lock.is_file() else None)
 
 
 @contextlib.contextmanager
@@ -299,15 +237,21 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     """Build `node` inside: fill in `outputs`, and the record is written when the block ends well.
 
     Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
-    The old record steps aside first, so that an artefact half replaced is never taken for a whole one.
+    The old record steps aside first, so that an artefact half replaced is never taken for a whole one. A manifest, a
+    checkpoint.json and an eval.json also get the `hashes` themselves, so that they say where they come from when they
+    are handed on alone.
     """
     build = planned(node, root)
     path = root / node.provenance
     if path.is_file():
         os.replace(path, _previous(path))
     yield build
+    if node.stage in MANIFESTS:
+        content = json.loads((root / node.target).read_text())
+        write_json(root / node.target, content | {"provenance": build.hashes})
     files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
-    write_json(path, build.ingredients | {"outputs": files})
+    write_json(path, build.ingredients | {"outputs": files, "uv_lock": build.uv_lock})
+    write_json(root / node.machine, machine(root))
     _previous(path).unlink(missing_ok=True)
 
 
@@ -316,10 +260,10 @@ def made_from(node: Node, root: Path = Path()) -> list[Node]:
 
     And what makes building it faster, which is no part of its key: training reads frame stores.
     """
-    if node.stage in ("config", *ROOTS):
+    if node.stage == "config":
         return []
-    if node.stage in OF_DATASETS:
-        return parents(node, None)
+    if node.stage in OF_NO_EXPERIMENT:
+        return parents(node, None, root)
     exp = _resolve(node.name, root)
     stores = frame_stores(exp) if node.stage == "checkpoint" and exp.cluster.frame_store else []
     return [Node("config", node.name), *parents(node, exp), *stores]
@@ -373,6 +317,11 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
             pins[f"envs/orbax/{name}"] = file_facts(root / "envs/orbax" / name)["sha256"]
     elif node.stage in OF_DATASETS:
         config = stage.slice(node.name.split("/")[-1])
+    elif node.stage == "paper":
+        paper = load_paper(node.name, root)
+        config = stage.slice(paper, [_resolve(name, root) for name in paper.experiments])
+    elif node.stage == "sweep":
+        config = stage.slice(sweep_members(node.name, root))
     else:
         config = stage.slice(exp)
         pins |= _pins(node, exp, root)

@@ -11,6 +11,7 @@ from typing import Any
 from pisft.config.dataset import GeneratedDataset, LocalDataset
 from pisft.config.experiment import Resolved
 from pisft.config.model import BaseWeights, ModelConfig
+from pisft.config.paper import Paper
 from pisft.config.simulator import SimulatorConfig
 
 FORMAT = {"state", "actions", "delta_mask", "adapt_to_pi", "pad_to", "action_horizon", "normalisation", "features"}
@@ -90,6 +91,17 @@ def export_openpi(exp: Resolved) -> dict[str, Any]:
     return {"datasets": datasets, "asset_id": exp.format.asset_id}
 
 
+def paper(paper: Paper, experiments: list[Resolved]) -> dict[str, Any]:
+    """Of a paper's table: what it calls its experiments, and what was published of them."""
+    published = {exp.name: exp.model_dump(mode="json", include={"published"})["published"] for exp in experiments}
+    return {"paper": paper.model_dump(mode="json"), "published": published}
+
+
+def sweep(members: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of a sweep's table: its experiments, and the values that each has."""
+    return {"members": members}
+
+
 def report(exp: Resolved) -> dict[str, Any]:
     """Everything that the page shows."""
     return exp.model_dump(mode="json", by_alias=True, exclude={"cluster", "logging"})
@@ -109,7 +121,8 @@ def _model(model: ModelConfig) -> dict[str, Any]:
 
 
 def _datasets(exp: Resolved) -> list[dict[str, Any]]:
-    return [use.model_dump(mode="json", include={"weight", "episodes"}) for use in exp.datasets]
+    uses = [use.model_dump(mode="json", include={"weight", "episodes", "episodes_per_task"}) for use in exp.datasets]
+    return [{key: value for key, value in use.items() if key != "episodes_per_task" or value} for use in uses]
 
 
 def _simulator(simulator: SimulatorConfig, tasks: list[str], seeds: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def render(run_dir: Path) -> str:
 
 
 def _published(config: dict[str, Any], closed: dict[str, Any] | None) -> list[dict[str, Any]]:
-    return beside_published(closed, config["published"]) if closed and config["published"] else []
+    return beside_published(closed, config["published"]) if config["published"] else []
 
 
 def _json(path: Path) -> Any:

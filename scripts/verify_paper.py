@@ -1,0 +1,45 @@
+"""Whether a paper comes out the same, bit for bit, in two fresh clones of the project.
+
+    python scripts/verify_paper.py                           (make verify-paper)
+    python scripts/verify_paper.py libero_openpi --keep clones
+
+`dvc repro` runs in both, each with nothing but what git holds; then the hashes in their dvc.lock are compared with each
+other, and with the committed ones, which another machine may have made. Exit code 1 where the two differ.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pisft.cli import run
+from pisft.provenance.pipeline import DEFAULT
+from pisft.provenance.rebuild import fresh_clone, locked, run_in
+
+TIMED = "metrics.csv"  # has how many samples a second were seen
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paper", nargs="?", default=DEFAULT, help="name of a file in config/papers/, without .yaml")
+    parser.add_argument("--keep", type=Path, help="clone into this folder, and leave the clones there")
+    args = parser.parse_args()
+    path = "dvc.yaml" if args.paper == DEFAULT else f"papers/{args.paper}/dvc.yaml"
+    with tempfile.TemporaryDirectory(delete=args.keep is None) as temporary:
+        folder = args.keep.absolute() if args.keep else Path(temporary)
+        clones = [fresh_clone(folder / name) for name in ("one", "other")]
+        for clone in clones:
+            run_in(clone, "dvc", "repro", path)
+        lock = Path(path).with_suffix(".lock")
+        one, other = (dict(locked(clone / lock)) for clone in clones)
+    committed = dict(locked(lock)) if lock.is_file() else {}
+    differing = [out for out in one if one[out] != other[out] and not out.endswith(TIMED)]
+    for out, md5 in one.items():
+        told = "differs" if out in differing else "has times in it" if out.endswith(TIMED) else "same"
+        before = "" if out not in committed else ", as committed" if committed[out] == md5 else ", not as committed"
+        print(f"{md5[:32]}  {out}: {told}{before}")
+    print(f"{len(differing)} of {len(one)} differ" if differing else f"{len(one)} are the same in both clones")
+    return int(bool(differing))
+
+
+if __name__ == "__main__":
+    run(main)

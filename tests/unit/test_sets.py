@@ -1,0 +1,146 @@
+"""Papers and sweeps: which experiments they stand for, and what their tables say."""
+
+import csv
+import io
+import json
+import shutil
+
+import pytest
+import yaml
+from pisft.config import ConfigError, load_paper, papers, resolve, sweep_members
+from pisft.errors import PisftError
+from pisft.evaluate.intervals import wilson95
+from pisft.provenance.graph import Node, lineage
+from pisft.provenance.pipeline import pipelines
+from pisft.report.set_page import csv_text, paper_page, paper_text, sweep_text
+from pisft.report.sets import across_seeds, paper_rows, sweep_rows
+from typed_project import ROOT
+
+
+@pytest.fixture
+def project(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    return tmp_path
+
+
+def sweep(project, text):
+    (project / "config/experiments/swept.yaml").write_text(f"extends: quickstart\nsweep: {text}\n")
+
+
+def evaluated(project, name, successes, episodes=10):
+    low, high = wilson95(successes, episodes)
+    rate = {"successes": successes, "episodes": episodes, "success": successes / episodes, "wilson95": [low, high]}
+    closed = {"overall": rate, "suites": {"quickstart": rate, "door_close": rate, "button_press": rate}}
+    path = project / f"results/{name}/eval.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"closed_loop": closed, "open_loop": {"flow_loss": 0.5}}))
+
+
+def test_a_sweep_stands_for_every_combination(project):
+    sweep(project, "{train.peak_lr: [1.0e-3, 5.0e-4], seed: [0, 1, 2]}")
+    members = sweep_members("swept", project)
+    assert len(members) == 6
+    assert members["swept~peak_lr=0.0005~seed=2"] == {"train.peak_lr": 0.0005, "train.seed": 2}
+    one = resolve("swept~peak_lr=0.0005~seed=2", project)
+    plain = resolve("quickstart", project)
+    assert (one.train.peak_lr, one.train.seed, one.name) == (0.0005, 2, "swept~peak_lr=0.0005~seed=2")
+    assert one.train.model_copy(update={"peak_lr": plain.train.peak_lr, "seed": plain.train.seed}) == plain.train
+    assert resolve("swept~peak_lr=0.0005~seed=2~smoke", project).train.seed == 2
+    assert list(sweep_members("swept~smoke", project)) == [f"{name}~smoke" for name in members]
+    assert next(iter(load_paper("quickstart~smoke", project).experiments)) == "quickstart~smoke"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("{seed: [0, 1]}", "swept", r"is a sweep of 2 experiments; ask for results/sweeps/swept/table\.csv"),
+        ("{seed: [0, 1]}", "swept~seed=7", r"sweep: has no 'swept~seed=7'; it has swept~seed=0, swept~seed=1"),
+        ("{seed: 0}", "swept~seed=0", r"sweep\.seed: found 0; expected a list of values"),
+        ("{seed: [0, 0]}", "swept~seed=0", r"sweep\.seed: found \[0, 0\]; expected each value once"),
+        ("[seed]", "swept~seed=0", r"sweep: found \['seed'\]; expected a mapping"),
+        (
+            "{format: [a/b]}",
+            "swept~format=a",
+            r"sweep\.format: found 'a/b'; expected numbers, booleans or",
+        ),
+        ("{train.lr: [1.0]}", "swept~lr=1.0", r"train\.lr: unknown key; did you mean 'peak_lr'"),
+    ],
+)
+def test_mistakes_in_a_sweep(project, text, name, message):
+    sweep(project, text)
+    with pytest.raises(ConfigError, match=message):
+        resolve(name, project)
+
+
+def test_an_experiment_of_no_sweep_has_no_members(project):
+    with pytest.raises(ConfigError, match=r"quickstart\.yaml: sweep: is missing; 'quickstart~seed=1' asks for"):
+        resolve("quickstart~seed=1", project)
+    with pytest.raises(ConfigError, match=r"sweep: is missing; ask for results/quickstart/eval\.json"):
+        sweep_members("quickstart", project)
+
+
+def test_a_sweeps_table_has_an_interval_over_its_seeds_and_one_over_its_episodes(project):
+    sweep(project, "{train.peak_lr: [1.0e-3, 5.0e-4], seed: [0, 1, 2]}")
+    with pytest.raises(PisftError, match=r"eval\.json: is missing; run: snakemake results/sweeps/swept/table\.csv"):
+        sweep_rows("swept", project)
+    for name, successes in zip(sweep_members("swept", project), (7, 8, 9, 2, 2, 2), strict=True):
+        evaluated(project, name, successes)
+    table, runs = sweep_rows("swept", project)
+    assert [row["train.peak_lr"] for row in table] == [0.001, 0.0005] and len(runs) == 6
+    first, second = table
+    assert first["mean"] == pytest.approx(0.8) and (first["least"], first["most"]) == (0.7, 0.9)
+    assert (first["low"], first["high"]) == pytest.approx((0.8 - 0.2484, 0.8 + 0.2484), abs=1e-4)  # t = 4.303
+    assert (first["successes"], first["episodes"]) == (24, 30)
+    assert (first["pooled_low"], first["pooled_high"]) == wilson95(24, 30)
+    assert second["low"] == second["high"] == pytest.approx(0.2)
+    assert across_seeds([0.5]) == (None, None)
+    assert "swept~peak_lr=0.001~seed=1" in sweep_text(table, runs)
+    (row, _) = csv.DictReader(io.StringIO(csv_text(table)))
+    assert row["train.peak_lr"] == "0.001" and row["successes"] == "24"
+
+
+def test_a_papers_table_says_what_was_not_run_yet(project):
+    evaluated(project, "quickstart", 9)
+    rows = {row["experiment"]: row for row in paper_rows("quickstart", project)}
+    assert (rows["quickstart"]["successes"], rows["quickstart"]["episodes"]) == (9, 10)
+    assert rows["quickstart_lora"]["ours"] is None and rows["quickstart_lora"]["measure"] == "door_close"
+    said = paper_text(list(rows.values()))
+    assert "90.0 %" in said and said.count("not yet run") == 3
+    page = paper_page("quickstart", load_paper("quickstart", project), list(rows.values()))
+    assert page.count("not yet run") == 3 and "9/10" in page
+
+
+def test_every_paper_shows_its_published_numbers_before_it_was_run():
+    published = {}
+    for name in papers(ROOT):
+        rows = paper_rows(name, ROOT)
+        published[name] = {(row["experiment"], row["measure"]): row["published"] for row in rows if row["published"]}
+        assert all(row["source"] for row in rows if row["published"])
+    assert published["libero_openpi"]["pi05_libero", "libero_spatial"] == 0.988
+    assert published["libero_openpi"]["pi0_libero_lora", "libero_10"] == 0.806
+    assert published["libero_fewshot"] == {("pi0_libero_fewshot", "all"): 0.576, ("pi05_libero_fewshot", "all"): 0.771}
+    assert published["metaworld_mt50"] == {("pi0_metaworld", "mt50"): 0.508, ("pi05_metaworld", "mt50"): 0.438}
+    assert published["calvin_abc_d"]["pi05_calvin", "average length"] == 3.838
+    assert published["maniskill_25main"] == {("pi0_maniskill", "all"): 0.384, ("pi05_maniskill", "all"): 0.401}
+    assert published["robotwin_adjust_bottle"]["pi05_aloha_robotwin", "adjust_bottle"] == 0.8594
+
+
+def test_each_artefact_belongs_to_one_stage_of_one_file():
+    outs, commands = [], {}
+    for path, text in pipelines(ROOT).items():
+        assert (ROOT / path).read_text() == text, "run: make papers"
+        for name, stage in yaml.safe_load(text)["stages"].items():
+            outs += [next(iter(out)) for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+            commands[path, name] = stage["cmd"]
+    assert len(outs) == len(set(outs)) > 300
+    for paper in papers(ROOT):
+        wanted = {node.target for node in lineage(Node("paper", paper), ROOT)}
+        assert wanted <= {*outs}, "what the table is made from is kept"
+
+
+def test_a_paper_names_experiments_that_there_are(project):
+    (project / "config/papers/mine.yaml").write_text("title: mine\nexperiments: {quickstrat: a}\n")
+    with pytest.raises(ConfigError, match=r"no file .*quickstrat\.yaml; did you mean 'quickstart'"):
+        paper_rows("mine", project)
+    with pytest.raises(ConfigError, match=r"no file .*mind\.yaml; did you mean 'mine'"):
+        paper_rows("mind", project)

@@ -1,0 +1,294 @@
+"""A paper as a stranger reproduces it: `dvc repro` in a clone, and what is promised after push, pull and checkout."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from typed_project import ROOT, Project, copy_project
+
+pytestmark = pytest.mark.slow
+
+WHO = {f"GIT_{role}_{what}": "someone@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+PAPER = """
+title: two tiny experiments
+experiments: {quickstart~smoke: all parameters, quickstart_lora~smoke: adapters}
+"""
+FULL, LORA = "results/quickstart~smoke", "results/quickstart_lora~smoke"
+TABLE = "results/papers/quickstart/table.csv"
+
+
+class Clone(Project):
+    """A git clone of the project, and what one types there."""
+
+    def run(self, *command, check=True, **env):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return super().run(*command, check=check, **({"PATH": path} | WHO | env))
+
+    def git(self, *arguments):
+        return self.run("git", *arguments).stdout
+
+    def dvc(self, *arguments, check=True, **env):
+        return self.run("dvc", *arguments, check=check, **env)
+
+    def commit(self, message):
+        self.git("add", "-A")
+        self.git("commit", "-qm", message)
+
+    def clone(self, folder):
+        self.git("clone", "-q", str(self.root), str(folder))
+        return Clone(folder)
+
+    def pulled(self, folder):
+        """A fresh clone with everything from the remote."""
+        clone = self.clone(folder)
+        clone.dvc("pull")
+        return clone
+
+    def outs(self):
+        lock = yaml.safe_load((self.root / "dvc.lock").read_text())
+        return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The project with a paper of two tiny experiments, committed and not yet reproduced."""
+    project = Clone(copy_project(tmp_path_factory.mktemp("paper") / "written").root)
+    for name in (".gitignore", ".dvcignore", "uv.lock"):
+        shutil.copy(ROOT / name, project.root / name)
+    for name in ("data", "results"):
+        (project.root / name).mkdir()
+        shutil.copy(ROOT / name / "README.md", project.root / name)
+    (project.root / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, project.root / ".dvc")
+    for paper in (project.root / "config/papers").glob("*.yaml"):
+        paper.unlink()
+    (project.root / "config/papers/quickstart.yaml").write_text(PAPER)
+    project.python("scripts/pipelines.py")
+    project.git("init", "-qb", "main")
+    project.commit("as written")
+    return project
+
+
+@pytest.fixture(scope="module")
+def reproduced(written, tmp_path_factory):
+    """Its clone after `dvc repro`, pushed to a folder and committed."""
+    folder = tmp_path_factory.mktemp("reproduced")
+    project = written.clone(folder / "clone")
+    project.said = project.dvc("repro").stdout
+    project.python("scripts/remote.py", str(folder / "remote"))
+    project.dvc("push")
+    project.commit("reproduced")
+    return project
+
+
+def test_it_ends_with_the_table_and_a_second_time_nothing_changed(reproduced):
+    last = reproduced.said.rstrip().splitlines()[-6:]
+    assert any(line.startswith("quickstart~smoke ") and "/2" in line for line in last)
+    assert any(line.startswith("quickstart_lora~smoke ") for line in last)
+    again = reproduced.dvc("repro").stdout
+    assert "Data and pipelines are up to date" in again and "Running stage" not in again
+    with (reproduced.root / TABLE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    evaluation = json.loads((reproduced.root / FULL / "eval.json").read_text())
+    overall = evaluation["closed_loop"]["overall"]
+    assert rows[0]["successes"] == str(overall["successes"]) and rows[0]["episodes"] == str(overall["episodes"])
+    assert float(rows[0]["ours_high"]) == pytest.approx(overall["wilson95"][1], rel=1e-5)
+
+
+def test_two_fresh_clones_make_the_same_bits(written):
+    said = written.python("scripts/verify_paper.py").stdout
+    assert int(re.search(r"(\d+) are the same in both clones", said)[1]) > 25
+    assert "differs" not in said and said.count("has times in it") == 2
+
+
+def test_manifests_say_what_they_were_made_from(reproduced):
+    for path, stage in ((f"{FULL}/eval.json", "eval"), (f"{FULL}/checkpoint.json", "checkpoint")):
+        told = json.loads((reproduced.root / path).read_text())["provenance"]
+        record = json.loads((reproduced.root / f"{FULL}/provenance/{stage}.json").read_text())
+        assert told["key"] == record["key"] and told["uv_lock"] == record["uv_lock"]
+        assert {len(told[part]) for part in ("config", "code", "data", "packages", "uv_lock")} == {64}
+    everything = [path for path in reproduced.root.glob("results/*~smoke/**/*.json") if "machine" not in path.parts]
+    here = re.compile("|".join(map(re.escape, (str(reproduced.root), socket.gethostname()))))
+    assert everything and not [path for path in everything if here.search(path.read_text())]
+
+
+def test_after_a_pull_nothing_is_planned_and_an_edit_is_seen(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    assert clone.plan(TABLE) == set() and clone.plan(f"{FULL}/report.html") == set()
+    assert clone.python("scripts/verify.py").returncode == 0
+    assert clone.python("scripts/why.py", f"{LORA}/eval.json").stdout.count(": fresh") >= 7
+    clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
+    assert clone.plan(f"{FULL}/eval.json") == {"config", "frames", "train", "evaluate"}
+
+
+def test_an_older_revision_comes_back_and_is_fresh(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    before = clone.outs()
+    clone.edit("config/experiments/quickstart_lora.yaml", "steps: 1000, decay", "peak_lr: 5.0e-4, steps: 1000, decay")
+    done = clone.dvc("repro")
+    assert (done.stdout + done.stderr).count("(Rule: train)") == 1, "the other experiment is as it was"
+    clone.commit("a smaller rate")
+    assert clone.plan(TABLE) == set()
+    clone.git("checkout", "-q", "HEAD~1")
+    clone.dvc("checkout")
+    assert clone.outs() == before and clone.plan(TABLE) == set()
+    clone.git("checkout", "-q", "-")
+    clone.dvc("checkout")
+    assert clone.plan(TABLE) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "planned"),
+    [
+        ("checkpoint/model.safetensors", lambda data: data[:-1], {"frames", "train"}),
+        ("eval.json", lambda data: data.replace(b'"success": 0.0', b'"success": 1.0', 1), {"evaluate"}),
+        ("eval.json", lambda data: data[: len(data) // 2], {"evaluate"}),
+    ],
+    ids=["a truncated checkpoint", "an edited eval.json", "a truncated eval.json"],
+)
+def test_a_damaged_result_is_found(reproduced, tmp_path, file, damage, planned):
+    clone = reproduced.pulled(tmp_path / "clone")
+    path = clone.root / FULL / file
+    content = path.read_bytes()
+    path.unlink()  # it may be a link into DVC's cache
+    path.write_bytes(damage(content))
+    assert path.read_bytes() != content
+    assert clone.plan(f"{FULL}/eval.json") == planned
+    found = clone.python("scripts/verify.py", FULL, check=False)
+    assert found.returncode == 1 and f"{FULL}/{file}: changed" in found.stdout
+    assert file.split("/")[0] in clone.dvc("status").stdout
+
+
+def test_weights_that_were_edited_in_place_are_found_by_their_hash(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    path = clone.root / FULL / "checkpoint/model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    assert clone.python("scripts/verify.py", FULL, check=False).returncode == 1
+
+
+def test_dvc_tells_revisions_apart_and_runs_experiments(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    said = clone.dvc("exp", "run", "-S", "config/experiments/quickstart.yaml:train.peak_lr=0.0005").stdout
+    assert "Ran experiment(s)" in said
+    assert json.loads((clone.root / FULL / "config.json").read_text())["train"]["peak_lr"] == 0.0005
+    params = json.loads(clone.dvc("params", "diff", "--json").stdout)
+    rate = params["config/experiments/quickstart.yaml"]["train.peak_lr"]
+    assert (rate["old"], rate["new"]) == (0.001, 0.0005)
+    metrics = json.loads(clone.dvc("metrics", "diff", "--json").stdout)
+    loss = metrics[f"{FULL}/eval.json"]["open_loop.flow_loss"]
+    assert loss["old"] != loss["new"] and loss["diff"] == pytest.approx(loss["new"] - loss["old"])
+    assert (clone.root / "dvc_plots/index.html").is_file() or clone.dvc("plots", "diff").returncode == 0
+    page = (clone.root / "dvc_plots/index.html").read_text()
+    assert "metrics.csv" in page
+
+
+def test_two_revisions_are_compared_by_what_dvc_has_of_them(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
+    clone.edit("workflow/pisft/train/optim.py", "import math", "import math  # for the schedule")
+    clone.dvc("repro", "experiments")
+    clone.commit("half the rate")
+    page = clone.root / "diff.html"
+    told = clone.python(
+        "scripts/diff.py", "main~1:quickstart~smoke", "main:quickstart~smoke", "--html", page, check=False
+    )
+    assert told.returncode == 1, told.stderr
+    assert "train.peak_lr: 0.001 → 0.0005" in told.stdout and "weights: relative change" in told.stdout
+    assert clone.python("scripts/diff.py", "main:quickstart~smoke", "quickstart~smoke").returncode == 0
+    unknown = clone.python("scripts/diff.py", "main:nothing", "quickstart~smoke", check=False)
+    assert unknown.returncode == 2 and "its dvc.lock has no results/nothing" in unknown.stderr
+    unknown = clone.python("scripts/diff.py", "v9:quickstart~smoke", "quickstart~smoke", check=False)
+    assert unknown.returncode == 2 and "git knows no revision 'v9'" in unknown.stderr
+
+
+def test_any_episode_can_be_filmed_later(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    episodes = json.loads((clone.root / FULL / "eval.json").read_text())["closed_loop"]["episodes"]
+    clone.python("scripts/film.py", FULL, "--all")
+    assert len(list((clone.root / FULL / "films").glob("*.mp4"))) == len(episodes)
+    refused = clone.python("scripts/film.py", FULL, "--episode", "button-press-topdown:7", check=False)
+    assert refused.returncode == 1 and "has no episode of 'button-press-topdown' with seed 7" in refused.stderr
+
+
+def test_a_real_s3_server_holds_it_all(reproduced, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=5)
+                break
+            except OSError:
+                time.sleep(0.1)
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/papers", method="PUT")).close()
+        clone = reproduced.pulled(tmp_path / "clone")
+        clone.python("scripts/remote.py", "s3://papers/pi-sft", "--endpoint", endpoint)
+        assert "files pushed" in clone.dvc("push", **keys).stdout
+        clone.commit("another remote")
+        shutil.rmtree(clone.root / ".dvc/cache")
+        fresh = clone.clone(tmp_path / "fresh")
+        assert "files" in fresh.dvc("pull", **keys).stdout
+        assert fresh.plan(TABLE) == set()
+        assert fresh.python("scripts/verify.py").returncode == 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_what_is_not_committed_is_not_rebuilt(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
+    refused = clone.python("scripts/rebuild.py", "quickstart~smoke", check=False)
+    assert refused.returncode == 1 and "quickstart.yaml: changed and not committed" in refused.stderr
+
+
+def test_an_experiment_is_rebuilt_elsewhere_and_compared(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    same = clone.python("scripts/rebuild.py", "quickstart~smoke").stdout
+    assert "every file is the same, bit for bit" in same
+    for path in (clone.root / FULL / "machine").glob("*.json"):
+        content = json.loads(path.read_text()) | {"processor": "another"}
+        path.unlink()
+        path.write_text(json.dumps(content))
+    assert "bit for bit" in clone.python("scripts/rebuild.py", "quickstart~smoke").stdout
+
+
+def test_only_what_is_fresh_is_published(reproduced, tmp_path):
+    clone = reproduced.pulled(tmp_path / "clone")
+    publish = ("scripts/publish.py", FULL, "--license", "apache-2.0", "--to", tmp_path / "published")
+    clone.python(*publish)
+    assert (tmp_path / "published/model.safetensors").is_file()
+    clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
+    refused = clone.python(*publish, check=False)
+    assert refused.returncode == 1 and "peak_lr: 0.001 → 0.0005" in refused.stderr
+
+
+def test_snakemakes_own_report_has_the_paper_and_its_captions(reproduced, tmp_path):
+    page = tmp_path / "report.html"
+    reproduced.snakemake("--report", str(page), TABLE, f"{FULL}/report.html")
+    text = page.read_text()
+    for name in ("paper", "experiment", "norm_stats"):
+        caption = (ROOT / f"workflow/report/{name}.rst").read_text().split(":")[0].strip()
+        assert caption in text

@@ -1,0 +1,50 @@
+"""The project once more, elsewhere: a fresh clone of what is committed, in which one builds and compares. Start from
+`fresh_clone`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pisft.errors import PisftError
+
+
+def fresh_clone(folder: Path, root: Path = Path()) -> Path:
+    """Clone the project at `root`, as it is committed, to `folder`; raises `PisftError` where something is not."""
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    if changed:
+        files = ", ".join(line[3:] for line in changed.splitlines())
+        raise PisftError(f"{files}: changed and not committed; what is rebuilt is what is committed: commit first")
+    _git(root, "clone", "--quiet", str(root.absolute()), str(folder))
+    return folder
+
+
+def run_in(folder: Path, *command: str) -> None:
+    """Run `command` in a clone, with the clone's own code in this environment; raises `PisftError` where it fails."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(folder / "workflow")}
+    code = subprocess.run(command, cwd=folder, env=environment).returncode
+    if code:
+        raise PisftError(f"{' '.join(command)}: ended with exit code {code} in {folder}; see above")
+
+
+def locked(path: Path) -> Iterator[tuple[str, str]]:
+    """(path, md5) of everything that a dvc.lock says a stage leaves; a folder's md5 is that of its list."""
+    lock: dict[str, Any] = yaml.safe_load(path.read_text())
+    for stage in lock["stages"].values():
+        for out in stage.get("outs", []):
+            yield out["path"], out["md5"]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise PisftError(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout.rstrip("\n")

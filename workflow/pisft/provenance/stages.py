@@ -1,0 +1,99 @@
+"""The artefacts: what there is, which script makes it and from what, and where it lies. Start from `STAGES`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pisft.errors import PisftError
+from pisft.provenance import slices
+
+
+class ProvenanceError(PisftError):
+    """An artefact without a record of what it was made from."""
+
+
+class Node(NamedTuple):
+    """One artefact: a stage of an experiment, a dataset, (`stage == "inspection"`) what was seen in one,
+    (`stage == "base"`) a model's converted base weights, (`stage == "frames"`) a frame store, named
+    `<dataset>/frames/<camera>.<pixels>`, or the table of a paper or a sweep."""
+
+    stage: str
+    name: str
+
+    @property
+    def target(self) -> str:
+        """The file that is asked for, relative to the project's root."""
+        return STAGES[self.stage].target.format(name=self.name)
+
+    @property
+    def provenance(self) -> str:
+        """The file that says what the artefact was made from; written last."""
+        if self.stage == "inspection":
+            return f"data/{self.name}/inspection.provenance.json"
+        if self.stage in ROOTS + OF_DATASETS + SETS:
+            return f"{self.target.rpartition('/')[0]}/provenance.json"
+        return f"results/{self.name}/provenance/{self.stage}.json"
+
+    @property
+    def machine(self) -> str:
+        """The file that says on what it was made: of no key, and in nobody's diff."""
+        return "machine".join(self.provenance.rsplit("provenance", 1))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`parents` are stages of the same experiment; "dataset" stands for all of its datasets, "base" for what its base
+    weights come from and "base_stats" for their statistics, where there are any."""
+
+    script: str
+    target: str
+    slice: Any
+    parents: tuple[str, ...] = ()
+
+
+STAGES = {
+    "dataset": Stage("make_dataset.py", "data/{name}/manifest.json", None),
+    "frames": Stage("make_frames.py", "data/{name}/index.json", slices.frames, ("dataset",)),
+    "inspection": Stage("inspect_dataset.py", "data/{name}/inspection.html", slices.inspection, ("dataset",)),
+    "base": Stage("convert.py", "data/base/{name}/model.safetensors", None),
+    "config": Stage("resolve.py", "results/{name}/config.json", slices.config),
+    "norm_stats": Stage(
+        "norm_stats.py", "results/{name}/norm_stats.json", slices.norm_stats, ("dataset", "base_stats")
+    ),
+    "checkpoint": Stage(
+        "train.py", "results/{name}/checkpoint.json", slices.checkpoint, ("dataset", "norm_stats", "base")
+    ),
+    "eval": Stage("evaluate.py", "results/{name}/eval.json", slices.evaluation, ("dataset", "checkpoint")),
+    "export_lerobot": Stage(
+        "export.py", "results/{name}/export/lerobot/config.json", slices.export_lerobot, ("checkpoint",)
+    ),
+    "export_openpi": Stage(
+        "export.py", "results/{name}/export/openpi/model.safetensors", slices.export_openpi, ("checkpoint",)
+    ),
+    "report": Stage(
+        "report.py",
+        "results/{name}/report.html",
+        slices.report,
+        ("dataset", "norm_stats", "checkpoint", "eval"),
+    ),
+    "paper": Stage("paper.py", "results/papers/{name}/table.csv", slices.paper),
+    "sweep": Stage("sweep.py", "results/sweeps/{name}/table.csv", slices.sweep),
+}
+
+
+ROOTS = ("dataset", "base")  # of no experiment, and made from no other artefact
+OF_DATASETS = ("frames", "inspection")  # of no experiment, and made from a dataset
+SETS = ("paper", "sweep")  # of several experiments, and made from their evaluations
+
+
+def node_of(target: str) -> Node:
+    """The artefact whose file is `target`, a path relative to the root; raises `ProvenanceError`."""
+    for stage, definition in STAGES.items():
+        name = "([^/]+/frames/[^/]+)" if stage == "frames" else "([^/]+)"
+        pattern = re.escape(definition.target).replace(re.escape("{name}"), name)
+        if match := re.fullmatch(pattern, target):
+            return Node(stage, match[1])
+    known = ", ".join(definition.target.replace("{name}", "<name>") for definition in STAGES.values())
+    raise ProvenanceError(f"{target}: is no artefact; expected one of {known}")

@@ -1,0 +1,128 @@
+"""What several experiments came to, as the rows of a table. Start from `paper_rows` and `sweep_rows`.
+
+An experiment that nobody has run yet has its row too, with what was published and without results.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy.stats import t
+
+from pisft.config import load_paper, resolve, sweep_members
+from pisft.config.experiment import Resolved
+from pisft.config.sweep import SEED
+from pisft.errors import PisftError
+from pisft.evaluate.compare import beside_published
+from pisft.evaluate.intervals import wilson95
+
+Row = dict[str, Any]
+OURS = ("episodes", "successes", "ours", "ours_low", "ours_high")
+THEIRS = ("published", "published_low", "published_high", "difference", "difference_low", "difference_high", "source")
+PAPER = ("experiment", "label", "measure", *OURS, *THEIRS)
+
+
+def paper_rows(name: str, root: Path = Path()) -> list[Row]:
+    """A row for each suite of each experiment of the paper `name`, and for the mean over several; None for what is
+    not known: all of `ours` where the experiment has not been run, all of `published` where nothing was."""
+    rows = []
+    for exp, label in load_paper(name, root).experiments.items():
+        config, evaluation = resolve(exp, root), _evaluation(exp, root)
+        for measure, values in _measures(config, evaluation).items():
+            rows.append(dict.fromkeys(PAPER) | {"experiment": exp, "label": label, "measure": measure} | values)
+    return rows
+
+
+def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
+    """(a row for each combination of values but for the seeds, a row for each experiment) of the sweep `name`.
+
+    Of a combination: the mean over its seeds with Student's 95 % interval, which is of training again from another
+    seed, and the pooled episodes with Wilson's, which is of these checkpoints. Raises `PisftError`.
+    """
+    members = sweep_members(name, root)
+    measure, runs = None, []
+    for exp, values in members.items():
+        evaluation = _evaluation(exp, root)
+        if evaluation is None:
+            raise PisftError(f"results/{exp}/eval.json: is missing; run: snakemake results/sweeps/{name}/table.csv")
+        rate = (evaluation["closed_loop"] or {}).get("overall")
+        measure = "success" if rate else "held-out flow loss"
+        ours = {"value": rate["success"] if rate else evaluation["open_loop"]["flow_loss"]}
+        counts = {key: rate[key] if rate else None for key in ("successes", "episodes")}
+        runs.append({"experiment": exp, **values, "measure": measure, **ours, **counts})
+    axes = [key for key in next(iter(members.values())) if key != SEED]
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run[key] for key in axes), []).append(run)
+    table = [dict(zip(axes, chosen, strict=True)) | _pooled(measure, group) for chosen, group in groups.items()]
+    return table, runs
+
+
+def across_seeds(values: list[float]) -> tuple[float | None, float | None]:
+    """Student's 95 % interval of the mean of one number a seed; (None, None) for a single one."""
+    if len(values) < 2:
+        return None, None
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return fmean(values) - half, fmean(values) + half
+
+
+def _pooled(measure: str, group: list[Row]) -> Row:
+    values = [run["value"] for run in group]
+    low, high = across_seeds(values)
+    row = {"measure": measure, "runs": len(group), "mean": fmean(values), "low": low, "high": high}
+    row |= {"least": min(values), "most": max(values)}
+    if group[0]["episodes"] is None:
+        return row
+    successes, episodes = (sum(run[key] for run in group) for key in ("successes", "episodes"))
+    pooled_low, pooled_high = wilson95(successes, episodes)
+    return row | {"successes": successes, "episodes": episodes, "pooled_low": pooled_low, "pooled_high": pooled_high}
+
+
+def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> dict[str, Row]:
+    closed = evaluation["closed_loop"] if evaluation else None
+    rows: dict[str, Row] = {}
+    if config.eval.closed_loop:
+        suites = config.eval.closed_loop.suites
+        for suite in suites:
+            rows[suite] = _rate(closed["suites"][suite]) if closed else {}
+        if len(suites) > 1:
+            rows["all"] = _rate(closed["overall"]) if closed else {}
+    else:
+        loss = evaluation["open_loop"]["flow_loss"] if evaluation else None
+        rows["held-out flow loss"] = {"ours": loss}
+    for measure, theirs in _published(config, closed).items():
+        rows[measure] = rows.get(measure, {}) | theirs
+    return rows
+
+
+def _rate(rate: dict[str, Any]) -> Row:
+    low, high = rate["wilson95"]
+    return dict(zip(OURS, (rate["episodes"], rate["successes"], rate["success"], low, high), strict=True))
+
+
+def _published(config: Resolved, closed: dict[str, Any] | None) -> dict[str, Row]:
+    if config.published is None:
+        return {}
+    rows = {}
+    for row in beside_published(closed, config.published.model_dump(mode="json")):
+        theirs, of_difference = row["published"]["interval95"], row["interval95"]
+        values = (row["published"]["value"], *(theirs or (None, None)), row["difference"])
+        rows[row["measure"]] = dict(
+            zip(THEIRS, (*values, *(of_difference or (None, None)), config.published.source), strict=True)
+        )
+        if row["measure"] == "average length" and row["ours"]:
+            rows[row["measure"]] |= {"ours": row["ours"]["value"]}
+    return rows
+
+
+def _evaluation(exp: str, root: Path) -> dict[str, Any] | None:
+    path = root / f"results/{exp}/eval.json"
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise PisftError(f"{path}: is not JSON ({error}); build it again: snakemake {path}") from error
