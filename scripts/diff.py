@@ -1,6 +1,7 @@
 """What differs between two experiments, and what came of it.
 
     python scripts/diff.py quickstart quickstart_lora
+    python scripts/diff.py main~3:quickstart main:quickstart          # as DVC has them of two revisions
     python scripts/diff.py results/quickstart /elsewhere/results/quickstart --html diff.html --json diff.json
 
 Configuration, datasets, statistics, weights by layer, losses, open-loop errors, success with a paired test, packages
@@ -14,8 +15,10 @@ import sys
 from pathlib import Path
 
 from pisft.canonical import write_json, write_text
+from pisft.diff.films import MOST, film_flips
 from pisft.diff.measure import differ, measure
 from pisft.diff.page import render
+from pisft.diff.revision import of_revision
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
@@ -23,23 +26,28 @@ from pisft.errors import PisftError
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("a", help="an experiment's name, or a folder like results/<exp>")
+    parser.add_argument("a", help="an experiment's name, a folder like results/<exp>, or <revision>:<exp>")
     parser.add_argument("b", help="the other one")
     parser.add_argument("--tolerance", type=float, help="relative distance of statistics, weights and loss")
     parser.add_argument("--json", type=Path, help="write the whole there")
     parser.add_argument("--html", type=Path, help="write the page there")
+    parser.add_argument("--films", type=int, default=MOST, help="flips of each kind to film for the page (default: 12)")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 also where something differs")
     args = parser.parse_args()
     try:
         a, b = side(args.a), side(args.b)
         content = measure(a, b)
+        films: tuple = (None, None)
+        if args.html and args.films:
+            films = film_flips(content, (a, b), args.html.absolute().with_name("films"), args.films, args.workers)
     except PisftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if args.json:
         write_json(args.json, content)
     if args.html:
-        write_text(args.html, render(content, a, b, args.html.absolute()))
+        write_text(args.html, render(content, args.html.absolute(), *films))
     print(summary(content, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     return int(differ(content, args.tolerance) and not args.exit_zero)
 
@@ -48,6 +56,8 @@ def side(name: str) -> Side:
     folder = Path(name)
     if not folder.is_dir():
         folder = Path("results") / name
+    if not folder.is_dir() and ":" in name:
+        folder = of_revision(name)
     if not folder.is_dir():
         raise PisftError(f"{name}: is no folder and no experiment that was built; expected results/<exp> or its name")
     return Side.read(folder.absolute(), name.rstrip("/").removeprefix("results/"))

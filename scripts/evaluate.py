@@ -34,8 +34,10 @@ def main() -> None:
             content, timing = evaluate(config, run_dir, root / "data", device, args.workers, kept, actor)
         write_json(run_dir / "eval.timing.json", timing)
         write_json(run_dir / "eval.json", content)
-        videos = [e["video"] for e in (content["closed_loop"] or {"episodes": []})["episodes"] if e["video"]]
-        build.outputs.extend(run_dir / path for path in ["eval.json", "traces.json", *videos])
+        files = ["eval.json", "traces.json"]
+        if loop := content["closed_loop"]:
+            files += ["rollouts.safetensors", *(e["video"] for e in loop["episodes"] if e["video"])]
+        build.outputs.extend(run_dir / path for path in files)
     shutil.rmtree(kept.parent, ignore_errors=True)
     if lost := timing.get("lost_simulators"):
         print(f"simulator processes that were lost, and whose episodes were repeated: {len(lost)} ({', '.join(lost)})")

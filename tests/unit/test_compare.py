@@ -47,18 +47,30 @@ def test_what_cannot_be_compared_is_not():
         compare(evaluation("x", ONE), {"experiment": "y", "closed_loop": None})
 
 
+def published(**given):
+    return {"episodes": None, "suites": {}, "average": None, "average_length": None} | given
+
+
 def test_a_published_rate_is_shown_with_an_interval_too():
     rate = {"successes": 9, "episodes": 12, "success": 0.75, "wilson95": list(wilson95(9, 12))}
-    (row,) = beside_published({"suites": {"s": rate, "other": {}}}, {"episodes": 500, "suites": {"s": 0.968}})
-    assert row["published"] == {
-        "successes": 484,
-        "episodes": 500,
-        "success": 0.968,
-        "wilson95": list(wilson95(484, 500)),
-    }
+    closed = {"suites": {"s": rate, "other": {}}, "overall": rate, "chains": {"average_length": 3.5}}
+    (row,) = beside_published(closed, published(episodes=500, suites={"s": 0.968}))
+    assert row["ours"] == {"value": 0.75, "interval95": rate["wilson95"]}
+    assert row["published"] == {"value": 0.968, "interval95": list(wilson95(484, 500))}
     low, high = row["interval95"]
     assert row["difference"] == pytest.approx(-0.218) and low < row["difference"] < high < 0
     assert row["p"] == fisher(9, 12, 484, 500) < 0.01
+
+    one, other = beside_published(closed, published(average=0.5, average_length=3.8))
+    assert (one["measure"], one["difference"], one["published"]["interval95"], one["p"]) == ("all", 0.25, None, None)
+    assert (other["measure"], other["ours"]["value"]) == ("average length", 3.5)
+    assert other["difference"] == pytest.approx(-0.3)
+
+
+def test_what_was_published_is_shown_before_anything_was_run():
+    rows = beside_published(None, published(episodes=50, suites={"s": 0.5}, average_length=3.8))
+    assert [row["ours"] for row in rows] == [None, None] == [row["difference"] for row in rows]
+    assert rows[0]["published"]["interval95"] == list(wilson95(25, 50))
 
 
 def test_the_command_prints_a_table(tmp_path):

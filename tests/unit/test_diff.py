@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from pisft.diff.films import film_flips
 from pisft.diff.measure import differ, measure
 from pisft.diff.page import render
 from pisft.diff.side import Side
@@ -128,9 +129,16 @@ def test_success_is_compared_seed_by_seed_and_flips_have_their_videos(make, tmp_
     assert flips["lost"] == [{"task": "push", "seed": 0, "videos": ["videos/push_0.mp4"] * 2}]
     assert content["open_loop"]["flow_loss"] == [0.5, 0.6]
     assert differ(content) and differ(content, tolerance=0.1) and not differ(content, tolerance=0.3)
-    page = render(content, a, b, tmp_path / "results/diff/a..b/diff.html")
+    for side in (a, b):
+        (side.folder / "videos").mkdir(exist_ok=True)
+        (side.folder / "videos/push_0.mp4").touch()
+    folder = tmp_path / "results/diff/a..b"
+    films, why_not = film_flips(content, (a, b), folder / "films", 12, workers=1)
+    assert films == {(i, "push", 0): side.folder / "videos/push_0.mp4" for i, side in enumerate((a, b))}
+    page = render(content, folder / "diff.html", films, why_not)
+    assert str(tmp_path) not in render(content, folder / "diff.html", films)
     assert 'src="../../a/videos/push_0.mp4"' in page and 'src="../../b/videos/push_0.mp4"' in page
-    assert page == render(content, a, b, tmp_path / "results/diff/a..b/diff.html") and str(tmp_path) not in page
+    assert "Not filmed: a: " in page, "the other flip was not filmed by the evaluation, and these are no experiments"
 
 
 def test_other_protocols_are_told_and_not_compared(make):
@@ -146,7 +154,7 @@ def test_what_is_not_there_is_left_out(make, tmp_path):
     (a.folder / "checkpoint/model.safetensors").unlink()
     content = measure(Side.read(a.folder, "a"), b)
     assert content["weights"] is content["success"] is content["open_loop"] is None and content["norm_stats"] == {}
-    render(content, a, b, tmp_path / "diff.html")
+    render(content, tmp_path / "diff.html")
     with pytest.raises(PisftError, match=r"holds no config\.json; expected results/<exp>"):
         Side.read(tmp_path, "nothing")
     (a.folder / "eval.json").write_text("{half")

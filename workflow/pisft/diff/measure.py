@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pisft.diff.revision import commits
 from pisft.diff.side import STAGES, Side
 from pisft.diff.weights import changes
 from pisft.errors import PisftError
@@ -26,7 +27,8 @@ def measure(a: Side, b: Side) -> dict[str, Any]:
         "open_loop": _open_loop(a, b),
         "success": _success(a, b),
         "packages": _rows(_packages(a), _packages(b)),
-        "code": _rows(_code(a), _code(b)),
+        "code": (code := _rows(_code(a), _code(b))),
+        "commits": commits(a.commit, b.commit, [row["key"] for row in code]),
     }
 
 

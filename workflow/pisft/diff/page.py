@@ -8,17 +8,20 @@ from typing import Any
 
 import matplotlib
 
-from pisft.diff.side import Side
 from pisft.report.figures import BLUE, ORANGE, STYLE, blank, svg
 from pisft.report.template import template
 
+Films = dict[tuple[int, str, int], Path]  # (0 or 1, task, seed) → video
 
-def render(content: dict[str, Any], a: Side, b: Side, page: Path) -> str:
-    """HTML of `pisft.diff.measure`'s content; videos are linked from where `page` will lie."""
+
+def render(content: dict[str, Any], page: Path, films: Films | None = None, unfilmed: str | None = None) -> str:
+    """HTML of `pisft.diff.measure`'s content; the `films` of `pisft.diff.films` are linked from where `page` will lie,
+    and `unfilmed` says why there are none of some."""
     return template(Path(__file__).with_name("page.html.j2")).render(
         content=content,
         loss=losses(content["loss"]) if any(any(curve.values()) for curve in content["loss"].values()) else None,
-        video=lambda number, name: _link((a, b)[number], name, page),
+        films={key: os.path.relpath(path, page.parent) for key, path in (films or {}).items()},
+        unfilmed=unfilmed,
     )
 
 
@@ -39,10 +42,3 @@ def losses(curves: dict[str, dict[str, list[list[float]]]]) -> str:
         axes.set_ylabel("flow loss")
         figure.legend(frameon=False, ncols=2, loc="outside upper right")
         return svg(figure, "Flow loss of both runs, in training and on held-out episodes")
-
-
-def _link(side: Side, name: str | None, page: Path) -> str | None:
-    """Path of a side's video from the page's folder; None where there is none."""
-    if name is None or not (side.folder / name).is_file():
-        return None
-    return os.path.relpath(side.folder / name, page.parent)

@@ -24,6 +24,7 @@ class Side:
     evaluation: dict[str, Any] | None
     metrics: list[dict[str, float]]
     provenance: dict[str, dict[str, Any]]
+    commit: str | None = None
 
     @classmethod
     def read(cls, folder: Path, label: str) -> Self:
@@ -39,6 +40,7 @@ class Side:
             evaluation=_json(folder / "eval.json"),
             metrics=_metrics(folder / "metrics.csv"),
             provenance={stage: record for stage, record in records.items() if record},
+            commit=(_json(folder / "machine/checkpoint.json") or {}).get("commit"),
         )
 
     @property

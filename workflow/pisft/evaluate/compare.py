@@ -67,27 +67,36 @@ def compare(a: dict[str, Any], b: dict[str, Any], tasks: Iterable[str] | None = 
     return Comparison(episodes, successes, rates[1] - rates[0], (low, high), p, flips)
 
 
-def beside_published(closed: dict[str, Any], published: dict[str, Any]) -> list[dict[str, Any]]:
-    """Ours and the published rate of each suite, both with Wilson's interval, their difference (ours − published) with
-    Newcombe's, and Fisher's p. `closed` is eval.json's closed_loop, `published` an experiment's."""
-    rows = []
-    for suite, rate in published["suites"].items():
-        ours, episodes = closed["suites"][suite], published["episodes"]
-        theirs = round(rate * episodes)
-        counts = (ours["successes"], ours["episodes"])
-        rows.append(
-            {
-                "suite": suite,
-                "ours": ours,
-                "published": {
-                    "successes": theirs,
-                    "episodes": episodes,
-                    "success": rate,
-                    "wilson95": list(wilson95(theirs, episodes)),
-                },
-                "difference": ours["success"] - rate,
-                "interval95": list(difference95(*counts, theirs, episodes)),
-                "p": fisher(*counts, theirs, episodes),
-            }
-        )
+def beside_published(closed: dict[str, Any] | None, published: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each number of an experiment's `published`: `ours` (None before it was evaluated) and `published`, each
+    with `value` and, where the episodes are known, `interval95` (Wilson's); `difference` (ours − published) with
+    Newcombe's interval and Fisher's `p`, where both are rates. `closed` is eval.json's closed_loop.
+
+    `measure` is a suite's name, "all" of the mean over suites, or "average length" of chains.
+    """
+    episodes, suites = published["episodes"], published["suites"]
+    rows = [_rates(suite, closed and closed["suites"][suite], rate, episodes) for suite, rate in suites.items()]
+    if (rate := published["average"]) is not None:
+        of_all = episodes * len(closed["suites"]) if closed and episodes else None
+        rows.append(_rates("all", closed and closed["overall"], rate, of_all))
+    if (length := published["average_length"]) is not None:
+        ours = {"value": closed["chains"]["average_length"], "interval95": None} if closed else None
+        row = {"measure": "average length", "ours": ours, "published": {"value": length, "interval95": None}}
+        rows.append(row | {"difference": ours and ours["value"] - length, "interval95": None, "p": None})
     return rows
+
+
+def _rates(measure: str, rate: dict[str, Any] | None, published: float, episodes: int | None) -> dict[str, Any]:
+    theirs = (round(published * episodes), episodes) if episodes else None
+    row: dict[str, Any] = {
+        "measure": measure,
+        "ours": rate and {"value": rate["success"], "interval95": rate["wilson95"]},
+        "published": {"value": published, "interval95": list(wilson95(*theirs)) if theirs else None},
+        "difference": rate and rate["success"] - published,
+        "interval95": None,
+        "p": None,
+    }
+    if rate and theirs:
+        counts = (rate["successes"], rate["episodes"])
+        row |= {"interval95": list(difference95(*counts, *theirs)), "p": fisher(*counts, *theirs)}
+    return row

@@ -30,8 +30,8 @@ def by_step(
     found = {}
     for step, weights in sorted(kept.items()):
         policy = load_policy(config, weights, weights, device)
-        with tempfile.TemporaryDirectory() as videos:
-            closed = closed_loop(config, policy, Path(videos), workers, {})
+        with tempfile.TemporaryDirectory() as folder:
+            closed = closed_loop(config, policy, Path(folder), workers, {})
         found[step] = {"overall": closed["overall"], "tasks": closed["tasks"], "val_loss": losses.get(step)}
     return found
 

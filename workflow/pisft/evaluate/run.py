@@ -15,8 +15,9 @@ from pisft.config.experiment import Resolved
 from pisft.data.dataset import LeRobotData
 from pisft.data.library import open_dataset
 from pisft.data.preprocess import Preprocessor
-from pisft.data.split import split
+from pisft.data.split import parts
 from pisft.data.training_set import TrainingSet
+from pisft.evaluate import kept_actions
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.intervals import wilson95
 from pisft.evaluate.open_loop import open_loop
@@ -36,7 +37,7 @@ def evaluate(
     actor: Actor | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(eval.json's content, how it went: seconds of each part and how simulator processes were lost) of the checkpoint
-    in `run_dir`, which also gets `videos/` and traces.json.
+    in `run_dir`, which also gets `videos/`, rollouts.safetensors and traces.json.
 
     The first has no clock, host or path in it, and is the same for every number of `workers`. `kept` is a folder for
     finished rollouts, which an evaluation that is interrupted goes on from; `actor` acts in the checkpoint's stead,
@@ -54,7 +55,7 @@ def evaluate(
     timing["open_loop_s"] = time.perf_counter() - started
     closed = None
     if config.eval.closed_loop:
-        closed = closed_loop(config, actor or policy, run_dir / "videos", workers, timing, kept)
+        closed = closed_loop(config, actor or policy, run_dir, workers, timing, kept)
     content = {
         "experiment": config.name,
         "checkpoint": {
@@ -68,9 +69,9 @@ def evaluate(
 
 
 def closed_loop(
-    config: Resolved, policy: Actor, videos: Path, workers: int, timing: dict[str, Any], kept: Path | None = None
+    config: Resolved, policy: Actor, folder: Path, workers: int, timing: dict[str, Any], kept: Path | None = None
 ) -> dict[str, Any]:
-    """Roll out `config.eval.closed_loop`, film some episodes, and add up."""
+    """Roll out `config.eval.closed_loop`, film some episodes and keep what all of them did in `folder`, and add up."""
     loop = config.eval.closed_loop
     simulator = config.simulators[loop.simulator]
     suites = {suite: simulator.suites[suite] for suite in loop.suites}
@@ -92,7 +93,8 @@ def closed_loop(
     timing["rollouts_s"] = time.perf_counter() - started
     started = time.perf_counter()
     filmed = choose(episodes)
-    film(simulator, filmed, videos, workers)
+    film(simulator, filmed, folder / "videos", workers)
+    kept_actions.save(folder, episodes)
     timing["videos_s"] = time.perf_counter() - started
 
     shown = {(episode.task, episode.seed) for episode in filmed}
@@ -157,9 +159,7 @@ def _heldout(config: Resolved, data_root: Path, preprocessor: Preprocessor) -> t
     left = config.eval.open_loop.episodes
     for use in config.datasets:
         data = open_dataset(data_root / use.name)
-        _, heldout = split(
-            use.selected(data.num_episodes), config.split.heldout_fraction, config.split.seed, validated=True
-        )
+        _, heldout = parts(use, data, config.split, validated=True)
         datasets.append(data)
         chosen.append(heldout[:left])
         left -= len(chosen[-1])

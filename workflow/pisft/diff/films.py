@@ -1,0 +1,48 @@
+"""Videos of the episodes on which two evaluations came out differently, on both sides. Start from `film_flips`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pisft.config import read_resolved
+from pisft.diff.side import Side
+from pisft.errors import PisftError
+from pisft.evaluate.kept_actions import episodes
+from pisft.evaluate.video import file_name, film
+
+MOST = 12
+
+
+def film_flips(
+    content: dict[str, Any], sides: tuple[Side, Side], folder: Path, most: int, workers: int
+) -> tuple[dict[tuple[int, str, int], Path], str | None]:
+    """((side, task, seed) → video of the first `most` flips of each kind, why some could not be filmed).
+
+    `content` is `pisft.diff.measure`'s. What an evaluation filmed itself is taken from there; the rest is filmed into
+    `folder`/a and `folder`/b from the actions that it kept.
+    """
+    found: dict[tuple[int, str, int], Path] = {}
+    reasons = []
+    flips = (content["success"] or {}).get("flips") or {}
+    shown = [flip for kind in flips.values() for flip in kind[:most]]
+    for number, side in enumerate(sides):
+        missing = []
+        for flip in shown:
+            video = flip["videos"][number]
+            if video is not None and (side.folder / video).is_file():
+                found[number, flip["task"], flip["seed"]] = side.folder / video
+            else:
+                missing.append((flip["task"], flip["seed"]))
+        if not missing:
+            continue
+        target = folder / "ab"[number]
+        try:
+            config = read_resolved(side.folder / "config.json")
+            simulator = config.simulators[config.eval.closed_loop.simulator]
+            film(simulator, episodes(side.folder, missing), target, workers)
+        except PisftError as error:
+            reasons.append(f"{side.label}: {error}")
+        else:
+            found |= {(number, task, seed): target / file_name(task, seed) for task, seed in missing}
+    return found, "; ".join(reasons) or None

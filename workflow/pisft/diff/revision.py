@@ -1,0 +1,60 @@
+"""An experiment's results as DVC has them of a git revision. Start from `of_revision`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from pisft.errors import PisftError
+
+CACHE = Path(".snakemake/pisft/revisions")
+
+
+def of_revision(name: str) -> Path:
+    """The folder into which `<revision>:<experiment>` is copied from DVC's cache or its remote.
+
+    Raises `PisftError` where git does not know the revision, or DVC has no results of it.
+    """
+    from dvc.api import DVCFileSystem  # a second to import
+    from dvc.exceptions import DvcException
+
+    revision, _, exp = name.rpartition(":")
+    commit = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    if commit is None:
+        raise PisftError(f"{name}: git knows no revision '{revision}'; expected <revision>:<experiment>")
+    folder = CACHE / commit / exp
+    if folder.is_dir():
+        return folder
+    partial = folder.with_name(f".{exp}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        files = DVCFileSystem(rev=commit)
+        if not files.exists(f"results/{exp}/config.json"):
+            raise PisftError(f"{name}: its dvc.lock has no results/{exp}; expected an experiment of a paper")
+        files.get(f"results/{exp}", str(partial), recursive=True)
+        partial.rename(folder)
+    except (DvcException, OSError) as error:
+        raise PisftError(f"{name}: DVC cannot give its files ({error}); run: dvc fetch --all-commits") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def commits(a: str | None, b: str | None, code: list[str]) -> list[str]:
+    """`<commit> <subject>` of each commit between those of two results that touched a file of `code` (named as in
+    provenance records), the newest first; none where git cannot tell."""
+    if not a or not b or not code:
+        return []
+    paths = [f"workflow/{path}" if path.startswith("pisft/") else path for path in code]
+    found = _git("log", "--format=%h %s", f"{a.rstrip('+')}...{b.rstrip('+')}", "--", *paths)
+    return found.splitlines() if found else []
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

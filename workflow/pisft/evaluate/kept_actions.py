@@ -1,0 +1,44 @@
+"""What each episode of an evaluation did, so that any can be filmed later. Start from `save` and `episodes`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pisft.errors import PisftError
+from pisft.evaluate.episode import Episode
+
+NAME = "rollouts.safetensors"
+
+
+def save(folder: Path, episodes: Iterable[Episode]) -> None:
+    """Write `folder`/rollouts.safetensors: the executed actions (steps, d) of each episode, by task and seed."""
+    path = folder / NAME
+    temporary = path.with_name(f".{NAME}.tmp")
+    save_file({f"{e.task}:{e.seed}": np.ascontiguousarray(e.actions, np.float32) for e in episodes}, temporary)
+    temporary.rename(path)
+
+
+def episodes(run_dir: Path, chosen: Sequence[tuple[str, int]] | None = None) -> list[Episode]:
+    """The episodes (task, seed) of the evaluation in `run_dir`, all of them by default; raises `PisftError`."""
+    try:
+        evaluation = json.loads((run_dir / "eval.json").read_text())
+        actions = load_file(run_dir / NAME)
+    except (OSError, ValueError) as error:
+        raise PisftError(f"{run_dir}: holds no eval.json with {NAME} beside it ({error}); evaluate it again") from error
+    known = {(e["task"], e["seed"]): e for e in (evaluation["closed_loop"] or {"episodes": []})["episodes"]}
+    found = []
+    for task, seed in known if chosen is None else chosen:
+        if (task, seed) not in known or f"{task}:{seed}" not in actions:
+            raise PisftError(f"{run_dir / NAME}: has no episode of '{task}' with seed {seed}; eval.json lists them")
+        outcome = known[task, seed]
+        found.append(
+            Episode(
+                task, seed, outcome["success"], int(outcome["success"]), outcome["steps"], actions[f"{task}:{seed}"]
+            )
+        )
+    return found
