@@ -1,0 +1,44 @@
+"""Publish an experiment's checkpoint with a model card whose numbers are those of eval.json.
+
+    python scripts/publish.py results/quickstart --license apache-2.0 --to ~/published/quickstart
+    python scripts/publish.py results/quickstart --license apache-2.0 --to hub:owner/name --layout lerobot
+
+To a folder, or to the hub (a private repository unless --public; the token is `hf auth login`'s or HF_TOKEN), in place
+of the files that the repository has; its history keeps them. What is stale or was not evaluated is refused.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pisft.cli import run
+from pisft.export.publish import LAYOUTS, PublishError, assemble, upload
+from pisft.provenance.graph import Node, state
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dir", type=Path, metavar="results/<exp>", help="an experiment that was evaluated")
+    parser.add_argument("--to", required=True, help="a folder, or hub:<owner>/<name>")
+    parser.add_argument("--license", required=True, help="under which you publish, such as apache-2.0 or gemma")
+    parser.add_argument("--layout", choices=LAYOUTS, default="checkpoint", help="who is to load it (default: pi-sft)")
+    parser.add_argument("--public", action="store_true", help="a repository on the hub that everybody sees")
+    args = parser.parse_args()
+    name = args.run_dir.name
+    stages = ["config", "checkpoint", "eval", *([f"export_{args.layout}"] if args.layout != "checkpoint" else [])]
+    for stage in stages:
+        node = Node(stage, name)
+        if reason := state(node):
+            raise PublishError(f"{node.target}: {reason}; run: snakemake {node.target}")
+    if not args.to.startswith("hub:"):
+        folder = Path(args.to).expanduser()
+        print(*assemble(args.run_dir, args.layout, args.license, folder), sep="\n")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / name
+        assemble(args.run_dir, args.layout, args.license, folder)
+        print(upload(folder, args.to.removeprefix("hub:"), private=not args.public))
+
+
+if __name__ == "__main__":
+    run(main)

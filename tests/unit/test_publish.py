@@ -1,0 +1,158 @@
+"""What is published says what was measured, and goes where it is meant to and nowhere else."""
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from huggingface_hub import ModelCard
+from pisft.config import resolve
+from pisft.evaluate.intervals import wilson95
+from pisft.export.publish import PublishError, assemble, upload
+from typed_project import ROOT
+
+RATE = {"successes": 57, "episodes": 60, "success": 0.95, "wilson95": list(wilson95(57, 60))}
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """As an experiment that was built leaves it, with weights of a few bytes."""
+    folder = tmp_path / "results/pi05_libero"
+    for name in ("checkpoint", "provenance", "export/openpi"):
+        (folder / name).mkdir(parents=True)
+    for name in ("checkpoint", "export/openpi"):
+        (folder / name / "model.safetensors").write_bytes(b"weights")
+    for stage in ("checkpoint", "eval"):
+        (folder / f"provenance/{stage}.json").write_text(json.dumps({"key": f"key of {stage}"}))
+    config = resolve("pi05_libero", ROOT)
+    (folder / "config.json").write_text(json.dumps(config.model_dump(mode="json", by_alias=True)))
+    suites = config.eval.closed_loop.suites
+    protocol = {"simulator": "libero", "packages": {"mujoco": "3"}, "episodes_per_task": 50, "seeds": {"first": 0}}
+    closed = {"protocol": protocol | {"replan_steps": 5, "batch_size": 10}, "overall": RATE | {"success": 0.9}}
+    evaluation = {
+        "checkpoint": {"step": 30000, "sha256": "0123"},
+        "open_loop": {"flow_loss": 0.25, "episodes": [], "action_error": {"robot": {"per_dim": {"dx": 0.125}}}},
+        "closed_loop": closed | {"suites": dict.fromkeys(suites, RATE)},
+    }
+    (folder / "eval.json").write_text(json.dumps(evaluation))
+    return folder
+
+
+def test_the_cards_numbers_are_those_of_the_evaluation(run_dir, tmp_path):
+    files = assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
+    names = {path.relative_to(tmp_path / "published").as_posix() for path in files}
+    assert {"model.safetensors", "README.md", "eval.json", "experiment.json", "provenance/eval.json"} <= names
+    card = ModelCard.load(tmp_path / "published/README.md")
+    assert card.data.license == "apache-2.0" and card.data.datasets == ["physical-intelligence/libero"]
+    results = {result.dataset_name: result.metric_value for result in card.data.eval_results}
+    suites = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+    assert results == dict.fromkeys(suites, 0.95) | {"all": 0.9}
+    assert "| libero_spatial | 95.0 % | 57/60 | 86.3 – 98.3 % | 98.8 % |" in card.text
+    assert "key of checkpoint" in card.text and "0.2500" in card.text and "0.125" in card.text
+
+
+def test_publishing_again_replaces_and_something_else_is_never_replaced(run_dir, tmp_path):
+    target = tmp_path / "published"
+    first = {path: path.read_bytes() for path in assemble(run_dir, "openpi", "apache-2.0", target)}
+    (target / "left_over").touch()
+    assert {path: path.read_bytes() for path in assemble(run_dir, "openpi", "apache-2.0", target)} == first
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter").touch()
+    with pytest.raises(PublishError, match="thesis: holds something else; give an empty or a new folder"):
+        assemble(run_dir, "checkpoint", "apache-2.0", other)
+    with pytest.raises(PublishError, match=r"export/lerobot: is missing; build .*export/lerobot/ with snakemake first"):
+        assemble(run_dir, "lerobot", "apache-2.0", tmp_path / "new")
+    assert (other / "chapter").is_file() and not (tmp_path / "new").exists()
+
+
+class Hub(BaseHTTPRequestHandler):
+    """What an upload needs of the hub; every file is taken with the commit."""
+
+    def do_POST(self):
+        body = b"".join(self._read())
+        self.server.seen.append((self.path, self.headers.get("Authorization")))
+        repo = "/api/models/me/policy"
+        if self.path == "/api/repos/create":
+            self.server.visibility = json.loads(body)["visibility"]
+            self._answer({"url": "https://huggingface.co/me/policy", "name": "me/policy"})
+        elif self.path == f"{repo}/preupload/main":
+            how = {"uploadMode": "regular", "shouldIgnore": False}
+            self._answer({"files": [{"path": file["path"]} | how for file in json.loads(body)["files"]]})
+        elif self.path == f"{repo}/commit/main":
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "deletedFile":
+                    self.server.deleted.append(line["value"]["path"])
+                if line["key"] == "file":
+                    self.server.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            self._answer({"commitUrl": "https://huggingface.co/me/policy/commit/1", "commitOid": "1", "success": True})
+        else:
+            self._answer({"errors": [], "warnings": []})
+
+    def _read(self):
+        if "Content-Length" in self.headers:
+            yield self.rfile.read(int(self.headers["Content-Length"]))
+            return
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
+    def do_GET(self):
+        if "/tree/" in self.path:
+            self._answer([{"type": "file", "path": "left_over", "size": 1, "oid": "0"}])
+        else:
+            there = [{"rfilename": "left_over"}]
+            self._answer({"id": "me/policy", "sha": "0", "private": not self.server.public, "siblings": there})
+
+    def _answer(self, content):
+        text = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.seen, server.files, server.visibility, server.public, server.deleted = [], {}, None, False, []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    point_to(f"http://127.0.0.1:{server.server_port}", monkeypatch)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    yield server
+    server.shutdown()
+
+
+def point_to(address, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", address)
+
+
+def test_the_hub_gets_the_folder_in_a_private_repository(run_dir, tmp_path, hub):
+    files = assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
+    said = upload(tmp_path / "published", "me/policy", private=True)
+    assert "me/policy" in said and "hf_secret" not in said and hub.visibility == "private"
+    assert hub.files == {path.relative_to(tmp_path / "published").as_posix(): path.read_bytes() for path in files}
+    assert {token for _, token in hub.seen} == {"Bearer hf_secret"}
+    assert hub.deleted == ["left_over"], "what was there before and is no longer"
+
+
+def test_what_is_meant_to_be_private_is_not_put_where_everybody_sees_it(run_dir, tmp_path, hub):
+    assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
+    hub.public = True
+    with pytest.raises(PublishError, match="me/policy: is there, and public; nothing was sent"):
+        upload(tmp_path / "published", "me/policy", private=True)
+    assert not hub.files
+
+
+def test_a_hub_that_is_not_there_is_one_message(run_dir, tmp_path, monkeypatch):
+    assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
+    point_to("http://127.0.0.1:9", monkeypatch)
+    with pytest.raises(PublishError, match=r"me/policy: the hub did not take it: .*; see hf auth whoami"):
+        upload(tmp_path / "published", "me/policy", private=True)

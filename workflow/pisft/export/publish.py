@@ -1,0 +1,77 @@
+"""A built experiment as a folder for others, with a model card, or on the hub. Start from `assemble`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from pisft.canonical import write_text
+from pisft.config import read_resolved
+from pisft.errors import PisftError
+from pisft.export.card import card, keys_of
+from pisft.export.checkpoint import replacing
+
+LAYOUTS = {"checkpoint": "checkpoint", "lerobot": "export/lerobot", "openpi": "export/openpi"}
+MARK = "experiment.json"  # what a published folder has, and so may be replaced
+OURS = """In a model of pi-sft, `base: {path: <this folder>}`: an experiment goes on from it, or, with
+`train: {steps: 0}`, evaluates and serves it as it is. `model.safetensors` has openpi's names."""
+OPENPI = "openpi's PyTorch policies and RLinf load this folder as it is."
+
+
+class PublishError(PisftError):
+    """An experiment that is not ready to be published, or a place that does not take it."""
+
+
+def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Path]:
+    """Copy `layout` of the experiment in `run_dir` to `target`, with its configuration, its evaluation, where they come
+    from and README.md; the files. A folder that was not published by this is never replaced. Raises `PublishError`."""
+    source = run_dir / LAYOUTS[layout]
+    if not source.is_dir():
+        how = "checkpoint.json" if layout == "checkpoint" else f"export/{layout}/"
+        raise PublishError(f"{source}: is missing; build {run_dir}/{how} with snakemake first")
+    if target.exists() and not (target / MARK).is_file() and any(target.iterdir()):
+        raise PublishError(f"{target}: holds something else; give an empty or a new folder")
+    evaluation = json.loads((run_dir / "eval.json").read_text())
+    config = read_resolved(run_dir / "config.json")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as new:
+        shutil.copytree(source, new, dirs_exist_ok=True)
+        shutil.copytree(run_dir / "provenance", new / "provenance", ignore=shutil.ignore_patterns("*.previous.json"))
+        shutil.copyfile(run_dir / "config.json", new / MARK)
+        shutil.copyfile(run_dir / "eval.json", new / "eval.json")
+        readme = new / "README.md"
+        use = {"checkpoint": OURS, "openpi": OPENPI}.get(layout) or _body(readme.read_text())
+        write_text(readme, card(config, evaluation, keys_of(run_dir), license, run_dir.name, use))
+    return sorted(path for path in target.rglob("*") if path.is_file())
+
+
+def upload(folder: Path, repo: str, private: bool) -> str:
+    """Create the model `repo` on the hub where it is missing, and put `folder` there in place of what it has; its
+    address. One that is public already gets nothing that is meant to be `private`.
+
+    The token is the one that `hf auth login` stored, or HF_TOKEN. Raises `PublishError`.
+    """
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    api = HfApi()
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        if private and not api.repo_info(repo).private:
+            raise PublishError(f"{repo}: is there, and public; nothing was sent: give --public, or another name")
+        told = api.upload_folder(
+            repo_id=repo, folder_path=folder, commit_message="Published by pi-sft", delete_patterns="*"
+        )
+    except LocalTokenNotFoundError as error:
+        raise PublishError(f"{repo}: no token for the hub; run: hf auth login") from error
+    except (HFValidationError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise PublishError(f"{repo}: the hub did not take it: {reason}; see hf auth whoami and HF_ENDPOINT") from error
+    return str(told.repo_url if hasattr(told, "repo_url") else told)
+
+
+def _body(readme: str) -> str:
+    """A README without its title."""
+    return readme.partition("\n")[2].strip()
