@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo doctor test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data verify
+.PHONY: setup demo doctor test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
 
 setup:
 	@envs/setup.sh
@@ -10,10 +10,10 @@ demo: setup
 	@echo "open results/quickstart/report.html"
 
 test: setup
-	pytest -m "not slow and not slurm" tests
+	pytest -n 2 --dist loadfile -m "not slow and not slurm" tests
 
 test-slow: setup
-	pytest -m slow tests
+	pytest -n 2 --dist loadfile -m slow tests
 
 slurm-up: setup
 	@tests/slurm/up.sh
@@ -29,14 +29,27 @@ test-slurm: setup
 
 lint: setup
 	ruff check . && ruff format --check . && snakefmt --check Snakefile rules
+	hadolint envs/Dockerfile
 	python scripts/schema.py --check
+	python scripts/pipelines.py --check
 	pytest -q tests/workflow/test_workflow.py -k lint
 
 schema: setup
 	python scripts/schema.py
 
+papers: setup
+	python scripts/pipelines.py
+
+# Bytes of all that is here against their records; with EXP=<exp>, that experiment built again in a fresh clone.
 verify: setup
-	python scripts/verify.py
+	python $(if $(EXP),scripts/rebuild.py $(EXP),scripts/verify.py)
+
+verify-paper: setup
+	python scripts/verify_paper.py $(PAPER)
+
+# How to add a remote for data and results; with URL=…, add it.
+remote: setup
+	@python scripts/remote.py $(URL)
 
 doctor: setup
 	python scripts/doctor.py

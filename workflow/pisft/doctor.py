@@ -89,7 +89,11 @@ def _slurm() -> list[Finding]:
         asked = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         return [Finding("SLURM", False, f"sinfo does not answer ({type(error).__name__})", "--profile slurm")]
-    return [Finding("SLURM", asked.returncode == 0, (asked.stdout or asked.stderr).strip(), "--profile slurm")]
+    return [
+        Finding(
+            "SLURM", asked.returncode == 0, (asked.stdout or asked.stderr).strip().partition("\n")[0], "--profile slurm"
+        )
+    ]
 
 
 def _hub() -> list[Finding]:

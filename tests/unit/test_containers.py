@@ -1,0 +1,32 @@
+"""The two images hold the same environment, and what a build reads is there."""
+
+import re
+import subprocess
+from fnmatch import fnmatch
+
+import pytest
+from typed_project import ROOT
+
+DOCKER = (ROOT / "envs/Dockerfile").read_text()
+APPTAINER = (ROOT / "envs/apptainer.def").read_text()
+
+
+@pytest.mark.parametrize(
+    "line", [r"apt-get install (.*?)(?: \\)?$", r"(uv==[\d.]+)", r"(uv sync .*)$", r"(printf .*) \\$", r"(python:\S+)"]
+)
+def test_docker_and_apptainer_hold_the_same(line):
+    docker, apptainer = (re.search(line, text, re.MULTILINE) for text in (DOCKER, APPTAINER))
+    assert docker and apptainer and docker[1] == apptainer[1]
+
+
+def test_what_is_copied_is_there_and_not_left_out():
+    left_out = (ROOT / ".dockerignore").read_text().split()
+    copied = re.search(r"^COPY (pyproject.*) \./$", DOCKER, re.MULTILINE)[1].split()
+    assert {"pyproject.toml", "uv.lock"} <= {*copied}
+    for name in [*copied, "Snakefile", "rules", "scripts", "workflow", "config", "envs"]:
+        assert (ROOT / name).exists() and not any(fnmatch(name, pattern) for pattern in left_out)
+
+
+def test_the_dockerfile_is_clean():
+    said = subprocess.run(["hadolint", ROOT / "envs/Dockerfile"], capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout
