@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo doctor test test-slow test-slurm slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
+.PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
 
 setup:
 	@envs/setup.sh
@@ -13,7 +13,7 @@ test: setup
 	pytest -n 2 --dist loadfile -m "not slow and not slurm" tests
 
 test-slow: setup
-	pytest -n 2 --dist loadfile -m slow tests
+	pytest -n 2 --dist loadfile -m "slow and not long" tests
 
 slurm-up: setup
 	@tests/slurm/up.sh
@@ -24,7 +24,14 @@ slurm-down:
 # Where a test fails, the cluster stays up to be looked at.
 test-slurm: setup
 	@tests/slurm/up.sh || [ $$? = 77 ]
-	pytest -m slurm -rs tests/slurm
+	pytest -m "slurm and not long" -rs tests/slurm
+	@tests/slurm/down.sh
+
+# What those leave out: every recipe, every simulator's experts, every way that a cluster fails. Before a release.
+test-long: setup
+	pytest -n 2 --dist loadfile -m "long and not slurm" tests
+	@tests/slurm/up.sh || [ $$? = 77 ]
+	pytest -m "long and slurm" -rs tests/slurm
 	@tests/slurm/down.sh
 
 lint: setup

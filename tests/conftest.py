@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pisft  # noqa: F401 - before torch: it says how torch's threads wait
 import pytest
 from lerobot_data import make_lerobot_dataset
 

@@ -74,6 +74,7 @@ def test_observations_are_what_the_configuration_says(name):
         assert value.dtype == (np.uint8 if features[key].is_picture else np.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "task"),
     [

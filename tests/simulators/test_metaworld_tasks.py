@@ -6,7 +6,7 @@ from pisft.config.experiment import load_simulator
 from pisft.simulators.base import open_simulator
 from typed_project import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 # Its expert never succeeds in MetaWorld's own environment either, with MetaWorld 3.0.0 and MuJoCo 3.5.
 UNSOLVED = ["dial-turn"]

@@ -53,6 +53,7 @@ def test_a_command_that_dies_while_the_job_waits_or_runs_is_followed_by_one_that
     assert provenance.exists()
 
 
+@pytest.mark.long
 def test_what_a_job_made_after_its_command_died_is_used(run):
     first = run.start()
     run.job()
@@ -76,6 +77,7 @@ exec(open(sys.argv[0]).read())
 """
 
 
+@pytest.mark.long
 def test_dying_between_the_submission_and_its_note_submits_once(run, uninterrupted, busy):
     assert run.start(sys.executable, "-c", DIES).wait(60) == -signal.SIGKILL
     (job,) = squeue_names("tiny-")
@@ -100,6 +102,7 @@ def test_two_commands_at_once_submit_one_job(run):
     assert codes in ([0, 0], [0, 1])
 
 
+@pytest.mark.long
 def test_a_job_of_another_configuration_is_not_attached_to(run, busy):
     killed_later = run.start()
     job = run.job()
@@ -110,6 +113,7 @@ def test_a_job_of_another_configuration_is_not_attached_to(run, busy):
     assert f"job {job} (PENDING) trains it as it was configured" in said and f"scancel {job}" in said
 
 
+@pytest.mark.long
 def test_a_job_does_not_train_what_was_changed_while_it_waited(run, busy):
     process = run.start()
     run.job()
@@ -119,6 +123,7 @@ def test_a_job_does_not_train_what_was_changed_while_it_waited(run, busy):
     assert "are not what they were when the job was submitted" in run.ended(process, code=1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_interrupting_the_command_leaves_the_job(run, name):
     process = run.start()
@@ -141,6 +146,7 @@ def test_scancel_ends_the_job_and_the_command(run):
     assert len(run.jobs()) == 2
 
 
+@pytest.mark.long
 def test_a_lease_of_a_job_that_has_ended_on_another_node_is_taken_over(run):
     import json
 

@@ -61,6 +61,7 @@ def test_a_killed_process_ends_the_turn_and_the_job_goes_on(run, uninterrupted, 
     assert (run.turns(), len(run.jobs())) == (2, 1)
 
 
+@pytest.mark.long
 def test_a_job_killed_with_its_batch_script_is_put_back_by_who_waits(run, uninterrupted):
     process = run.start()
     run.reaches(15)
@@ -90,6 +91,7 @@ def new_cluster():
         subprocess.run([NODE.with_name(script)], check=True, capture_output=True)
 
 
+@pytest.mark.long
 def test_a_controller_that_comes_back_finds_the_job_as_it_was(uninterrupted, new_cluster, run):
     process = run.start()
     run.reaches(15)
@@ -111,6 +113,7 @@ def test_a_node_whose_gpu_does_not_work_is_named_and_left_out(run, nodes):
     assert squeue(run.job(), "%x %N") == "node2 node[1,3]"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("node", ["node1", "node2"])
 def test_a_node_without_the_shared_folder_is_named_and_left_out(run, nodes, node):
     inside = ["nsenter", f"--target={slurmd(node)}", "--mount"]
@@ -123,6 +126,7 @@ def test_a_node_without_the_shared_folder_is_named_and_left_out(run, nodes, node
     assert node not in squeue(run.job(), "%N")
 
 
+@pytest.mark.long
 def test_a_folder_that_is_not_shared_is_an_error(run, nodes):
     inside = [["nsenter", f"--target={slurmd(f'node{n}')}", "--mount"] for n in (1, 2, 3)]
     for prefix in inside:
@@ -145,6 +149,7 @@ def test_a_failure_that_a_person_must_mend_is_told_once_and_not_tried_again(run)
     assert run.turns() == 1
 
 
+@pytest.mark.long
 def test_a_job_that_gets_no_further_is_given_up(run):
     run.site(train={"turns": 2})
     (run.root / "workflow/sitecustomize.py").write_text(

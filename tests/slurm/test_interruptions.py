@@ -37,6 +37,7 @@ def test_requeueing_from_outside_goes_on_from_the_last_saved_state(run, same_wei
     same_weights(process)
 
 
+@pytest.mark.long
 def test_a_partition_that_goes_first(run, same_weights):
     process = run.start()
     run.reaches(25)
@@ -46,6 +47,7 @@ def test_a_partition_that_goes_first(run, same_weights):
     same_weights(process)
 
 
+@pytest.mark.long
 def test_a_limit_far_below_the_jobs_length_is_met_as_often_as_it_takes(run, uninterrupted):
     """More often than submitit would; SLURM's clock counts minutes, so that the warning comes in the midst of one."""
     rows = list(csv.DictReader((uninterrupted.run_dir / "metrics.csv").open()))

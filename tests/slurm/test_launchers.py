@@ -33,6 +33,7 @@ def inline(_prepared, tmp_path_factory):
     return run.losses()
 
 
+@pytest.mark.long
 def test_local_gives_the_same_losses(run, inline):
     short(run, gpus=2)
     run.ended(run.start(launcher="local"))
@@ -45,6 +46,7 @@ def test_slurm_gives_the_same_losses(run, inline):
     assert run.losses() == pytest.approx(inline, abs=1e-5)
 
 
+@pytest.mark.long
 def test_torchrun_may_start_it(run, inline):
     short(run, gpus=2)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -61,6 +63,7 @@ def test_srun_may_start_it(run, inline):
     assert run.project.plan("results/tiny/checkpoint.json") == set()
 
 
+@pytest.mark.long
 def test_two_gpus_on_each_of_two_nodes(run, inline):
     short(run, num_nodes=2, gpus=2)
     run.ended(run.start())
@@ -83,6 +86,7 @@ def test_setup_and_container_stand_before_every_python_of_a_job(run):
     assert "seen yes yes" in (run.run_dir / "logs/norm_stats.log").read_text()
 
 
+@pytest.mark.long
 def test_a_stray_job_environment_does_not_reach_the_job(run):
     """As where Snakemake itself runs in a job."""
     short(run)

@@ -33,6 +33,7 @@ def test_the_whole_graph_on_two_nodes(bare):
     assert (run / "slurm").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.long
 def test_snakemake_may_die_and_come_back(run):
     snakemake = ("snakemake", "results/tiny/checkpoint.json", "--profile", "slurm")
     first = run.start(*snakemake)
@@ -56,6 +57,7 @@ def test_ctrl_c_leaves_the_job_and_says_so(run):
     assert (run.turns(), len(run.jobs())) == (1, 1)
 
 
+@pytest.mark.long
 def test_experiments_wait_and_train_beside_each_other(run):
     """As many jobs as there are experiments are in the queue at once, whatever the cores of this machine."""
     text = (

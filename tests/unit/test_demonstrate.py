@@ -48,11 +48,12 @@ def test_a_recording_that_is_killed_goes_on_to_the_same_bytes(recorded, tmp_path
     environment = os.environ | {"PYTHONPATH": f"{tests}:{tests.parent}"}
     out = tmp_path / "lerobot"
     process = subprocess.Popen([sys.executable, "-c", code, out], env=environment, stderr=subprocess.DEVNULL)
-    while len(staged := list(tmp_path.rglob("*.npz"))) < 2:
+    while len(list(tmp_path.rglob("*.npz"))) < 2:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    staged = list(tmp_path.rglob("*.npz"))
     assert not out.exists() and len(staged) < 4
     tried = []
     run = demonstrate.Pool.map

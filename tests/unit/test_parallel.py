@@ -1,4 +1,7 @@
-"""How many processes train is no part of the result: same losses, same order, and a state that fits any number."""
+"""How many processes train is no part of the result: same losses, same order, and a state that fits any number.
+
+Sums are taken in another order, and fifty steps amplify what that rounds: to 1e-5 on some processors, 4e-5 on others.
+"""
 
 import json
 
@@ -39,9 +42,9 @@ def test_the_losses_do_not_depend_on_the_number_of_processes(tmp_path, image_dat
     cluster = {"gpus": processes, "micro_batch_size": 1 if processes == 4 else None}
     make_experiment(tmp_path, image_dataset, cluster, **LONG)
     run(tmp_path)
-    torch.testing.assert_close(history(tmp_path), history(alone), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(history(tmp_path), history(alone), rtol=1e-4, atol=1e-5)
     index, expected = (json.loads((f / "results/tiny/checkpoint.json").read_text()) for f in (tmp_path, alone))
-    assert index["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-5)
+    assert index["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-4)
     assert index["files"].keys() == expected["files"].keys()
 
 
@@ -49,4 +52,4 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, image_dataset,
     for processes, steps in ((2, 20), (1, 30), (2, 50)):
         make_experiment(tmp_path, image_dataset, {"gpus": processes}, **LONG | {"steps": steps})
         run(tmp_path)
-    torch.testing.assert_close(history(tmp_path), history(alone), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(history(tmp_path), history(alone), rtol=1e-4, atol=1e-5)

@@ -48,12 +48,6 @@ class Clone(Project):
         self.git("clone", "-q", str(self.root), str(folder))
         return Clone(folder)
 
-    def pulled(self, folder):
-        """A fresh clone with everything from the remote."""
-        clone = self.clone(folder)
-        clone.dvc("pull")
-        return clone
-
     def outs(self):
         lock = yaml.safe_load((self.root / "dvc.lock").read_text())
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
@@ -92,6 +86,20 @@ def reproduced(written, tmp_path_factory):
     return project
 
 
+@pytest.fixture(scope="module")
+def pulled(reproduced, tmp_path_factory):
+    """A fresh clone of that with everything from the remote; not to be changed."""
+    clone = reproduced.clone(tmp_path_factory.mktemp("pulled") / "clone")
+    clone.dvc("pull")
+    return clone
+
+
+@pytest.fixture
+def clone(pulled, tmp_path):
+    """A copy of it that a test may change."""
+    return Clone(shutil.copytree(pulled.root, tmp_path / "clone", symlinks=True))
+
+
 def test_it_ends_with_the_table_and_a_second_time_nothing_changed(reproduced):
     last = reproduced.said.rstrip().splitlines()[-6:]
     assert any(line.startswith("quickstart~smoke ") and "/2" in line for line in last)
@@ -123,8 +131,7 @@ def test_manifests_say_what_they_were_made_from(reproduced):
     assert everything and not [path for path in everything if here.search(path.read_text())]
 
 
-def test_after_a_pull_nothing_is_planned_and_an_edit_is_seen(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_after_a_pull_nothing_is_planned_and_an_edit_is_seen(clone):
     assert clone.plan(TABLE) == set() and clone.plan(f"{FULL}/report.html") == set()
     assert clone.python("scripts/verify.py").returncode == 0
     assert clone.python("scripts/why.py", f"{LORA}/eval.json").stdout.count(": fresh") >= 7
@@ -132,8 +139,7 @@ def test_after_a_pull_nothing_is_planned_and_an_edit_is_seen(reproduced, tmp_pat
     assert clone.plan(f"{FULL}/eval.json") == {"config", "frames", "train", "evaluate"}
 
 
-def test_an_older_revision_comes_back_and_is_fresh(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_an_older_revision_comes_back_and_is_fresh(clone):
     before = clone.outs()
     clone.edit("config/experiments/quickstart_lora.yaml", "steps: 1000, decay", "peak_lr: 5.0e-4, steps: 1000, decay")
     done = clone.dvc("repro")
@@ -157,8 +163,7 @@ def test_an_older_revision_comes_back_and_is_fresh(reproduced, tmp_path):
     ],
     ids=["a truncated checkpoint", "an edited eval.json", "a truncated eval.json"],
 )
-def test_a_damaged_result_is_found(reproduced, tmp_path, file, damage, planned):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_a_damaged_result_is_found(clone, file, damage, planned):
     path = clone.root / FULL / file
     content = path.read_bytes()
     path.unlink()  # it may be a link into DVC's cache
@@ -170,8 +175,7 @@ def test_a_damaged_result_is_found(reproduced, tmp_path, file, damage, planned):
     assert file.split("/")[0] in clone.dvc("status").stdout
 
 
-def test_weights_that_were_edited_in_place_are_found_by_their_hash(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_weights_that_were_edited_in_place_are_found_by_their_hash(clone):
     path = clone.root / FULL / "checkpoint/model.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -180,8 +184,7 @@ def test_weights_that_were_edited_in_place_are_found_by_their_hash(reproduced, t
     assert clone.python("scripts/verify.py", FULL, check=False).returncode == 1
 
 
-def test_dvc_tells_revisions_apart_and_runs_experiments(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_dvc_tells_revisions_apart_and_runs_experiments(clone):
     said = clone.dvc("exp", "run", "-S", "config/experiments/quickstart.yaml:train.peak_lr=0.0005").stdout
     assert "Ran experiment(s)" in said
     assert json.loads((clone.root / FULL / "config.json").read_text())["train"]["peak_lr"] == 0.0005
@@ -196,8 +199,7 @@ def test_dvc_tells_revisions_apart_and_runs_experiments(reproduced, tmp_path):
     assert "metrics.csv" in page
 
 
-def test_two_revisions_are_compared_by_what_dvc_has_of_them(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
     clone.edit("workflow/pisft/train/optim.py", "import math", "import math  # for the schedule")
     clone.dvc("repro", "experiments")
@@ -215,8 +217,7 @@ def test_two_revisions_are_compared_by_what_dvc_has_of_them(reproduced, tmp_path
     assert unknown.returncode == 2 and "git knows no revision 'v9'" in unknown.stderr
 
 
-def test_any_episode_can_be_filmed_later(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_any_episode_can_be_filmed_later(clone):
     episodes = json.loads((clone.root / FULL / "eval.json").read_text())["closed_loop"]["episodes"]
     clone.python("scripts/film.py", FULL, "--all")
     assert len(list((clone.root / FULL / "films").glob("*.mp4"))) == len(episodes)
@@ -224,7 +225,7 @@ def test_any_episode_can_be_filmed_later(reproduced, tmp_path):
     assert refused.returncode == 1 and "has no episode of 'button-press-topdown' with seed 7" in refused.stderr
 
 
-def test_a_real_s3_server_holds_it_all(reproduced, tmp_path):
+def test_a_real_s3_server_holds_it_all(clone, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -243,7 +244,6 @@ def test_a_real_s3_server_holds_it_all(reproduced, tmp_path):
             except OSError:
                 time.sleep(0.1)
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/papers", method="PUT")).close()
-        clone = reproduced.pulled(tmp_path / "clone")
         clone.python("scripts/remote.py", "s3://papers/pi-sft", "--endpoint", endpoint)
         assert "files pushed" in clone.dvc("push", **keys).stdout
         clone.commit("another remote")
@@ -257,15 +257,13 @@ def test_a_real_s3_server_holds_it_all(reproduced, tmp_path):
         server.wait()
 
 
-def test_what_is_not_committed_is_not_rebuilt(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_what_is_not_committed_is_not_rebuilt(clone):
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
     refused = clone.python("scripts/rebuild.py", "quickstart~smoke", check=False)
     assert refused.returncode == 1 and "quickstart.yaml: changed and not committed" in refused.stderr
 
 
-def test_an_experiment_is_rebuilt_elsewhere_and_compared(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_an_experiment_is_rebuilt_elsewhere_and_compared(clone):
     same = clone.python("scripts/rebuild.py", "quickstart~smoke").stdout
     assert "every file is the same, bit for bit" in same
     for path in (clone.root / FULL / "machine").glob("*.json"):
@@ -275,8 +273,7 @@ def test_an_experiment_is_rebuilt_elsewhere_and_compared(reproduced, tmp_path):
     assert "bit for bit" in clone.python("scripts/rebuild.py", "quickstart~smoke").stdout
 
 
-def test_only_what_is_fresh_is_published(reproduced, tmp_path):
-    clone = reproduced.pulled(tmp_path / "clone")
+def test_only_what_is_fresh_is_published(clone, tmp_path):
     publish = ("scripts/publish.py", FULL, "--license", "apache-2.0", "--to", tmp_path / "published")
     clone.python(*publish)
     assert (tmp_path / "published/model.safetensors").is_file()

@@ -12,11 +12,12 @@ pytestmark = pytest.mark.slow
 FORMATS = sorted(path.stem for path in Path(ROOT / "config/formats").glob("pi0*.yaml"))
 OTHERS = ["pi0_libero_lora", "pi05_libero_fewshot", "quickstart_lora", "quickstart_lora_zero_shot"]
 SIMULATED = ["pi0_metaworld", "pi05_metaworld", *OTHERS[2:]]
+FEW = ["pi0_aloha_robotwin", "pi05_metaworld", "pi05_libero_fewshot"]
 
 
-def test_every_recipe_runs_tiny_from_its_dataset_to_its_evaluation(bare_project):
+@pytest.mark.parametrize("names", [FEW, pytest.param(FORMATS + OTHERS, marks=pytest.mark.long)], ids=["few", "every"])
+def test_recipes_run_tiny_from_their_datasets_to_their_evaluations(bare_project, names):
     assert len(FORMATS) >= 9
-    names = FORMATS + OTHERS
     targets = [f"results/{name}~smoke/eval.json" for name in names]
     assert bare_project.snakemake("-c2", *targets).returncode == 0
 

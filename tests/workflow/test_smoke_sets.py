@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_a_paper_and_a_sweep_run_tiny(bare_project):
