@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import urllib.request
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def _serving(run, *arguments, token=None):
 
 @pytest.fixture(scope="module")
 def server(run):
-    with _serving(run, "--max-message-mb", "1") as (_, uri):
+    with _serving(run, "--max-message-mb", "8") as (_, uri):
         yield uri
 
 
@@ -166,6 +167,14 @@ HOSTILE = {
     "garbage": b"\xc1\xff\x00garbage",
     "a pickle": pickle.dumps({"observation.state": 1}),
     "nested without end": b"\x91" * 100_000,
+    "megabytes nested without end": b"\x91" * 4_000_000,
+    "megabytes of mappings nested without end": b"\x81\xa0" * 2_000_000,
+    "megabytes of empty lists": b"\xdd\x00\x3d\x09\x00" + b"\x90" * 4_000_000,
+    "megabytes of empty mappings": b"\xdd\x00\x3d\x09\x00" + b"\x80" * 4_000_000,
+    "megabytes of nothing": b"\xdd\x00\x3d\x09\x00" + b"\xc0" * 4_000_000,
+    "megabytes of short texts": b"\xdd\x00\x14\x58\x55" + b"\xa2ab" * 1_333_333,
+    "megabytes of keys": msgpack.packb({str(number): 0 for number in range(400_000)}),
+    "lists of lists of lists": msgpack.packb([[[[]] * 100] * 200] * 200),
     "a list that claims four billion": b"\xdd\xff\xff\xff\xff",
     "an object array": msgpack.packb({b"__ndarray__": True, b"data": b"x" * 8, b"dtype": "|O", b"shape": [1]}),
     "a record array": msgpack.packb({b"__ndarray__": True, b"data": b"x" * 8, b"dtype": "i4,i4", b"shape": [1]}),
@@ -175,6 +184,12 @@ HOSTILE = {
     "a negative shape": msgpack.packb({b"__ndarray__": True, b"data": b"", b"dtype": "<f4", b"shape": [-1]}),
     "a dtype that is none": msgpack.packb({b"__ndarray__": True, b"data": b"", b"dtype": [1], b"shape": [0]}),
     "a number that is none": msgpack.packb({b"__npgeneric__": True, b"data": "x", b"dtype": "<f4"}),
+    "a number that its dtype cannot hold": msgpack.packb({b"__npgeneric__": True, b"data": 300, b"dtype": "|i1"}),
+    "a key of a megabyte": msgpack.packb({"k" * 2**20: 0}),
+    "a list as a key": b"\x81\x90\x90",
+    "a value that ends early": pack({"a": np.zeros(9)})[:-1],
+    "more than one value": b"\x80\x80",
+    "nothing": b"",
     "a number": msgpack.packb(7),
 }
 
@@ -194,7 +209,7 @@ def test_a_hostile_message_is_refused_and_others_are_served(server, seen, messag
 def test_a_message_that_is_too_large_ends_its_connection_alone(server, seen):
     with RemotePolicy(server) as other, connect(server, compression=None) as hostile:
         hostile.recv()
-        hostile.send(b"x" * 2**21)
+        hostile.send(b"x" * (2**23 + 1))
         with pytest.raises(ConnectionClosed) as caught:
             hostile.recv(20)
         assert caught.value.rcvd.code == 1009
@@ -362,6 +377,50 @@ def test_what_is_packed_is_unpacked(value):
         return one == other and type(one) is type(other)
 
     assert same(value, unpack(pack(value)))
+
+
+@pytest.mark.parametrize("message", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_message_is_refused_at_a_few_times_its_size(message):
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(WireError):
+            unpack(message)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * len(message) + 20 * 2**20
+
+
+def test_the_keys_of_a_message_are_forgotten_with_it():
+    messages = [pack({f"key {message} {number}": 0 for number in range(1000)}) for message in range(20)]
+    before = sys.getallocatedblocks()
+    for message in messages:
+        unpack(message)
+    assert sys.getallocatedblocks() - before < 1000
+
+
+CLAIMS = st.fixed_dictionaries(
+    {
+        b"data": st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(max_size=16),
+        b"dtype": st.sampled_from(["|b1", "|i1", "|u1", "<i8", ">u2", "<f2", "<f4", ">f8", "<f16", "<c8", "|O", "<M8"])
+        | st.text(max_size=8)
+        | st.binary(max_size=8),
+        b"shape": st.lists(st.integers(-1, 2) | st.integers(-(2**63), 2**64 - 1), max_size=9) | st.none(),
+    }
+)
+
+
+@given(st.sampled_from([b"__npgeneric__", b"__ndarray__"]), CLAIMS)
+def test_whatever_arrays_and_numbers_claim_they_are_some_or_refused(kind, claims):
+    try:
+        value = unpack(msgpack.packb(claims | {kind: True}))
+    except WireError:
+        return
+    assert value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
+    if kind == b"__npgeneric__":
+        assert value == claims[b"data"] or value != value
+    else:
+        assert value.tobytes() == claims[b"data"]
 
 
 @given(st.binary(max_size=200))

@@ -1,20 +1,28 @@
 """What goes over the wire: openpi's msgpack with NumPy arrays. Start from `pack` and `unpack`.
 
 An array is a mapping of __ndarray__, data, dtype and shape; a NumPy number one of __npgeneric__, data and dtype.
-Nothing else than plain values is packed or accepted, whatever a sender claims. Needs NumPy and msgpack alone, since
-simulators and robots import it too.
+Nothing else than plain values is packed or accepted, and no more of them than `MOST_VALUES`, whatever a sender claims:
+a message costs about what its bytes do. Needs NumPy and msgpack alone, since simulators and robots import it too.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import reprlib
 from typing import Any
 
 import msgpack
 import numpy as np
 
-KINDS = "biuf"  # booleans, integers and floats: their bytes are their values
+DTYPES = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")  # booleans, integers and floats: their bytes are their values
 ARRAY, NUMBER = b"__ndarray__", b"__npgeneric__"
+
+MOST_VALUES = 2**17  # in a message; an array and its key are 13, so that this is 500 observations of 20 arrays
+DEEPEST = 32  # lists and mappings within each other; a group of observations has five
+LONGEST_KEY = 256  # characters
+MAPPINGS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))  # first bytes, in msgpack's specification
+LISTS = frozenset((*range(0x90, 0xA0), 0xDC, 0xDD))
 
 
 class WireError(ValueError):
@@ -27,17 +35,56 @@ def pack(content: Any) -> bytes:
 
 
 def unpack(message: bytes) -> Any:
-    """The inverse. Arrays share the message's memory and are read-only. Raises `WireError`."""
+    """The inverse. Arrays share no memory with the message and are read-only. Raises `WireError`."""
     try:
-        return msgpack.unpackb(message, object_hook=_decode, strict_map_key=False)
+        return _Reader(message).whole()
     except WireError:
         raise
-    except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise WireError(f"the message is not msgpack: {str(error) or type(error).__name__}") from error
 
 
+class _Reader:
+    """Value after value of one message.
+
+    msgpack would build all of a message before anybody can object: lists of lists take seventy times their bytes. It
+    also interns the keys of mappings, which some Pythons then never free.
+    """
+
+    def __init__(self, message: bytes):
+        self._message, self._left = message, MOST_VALUES
+        self._unpacker = msgpack.Unpacker(max_buffer_size=len(message))
+        self._unpacker.feed(message)
+
+    def whole(self) -> Any:
+        value = self._value(0)
+        if surplus := len(self._message) - self._unpacker.tell():
+            raise WireError(f"the message is not msgpack: {surplus} bytes follow its value")
+        return value
+
+    def _value(self, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise WireError(f"the message holds more than {MOST_VALUES} values; expected numbers in arrays")
+        if depth > DEEPEST:
+            raise WireError(f"the message's lists and mappings are nested deeper than {DEEPEST}")
+        first = self._message[self._unpacker.tell()]
+        if first in MAPPINGS:
+            count = self._unpacker.read_map_header()
+            return _decode({self._key(depth + 1): self._value(depth + 1) for _ in range(count)})
+        if first in LISTS:
+            return [self._value(depth + 1) for _ in range(self._unpacker.read_array_header())]
+        return self._unpacker.unpack()
+
+    def _key(self, depth: int) -> str | bytes:
+        key = self._value(depth)
+        if not isinstance(key, (str, bytes)) or len(key) > LONGEST_KEY:
+            raise WireError(f"a key is {reprlib.repr(key)}; expected text of at most {LONGEST_KEY} characters")
+        return key
+
+
 def _encode(value: Any) -> Any:
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in KINDS:
+    if isinstance(value, (np.ndarray, np.generic)) and not DTYPES.fullmatch(value.dtype.str):
         raise WireError(f"an array's dtype is {value.dtype}; expected numbers")
     if isinstance(value, np.ndarray):
         return {ARRAY: True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
@@ -50,27 +97,31 @@ def _decode(value: dict) -> Any:
     if ARRAY in value:
         dtype, shape, data = _dtype(value), value.get(b"shape"), value.get(b"data")
         if not isinstance(shape, (list, tuple)) or not all(type(n) is int and n >= 0 for n in shape) or len(shape) > 8:
-            raise WireError(f"an array's shape is {shape!r}; expected a list of lengths")
+            raise WireError(f"an array's shape is {reprlib.repr(shape)}; expected a list of lengths")
         if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
             raise WireError(f"an array's data does not fit its shape {list(shape)} of {dtype}")
         return np.frombuffer(data, dtype).reshape(shape)
     if NUMBER in value:
-        number = value.get(b"data")
-        if not isinstance(number, (bool, int, float)):
-            raise WireError(f"a number is {number!r}")
-        return _dtype(value).type(number)
+        return _number(_dtype(value), value.get(b"data"))
     return value
+
+
+def _number(dtype: np.dtype, number: Any) -> np.generic:
+    if isinstance(number, (bool, int, float)):
+        try:
+            with np.errstate(over="ignore"):
+                found = dtype.type(number)
+        except (OverflowError, ValueError):  # 300, infinity or NaN as int8
+            pass
+        else:
+            if found == number or number != number:
+                return found
+    raise WireError(f"a number is {reprlib.repr(number)}; expected one that {dtype} can hold")
 
 
 def _dtype(value: dict) -> np.dtype:
     name = value.get(b"dtype")
     name = name.decode("ascii", "replace") if isinstance(name, bytes) else name
-    if not isinstance(name, str) or len(name) > 8:
-        raise WireError(f"an array's dtype is {name!r}; expected a name such as <f4")
-    try:
-        dtype = np.dtype(name)
-    except (TypeError, ValueError) as error:
-        raise WireError(f"an array's dtype is {name!r}; expected a name such as <f4") from error
-    if dtype.kind not in KINDS:
-        raise WireError(f"an array's dtype is {name!r}; expected numbers")
-    return dtype
+    if not isinstance(name, str) or not DTYPES.fullmatch(name):
+        raise WireError(f"an array's dtype is {reprlib.repr(name)}; expected that of numbers, such as <f4")
+    return np.dtype(name)
