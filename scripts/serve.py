@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import ipaddress
 import json
+import math
 import os
 from pathlib import Path
 
@@ -34,10 +35,17 @@ def main() -> None:
     parser.add_argument("--max-batch", type=int, default=16, help="observations that share an inference at most")
     parser.add_argument("--max-wait-ms", type=float, default=2.0, help="that an observation waits for others")
     parser.add_argument("--max-message-mb", type=float, default=64.0)
+    parser.add_argument(
+        "--max-group",
+        type=int,
+        help="observations of one message, which are one inference: an evaluation's batch_size "
+        "(default: the experiment's, or --max-batch where that is more)",
+    )
     parser.add_argument("--max-clients", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0, help="of the sampling noise, for clients that send none")
     args = parser.parse_args()
     run_dir = args.checkpoint.absolute().parent
+    _check(args)
     if args.checkpoint.name != "checkpoint" or not (run_dir / "checkpoint.json").is_file():
         raise PisftError(f"{args.checkpoint}: is no trained checkpoint; expected results/<exp>/checkpoint")
     token = os.environ.get(TOKEN) or None
@@ -55,6 +63,7 @@ def main() -> None:
         "checkpoint_sha256": checkpoint["files"]["model.safetensors"]["sha256"],
     }
     batcher = Batcher(policy, args.max_batch, args.max_wait_ms / 1000)
+    loop = config.eval.closed_loop
     try:
         asyncio.run(
             serve(
@@ -65,7 +74,7 @@ def main() -> None:
                 token=token,
                 max_message_bytes=int(args.max_message_mb * 2**20),
                 max_clients=args.max_clients,
-                max_group=256,
+                max_group=args.max_group or max(args.max_batch, loop.batch_size if loop else 1),
                 seed=args.seed,
                 ready=lambda host, port: print(f"serving {config.name} on ws://{host}:{port}", flush=True),
             )
@@ -75,6 +84,15 @@ def main() -> None:
 
 
 def _is_loopback(host: str) -> bool:
+def _check(args: argparse.Namespace) -> None:
+    for name, least in (("max_batch", 1), ("max_group", 1), ("max_clients", 1), ("max_wait_ms", 0), ("seed", 0)):
+        found = getattr(args, name)
+        if found is not None and not least <= found < math.inf:
+            raise PisftError(f"--{name.replace('_', '-')}: found {found}; expected {least} or more")
+    if not 0 < args.max_message_mb < math.inf:
+        raise PisftError(f"--max-message-mb: found {args.max_message_mb}; expected a number above 0")
+
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -29,7 +29,7 @@ from pisft.evaluate.policy import load_policy
 from pisft.evaluate.rollout import rollout
 from pisft.evaluate.run import evaluate
 from pisft.serving.batching import Batcher
-from pisft.serving.client import RemoteError, RemotePolicy, served
+from pisft.serving.client import RemoteError, RemotePolicy
 from pisft.serving.contract import Contract
 from pisft.serving.wire import WireError, pack, unpack
 from tiny_policy import make_policy
@@ -142,8 +142,13 @@ def test_openpis_spelling_of_keys_is_understood_and_noise_makes_an_answer_exact(
         ({"observation.image": None}, "observation.image: found a NoneType"),
         ({"task": 7}, "prompt: found a int; expected text"),
         ({"task": None}, "the frame has no task"),
+        ({"observation.state": np.array([0, 1e300, 0, 0])}, "observation.state: holds numbers that are not finite"),
         ({"noise": np.zeros((3, 3), np.float32)}, r"noise: found float32 \[1, 3, 3\]; expected float32 \[1, 4"),
+        ({"task": "go " * 2000}, "prompt: found 6000 characters; expected 2048 at most"),
     ],
+        ({"noise": [0.0] * 16}, r"noise: found a list; expected float32 \[1, 4"),
+        ({"noise": None}, r"noise: found a NoneType; expected float32 \[1, 4"),
+        ({"noise": np.full((4, 32), 1e300)}, "noise: holds numbers that are not finite"),
 )
 def test_what_does_not_fit_is_refused_by_name_and_the_connection_goes_on(server, seen, change, told):
     with RemotePolicy(server) as policy:
@@ -155,8 +160,13 @@ def test_what_does_not_fit_is_refused_by_name_and_the_connection_goes_on(server,
 def test_a_group_that_is_none_is_refused(server, seen):
     with RemotePolicy(server) as policy:
         noise = np.zeros((2, *policy.noise_shape), np.float32)
-        for group in ([], [seen] * 300, seen, [seen, {}]):
-            with pytest.raises(RemoteError, match=r"observations|is missing"):
+        for group, told in (
+            ([], "observations: found 0; expected 1 to 16"),
+            ([seen] * 17, "observations: found 17; expected 1 to 16: more take a server with a larger --max-group"),
+            (seen, "observations: found a dict; expected a list"),
+            ([seen, {}], "is missing"),
+        ):
+            with pytest.raises(RemoteError, match=told):
                 policy.request({"observations": group, "noise": noise})
         with pytest.raises(RemoteError, match="noise: found float32"):
             policy.request({"observations": [seen], "noise": noise})
@@ -165,6 +175,15 @@ def test_a_group_that_is_none_is_refused(server, seen):
 
 HOSTILE = {
     "garbage": b"\xc1\xff\x00garbage",
+def test_a_group_may_be_as_large_as_the_experiments_own(run, seen):
+    assert run[0].eval.closed_loop.batch_size == 3
+    with _serving(run, "--max-batch", "2") as (_, uri), RemotePolicy(uri) as policy:
+        noise = np.zeros((4, *policy.noise_shape), np.float32)
+        assert policy.infer([seen] * 3, noise[:3]).shape == (3, 4, 4)
+        with pytest.raises(RemoteError, match="expected 1 to 3"):
+            policy.infer([seen] * 4, noise)
+
+
     "a pickle": pickle.dumps({"observation.state": 1}),
     "nested without end": b"\x91" * 100_000,
     "megabytes nested without end": b"\x91" * 4_000_000,
@@ -257,7 +276,7 @@ def test_a_token_keeps_others_out(run, seen, capfd):
 
 
 def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(run, seen):
-    with _serving(run) as (process, uri):
+    with _serving(run, "--max-group", "100") as (process, uri):
         idle, busy = RemotePolicy(uri), RemotePolicy(uri)
         answers: queue.Queue = queue.Queue()
         noise = np.zeros((100, *busy.noise_shape), np.float32)
@@ -317,6 +336,7 @@ def test_another_checkpoint_is_not_evaluated_by_mistake(run, server, tmp_path):
 
 
 class _Counting:
+    assert "--max-group: found 0; expected 1 or more" in fails(checkpoint, "--max-group", "0")
     """A policy that takes its time and counts."""
 
     def __init__(self, policy):

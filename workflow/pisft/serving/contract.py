@@ -12,6 +12,7 @@ from pisft.data.preprocess import Item
 from pisft.evaluate.policy import Policy
 
 LARGEST_SIDE = 4096  # pixels of a picture
+LONGEST_TOKEN = 64  # characters; no tokenizer's vocabulary has longer ones
 
 
 class Contract:
@@ -48,6 +49,9 @@ class Contract:
         task = observation.get("task", observation.get("prompt"))
         if task is not None and not isinstance(task, str):
             raise DataError(f"prompt: found a {type(task).__name__}; expected text")
+        most = LONGEST_TOKEN * self.policy.preprocessor.model.max_token_len  # what has more cannot fit: not tokenised
+        if len(task or "") > most:
+            raise DataError(f"prompt: found {len(task)} characters; expected {most} at most")
         dims = len(self.policy.preprocessor.stats.state.mean)
         if (found := len(self.format.state(sample))) != dims:
             raise DataError(f"{', '.join(self.vectors)}: found {found} dims; expected {dims}")
@@ -61,9 +65,7 @@ class Contract:
         expected = (count, *self.policy.noise_shape)
         if not isinstance(noise, np.ndarray) or noise.dtype.kind != "f" or noise.shape != expected:
             raise DataError(f"noise: found {_shown(noise)}; expected float32 {list(expected)}")
-        if not np.isfinite(noise).all():
-            raise DataError("noise: holds numbers that are not finite")
-        return noise.astype(np.float32)
+        return _finite("noise", noise)
 
     def _picture(self, key: str, value: Any) -> np.ndarray:
         if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
@@ -78,9 +80,7 @@ class Contract:
             raise DataError(f"{key}: found {_shown(value)}; expected float32 [{width or 'dims'}]")
         if width is not None and len(value) != width:
             raise DataError(f"{key}: found {len(value)} dims; expected {width}")
-        if not np.isfinite(value).all():
-            raise DataError(f"{key}: holds numbers that are not finite")
-        return value.astype(np.float32)
+        return _finite(key, value)
 
 
 def _find(observation: Mapping[str, Any], key: str) -> Any:
@@ -90,6 +90,15 @@ def _find(observation: Mapping[str, Any], key: str) -> Any:
         if name in observation:
             return observation[name]
     raise DataError(f"{key}: is missing; found {', '.join(sorted(map(str, observation))[:20]) or 'nothing'}")
+
+
+def _finite(key: str, numbers: np.ndarray) -> np.ndarray:
+    """As float32, which some float64 that are finite are too large for."""
+    with np.errstate(over="ignore"):
+        numbers = numbers.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise DataError(f"{key}: holds numbers that are not finite as float32")
+    return numbers
 
 
 def _shown(value: Any) -> str:

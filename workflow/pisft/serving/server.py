@@ -173,11 +173,17 @@ class _Session:
         shape = self.contract.policy.noise_shape
         if isinstance(content, dict) and "observations" in content:
             observations = content["observations"]
-            if not isinstance(observations, list) or not 0 < len(observations) <= self.max_group:
-                raise WireError(f"observations: expected a list of 1 to {self.max_group}")
+            if not isinstance(observations, list):
+                raise WireError(f"observations: found a {type(observations).__name__}; expected a list")
+            if not 0 < len(observations) <= self.max_group:
+                raise WireError(
+                    f"observations: found {len(observations)}; expected 1 to {self.max_group}: "
+                    "more take a server with a larger --max-group"
+                )
             items = [self.contract.item(observation) for observation in observations]
             return items, self.contract.noise(content.get("noise"), len(items)), True
         item = self.contract.item(content)
-        if isinstance(content.get("noise"), np.ndarray):
-            return [item], self.contract.noise(content["noise"][None], 1), False
-        return [item], noise(self.seed, "", 0, number, shape)[None], False
+        if "noise" not in content:
+            return [item], noise(self.seed, "", 0, number, shape)[None], False
+        draw = content["noise"]
+        return [item], self.contract.noise(draw[None] if isinstance(draw, np.ndarray) else draw, 1), False
