@@ -16,7 +16,7 @@ from pisft.config import read_resolved
 from pisft.evaluate.run import evaluate
 from pisft.model.runtime import configure
 from pisft.provenance.graph import building
-from pisft.serving.client import served
+from pisft.serving.identity import served
 
 
 def main() -> None:

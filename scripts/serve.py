@@ -23,6 +23,7 @@ from pisft.model.runtime import configure
 from pisft.serving.batching import Batcher
 from pisft.serving.client import TOKEN
 from pisft.serving.contract import Contract
+from pisft.serving.identity import identity
 from pisft.serving.server import serve
 
 
@@ -34,18 +35,18 @@ def main() -> None:
     parser.add_argument("--no-token", action="store_true", help="let everybody in who reaches a --host of the network")
     parser.add_argument("--max-batch", type=int, default=16, help="observations that share an inference at most")
     parser.add_argument("--max-wait-ms", type=float, default=2.0, help="that an observation waits for others")
-    parser.add_argument("--max-message-mb", type=float, default=64.0)
     parser.add_argument(
         "--max-group",
         type=int,
         help="observations of one message, which are one inference: an evaluation's batch_size "
         "(default: the experiment's, or --max-batch where that is more)",
     )
+    parser.add_argument("--max-message-mb", type=float, default=64.0)
     parser.add_argument("--max-clients", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0, help="of the sampling noise, for clients that send none")
     args = parser.parse_args()
-    run_dir = args.checkpoint.absolute().parent
     _check(args)
+    run_dir = args.checkpoint.absolute().parent
     if args.checkpoint.name != "checkpoint" or not (run_dir / "checkpoint.json").is_file():
         raise PisftError(f"{args.checkpoint}: is no trained checkpoint; expected results/<exp>/checkpoint")
     token = os.environ.get(TOKEN) or None
@@ -60,10 +61,10 @@ def main() -> None:
         "experiment": config.name,
         "model": config.model.variant,
         "step": checkpoint["step"],
-        "checkpoint_sha256": checkpoint["files"]["model.safetensors"]["sha256"],
+        **identity(run_dir),
     }
-    batcher = Batcher(policy, args.max_batch, args.max_wait_ms / 1000)
     loop = config.eval.closed_loop
+    batcher = Batcher(policy, args.max_batch, args.max_wait_ms / 1000)
     try:
         asyncio.run(
             serve(
@@ -83,7 +84,6 @@ def main() -> None:
         batcher.close()
 
 
-def _is_loopback(host: str) -> bool:
 def _check(args: argparse.Namespace) -> None:
     for name, least in (("max_batch", 1), ("max_group", 1), ("max_clients", 1), ("max_wait_ms", 0), ("seed", 0)):
         found = getattr(args, name)
@@ -93,6 +93,7 @@ def _check(args: argparse.Namespace) -> None:
         raise PisftError(f"--max-message-mb: found {args.max_message_mb}; expected a number above 0")
 
 
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

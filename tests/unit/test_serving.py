@@ -6,6 +6,7 @@ import os
 import pickle
 import queue
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -31,6 +32,7 @@ from pisft.evaluate.run import evaluate
 from pisft.serving.batching import Batcher
 from pisft.serving.client import RemoteError, RemotePolicy
 from pisft.serving.contract import Contract
+from pisft.serving.identity import identity, served
 from pisft.serving.wire import WireError, pack, unpack
 from tiny_policy import make_policy
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -140,15 +142,15 @@ def test_openpis_spelling_of_keys_is_understood_and_noise_makes_an_answer_exact(
         ({"observation.image": np.zeros((32, 32, 3), np.float32)}, r"found float32 \[32, 32, 3\]; expected uint8"),
         ({"observation.image": np.zeros((0, 32, 3), np.uint8)}, "expected sides of 1 to 4096"),
         ({"observation.image": None}, "observation.image: found a NoneType"),
-        ({"task": 7}, "prompt: found a int; expected text"),
-        ({"task": None}, "the frame has no task"),
         ({"observation.state": np.array([0, 1e300, 0, 0])}, "observation.state: holds numbers that are not finite"),
-        ({"noise": np.zeros((3, 3), np.float32)}, r"noise: found float32 \[1, 3, 3\]; expected float32 \[1, 4"),
+        ({"task": 7}, "prompt: found a int; expected text"),
         ({"task": "go " * 2000}, "prompt: found 6000 characters; expected 2048 at most"),
-    ],
+        ({"task": None}, "the frame has no task"),
         ({"noise": [0.0] * 16}, r"noise: found a list; expected float32 \[1, 4"),
         ({"noise": None}, r"noise: found a NoneType; expected float32 \[1, 4"),
         ({"noise": np.full((4, 32), 1e300)}, "noise: holds numbers that are not finite"),
+        ({"noise": np.zeros((3, 3), np.float32)}, r"noise: found float32 \[1, 3, 3\]; expected float32 \[1, 4"),
+    ],
 )
 def test_what_does_not_fit_is_refused_by_name_and_the_connection_goes_on(server, seen, change, told):
     with RemotePolicy(server) as policy:
@@ -173,8 +175,6 @@ def test_a_group_that_is_none_is_refused(server, seen):
         assert policy.infer([seen, seen], noise).shape == (2, 4, 4)
 
 
-HOSTILE = {
-    "garbage": b"\xc1\xff\x00garbage",
 def test_a_group_may_be_as_large_as_the_experiments_own(run, seen):
     assert run[0].eval.closed_loop.batch_size == 3
     with _serving(run, "--max-batch", "2") as (_, uri), RemotePolicy(uri) as policy:
@@ -184,6 +184,8 @@ def test_a_group_may_be_as_large_as_the_experiments_own(run, seen):
             policy.infer([seen] * 4, noise)
 
 
+HOSTILE = {
+    "garbage": b"\xc1\xff\x00garbage",
     "a pickle": pickle.dumps({"observation.state": 1}),
     "nested without end": b"\x91" * 100_000,
     "megabytes nested without end": b"\x91" * 4_000_000,
@@ -329,14 +331,48 @@ def test_a_server_that_cannot_start_says_why(run, server, tmp_path):
     assert "is no trained checkpoint; expected results/<exp>/checkpoint" in fails(str(tmp_path / "checkpoint"))
 
 
-def test_another_checkpoint_is_not_evaluated_by_mistake(run, server, tmp_path):
-    (tmp_path / "checkpoint.json").write_text('{"files": {"model.safetensors": {"sha256": "other"}}}')
-    with pytest.raises(RemoteError, match="is other: serve that one"):
-        served(server, tmp_path)
+def test_another_policy_is_not_evaluated_by_mistake(run, server, tmp_path, monkeypatch):
+    def differs(change=lambda run_dir: None):
+        """The names of what the refusal says is not the same."""
+        run_dir = tmp_path / "run"
+        shutil.copytree(run[1] / "results/tiny", run_dir)
+        change(run_dir)
+        with pytest.raises(RemoteError, match="serves another policy than that of") as caught:
+            served(server, run_dir)
+        shutil.rmtree(run_dir)
+        return re.findall(r"(\w+)_sha256 is \w+, here", str(caught.value))
 
+    def edit(name, *keys, value):
+        def change(run_dir):
+            content = inner = json.loads((run_dir / name).read_text())
+            for key in keys[:-1]:
+                inner = inner[key]
+            inner[keys[-1]] = value
+            (run_dir / name).write_text(json.dumps(content))
+
+        return change
+
+    assert differs(edit("checkpoint.json", "files", "model.safetensors", "sha256", value="other")) == ["checkpoint"]
+    assert differs(edit("norm_stats.json", "norm_stats", "state", "mean", value=[0.0] * 4)) == ["norm_stats"]
+    assert differs(edit("config.json", "model", "max_token_len", value=40)) == ["model"]
+    assert differs(edit("config.json", "format", "prompt", "default", value="go")) == ["format"]
+    monkeypatch.setattr("pisft.serving.identity.code_hashes", lambda script: {"scripts/other.py": "other"})
+    assert differs() == ["code"]
+    monkeypatch.setattr("pisft.serving.identity.package_versions", lambda script: {"torch": "0"})
+    assert differs() == ["code", "packages"]
+
+
+def test_what_weights_were_trained_from_does_not_decide_what_they_do(run, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(run[1] / "results/tiny", run_dir)
+    content = json.loads((run_dir / "config.json").read_text())
+    content["model"]["base"] = {"path": "elsewhere/model.safetensors"}
+    (run_dir / "config.json").write_text(json.dumps(content))
+    assert identity(run_dir) == identity(run[1] / "results/tiny")
+
+    assert "--max-group: found 0; expected 1 or more" in fails(checkpoint, "--max-group", "0")
 
 class _Counting:
-    assert "--max-group: found 0; expected 1 or more" in fails(checkpoint, "--max-group", "0")
     """A policy that takes its time and counts."""
 
     def __init__(self, policy):

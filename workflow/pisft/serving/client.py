@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,14 +65,3 @@ class RemotePolicy:
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
-
-
-def served(uri: str, run_dir: Path) -> RemotePolicy:
-    """The policy at `uri`, which has to serve the checkpoint of `run_dir`. Raises `RemoteError`."""
-    policy = RemotePolicy(uri, os.environ.get(TOKEN))
-    checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
-    ours, theirs = checkpoint["files"]["model.safetensors"]["sha256"], policy.metadata.get("checkpoint_sha256")
-    if ours != theirs:
-        policy.close()
-        raise RemoteError(f"{uri}: serves checkpoint {theirs}; {run_dir}/checkpoint is {ours}: serve that one")
-    return policy
