@@ -297,7 +297,7 @@ def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(run, seen):
 
 def test_an_answer_that_comes_late_is_never_taken_for_the_next_ones(seen):
     def slow(connection):
-        connection.send(pack({"noise_shape": [4, 4]}))
+        connection.send(pack({"noise_shape": [4, 4], "action_type": "delta"}))
         for number, _ in enumerate(connection):
             time.sleep(0.5)
             connection.send(pack({"actions": np.full((4, 4), number, np.float32)}))
@@ -310,6 +310,14 @@ def test_an_answer_that_comes_late_is_never_taken_for_the_next_ones(seen):
             with pytest.raises(RemoteError, match="gave no answer"):
                 policy.request(seen)
         slow_server.shutdown()
+
+
+def test_a_server_of_something_else_is_told_apart():
+    with listen(lambda connection: connection.send(pack({})), "127.0.0.1", 0) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(RemoteError, match="its metadata has no noise_shape and action_type; expected"):
+            RemotePolicy(f"ws://127.0.0.1:{other.socket.getsockname()[1]}")
+        other.shutdown()
 
 
 def test_one_client_too_many_is_told(run):
@@ -328,6 +336,7 @@ def test_a_server_that_cannot_start_says_why(run, server, tmp_path):
 
     assert "cannot be listened on" in fails(checkpoint, "--port", server.rpartition(":")[2])
     assert "can be reached from the network; set PISFT_POLICY_TOKEN" in fails(checkpoint, "--host", "0.0.0.0")
+    assert "--max-group: found 0; expected 1 or more" in fails(checkpoint, "--max-group", "0")
     assert "is no trained checkpoint; expected results/<exp>/checkpoint" in fails(str(tmp_path / "checkpoint"))
 
 
@@ -370,7 +379,6 @@ def test_what_weights_were_trained_from_does_not_decide_what_they_do(run, tmp_pa
     (run_dir / "config.json").write_text(json.dumps(content))
     assert identity(run_dir) == identity(run[1] / "results/tiny")
 
-    assert "--max-group: found 0; expected 1 or more" in fails(checkpoint, "--max-group", "0")
 
 class _Counting:
     """A policy that takes its time and counts."""

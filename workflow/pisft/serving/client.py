@@ -38,6 +38,9 @@ class RemotePolicy:
             raise RemoteError(f"{uri}: refused with {error.response.status_code}: {body}") from error
         except (OSError, WebSocketException, WireError) as error:
             raise RemoteError(f"{uri}: no policy server answers ({error}); start one: scripts/serve.py") from error
+        if not isinstance(self.metadata, dict) or not {"noise_shape", "action_type"} <= self.metadata.keys():
+            self.close()
+            raise RemoteError(f"{uri}: its metadata has no noise_shape and action_type; expected scripts/serve.py's")
         self.noise_shape = tuple(self.metadata["noise_shape"])
 
     def __enter__(self) -> RemotePolicy:
