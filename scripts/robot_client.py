@@ -4,13 +4,17 @@
     python scripts/robot_client.py ws://127.0.0.1:8000 --simulator metaworld --task button-press-topdown --seed 20000
 
 A robot is a class of yours with observe, act and stop (pisft.serving.robot.Robot); a simulator stands in for one to try
-the loop. The token is read from PISFT_POLICY_TOKEN. Exit code 0 when the task is done, 2 when it is not.
+the loop. The token is read from PISFT_POLICY_TOKEN. Ctrl-C and SIGTERM stop the robot. Exit code 0 when the task is
+done, 2 when it is not.
 """
 
 import argparse
 import importlib
 import os
+import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from pisft.cli import run
@@ -21,15 +25,20 @@ from pisft.simulators.base import open_simulator
 
 
 class Simulated:
-    """A simulator as a robot; its time is the loop's."""
+    """A simulator as a robot; its time is the loop's. One thread does all with it, as OpenGL's contexts ask for."""
 
     def __init__(self, name: str, task: str, seed: int):
-        self.simulator = open_simulator(load_simulator(name, ".", "scripts/robot_client.py", "--simulator"))
-        self.simulator.reset(task, seed)
-        self.observe = self.simulator.observation
+        self._thread = ThreadPoolExecutor(1, "simulator")
+        config = load_simulator(name, ".", "scripts/robot_client.py", "--simulator")
+        self.simulator = self._thread.submit(open_simulator, config).result()
+        self._thread.submit(self.simulator.reset, task, seed).result()
+        self.observe()  # the first picture takes longest, and is not the loop's
+
+    def observe(self) -> dict[str, Any]:
+        return self._thread.submit(self.simulator.observation).result()
 
     def act(self, action: np.ndarray) -> bool:
-        self.simulator.step(action)
+        self._thread.submit(self.simulator.step, action).result()
         return self.simulator.success
 
     def stop(self) -> None:
@@ -51,8 +60,11 @@ def main() -> int:
         "--max-step", type=_numbers, help="largest change of a command: one number, or one a dim: 0.1,0.1"
     )
     parser.add_argument("--max-velocity", type=_numbers, help="the same, per second")
-    parser.add_argument("--watchdog-s", type=float, default=1.0, help="a chunk that takes longer stops the robot")
+    parser.add_argument(
+        "--watchdog-s", type=float, default=1.0, help="an observation and its chunk that take longer stop it"
+    )
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     with RemotePolicy(args.server, os.environ.get(TOKEN)) as policy:
         robot = _robot(args)
         done = control(
@@ -86,7 +98,10 @@ def _robot(args: argparse.Namespace) -> Robot:
 
 
 def _numbers(text: str) -> list[float] | float:
-    numbers = [float(part) for part in text.split(",")]
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"found {text}; expected one number, or one a dim: 0.1,0.1") from error
     return numbers[0] if len(numbers) == 1 else numbers
 
 

@@ -1,10 +1,20 @@
 """What reaches a robot is limited, comes at a fixed rate, and ends with the robot held still, whatever goes wrong."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pisft.serving.robot import Limits, RobotError, control
+from pisft.serving.wire import pack
+from websockets.sync.server import serve as listen
+
+ROOT = Path(__file__).parents[2]
 
 
 class Arm:
@@ -81,10 +91,56 @@ def test_a_late_chunk_stops_the_robot():
     assert "watchdog" in run.reason and arm.stopped == 1 and not arm.sent
 
 
+def test_a_camera_that_hangs_trips_the_watchdog_and_what_it_saw_is_let_drop():
+    class Blind(Arm):
+        def observe(self):
+            threads.append(threading.current_thread())
+            if len(threads) == 2:
+                seen.wait(20)
+            return super().observe()
+
+    threads, asked, seen = [], [], threading.Event()
+
+    def infer(observation):
+        asked.append(observation)
+        return np.ones((3, 1), np.float32)
+
+    arm = Blind()
+    run = _run(arm, infer, watchdog_s=2.0)
+    assert "watchdog" in run.reason and arm.stopped == 1 and len(arm.sent) == 3
+    seen.set()
+    threads[1].join(20)
+    assert len(asked) == 1 and len(arm.sent) == 3
+    assert threads[0] is threads[1] and threads[0].daemon
+
+
+def test_what_the_camera_raises_is_not_taken_for_the_watchdog():
+    class Broken(Arm):
+        def observe(self):
+            raise TimeoutError("no frame")
+
+    arm = Broken()
+    with pytest.raises(TimeoutError, match="no frame"):
+        _run(arm, _chunk([1]))
+    assert arm.stopped == 1
+
+
+def test_an_interruption_while_the_robot_is_being_stopped_stops_it_again():
+    class Slow(Arm):
+        def stop(self):
+            super().stop()
+            if self.stopped == 1:
+                raise KeyboardInterrupt
+
+    arm = Slow(length=1)
+    assert _run(arm, _chunk([1])).reason == "done" and arm.stopped == 2
+
+
 def test_a_chunk_that_is_not_finite_never_reaches_the_robot():
     arm = Arm()
     assert "not finite" in _run(arm, _chunk([0.0], [np.nan])).reason
     assert not arm.sent and arm.stopped == 1
+    assert r"float32 [0, 2]" in _run(arm, lambda observation: np.zeros((0, 2))).reason
 
 
 @pytest.mark.parametrize("error", [RuntimeError("lost"), KeyboardInterrupt()])
@@ -113,3 +169,101 @@ def test_limits_that_cannot_be_kept_are_errors_before_anything_moves():
     with pytest.raises(RobotError, match="limited from where the robot is"):
         _run(arm, _chunk([1]), limits=Limits(max_step=1), action_type="absolute")
     assert not arm.sent
+
+
+@pytest.mark.parametrize("name", ["hz", "execute", "watchdog_s", "max_steps"])
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf])
+def test_numbers_that_make_no_loop_are_errors_before_anything_moves(name, value):
+    arm = Arm()
+    with pytest.raises(RobotError, match=f"{name}: found {value}; expected a number above 0"):
+        _run(arm, _chunk([1]), **{name: value})
+    assert not arm.sent
+
+
+def test_a_robot_that_does_not_know_where_it_is_does_not_move():
+    arm = Arm()
+    with pytest.raises(RobotError, match=r"position: found .*nan.*; expected finite numbers"):
+        _run(arm, _chunk([1]), limits=Limits(max_step=1), action_type="absolute", start=np.array([np.nan]))
+    assert not arm.sent
+
+
+ROBOT = """
+import threading
+
+class Robot:
+    def observe(self):
+        return {"task": "move"}
+
+    def act(self, action):
+        print("moves", flush=True)
+
+    def stop(self):
+        print("is stopped", flush=True)
+
+class Blind(Robot):
+    def observe(self):
+        threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def client(tmp_path):
+    """Start scripts/robot_client.py with a robot of ROBOT, against a server that always answers."""
+
+    def answer(connection):
+        connection.send(pack({"noise_shape": [4, 1], "action_type": "delta", "action_dims": ["x"]}))
+        for _ in connection:
+            connection.send(pack({"actions": np.ones((4, 1), np.float32)}))
+
+    def start(robot, *arguments):
+        uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        command = [sys.executable, str(ROOT / "scripts/robot_client.py"), uri, "--robot", f"my_robot:{robot}"]
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stack.enter_context(process)
+        stack.callback(process.kill)
+        return process
+
+    (tmp_path / "my_robot.py").write_text(ROBOT)
+    with listen(answer, "127.0.0.1", 0) as server, contextlib.ExitStack() as stack:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield start
+        server.shutdown()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_robot(client, number):
+    process = client("Robot", "--max-steps", "1000000")
+    assert process.stdout.readline() == "moves\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    *_, stopped, told = out.splitlines()
+    assert process.returncode == 2 and not err
+    assert stopped == "is stopped" and told.startswith("interrupted: ")
+
+
+def test_a_camera_that_hangs_does_not_hold_up_the_end(client):
+    process = client("Blind", "--watchdog-s", "0.1")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and not err
+    assert out.startswith("is stopped\nthe watchdog stopped the robot: no observation and chunk within 0.1 s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--execute", "0"], "error: execute: found 0; expected a number above 0"),
+        (["--hz", "-1"], "error: hz: found -1.0; expected a number above 0"),
+        (["--max-step", "fast"], "argument --max-step: found fast; expected one number, or one a dim: 0.1,0.1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_told_to_who_typed_them(client, arguments, told):
+    process = client("Robot", *arguments)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode and told in err and "Traceback" not in err and "moves" not in out

@@ -1,14 +1,18 @@
 """The loop on a robot's side: observe, ask a server for a chunk, execute it at a fixed rate. Start from `control`.
 
-What reaches the robot is limited however the policy is: each dim's step and velocity are clipped, a chunk that is late
-or not finite stops the robot, and so does whatever else goes wrong. It is no replacement for the robot's own safety.
+What reaches the robot is limited however the policy is: each dim's step and velocity are clipped, a camera or a chunk
+that is late or a chunk that is not finite stops the robot, and so does whatever else goes wrong. It is no replacement
+for the robot's own safety.
 """
 
 from __future__ import annotations
 
+import math
+import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,7 +26,10 @@ class RobotError(PisftError):
 
 
 class Robot(Protocol):
-    """Yours to write: a class with these methods; `position` only where actions are absolute."""
+    """Yours to write: a class with these methods; `position` only where actions are absolute.
+
+    `observe` is called in a thread of its own, always the same one, so that a camera that hangs cannot hold up `stop`.
+    """
 
     def position(self) -> np.ndarray:
         """Where it is, as an action (d,) that would keep it there."""
@@ -89,33 +96,71 @@ def control(
 ) -> Run:
     """Run `robot` by `infer`, which gives a chunk (H, d) for an observation, until it is done or `max_steps`.
 
-    Of each chunk the first `execute` actions are executed, one every 1/`hz` s. A chunk that takes longer than
-    `watchdog_s` ends the run. `start` (d,) is the command before the first, which limits need where actions are
-    absolute. The robot is stopped whatever happens, also by an exception. Raises `RobotError`.
+    Of each chunk the first `execute` actions are executed, one every 1/`hz` s. An observation and its chunk that take
+    longer than `watchdog_s` together end the run, and what comes of them later is let drop. `start` (d,) is the command
+    before the first, which limits need where actions are absolute. The robot is stopped whatever happens, also by an
+    exception. Raises `RobotError`.
     """
+    for name, found in (("hz", hz), ("execute", execute), ("watchdog_s", watchdog_s), ("max_steps", max_steps)):
+        if not 0 < found < math.inf:
+            raise RobotError(f"{name}: found {found}; expected a number above 0")
     if action_type == "absolute" and start is None and limits != Limits():
         raise RobotError(
             "limits: the actions are absolute, so the first one is limited from where the robot is: say it"
         )
+    if start is not None and not np.isfinite(start).all():
+        raise RobotError(f"position: found {np.asarray(start).tolist()}; expected finite numbers")
     run = Run()
-    background = ThreadPoolExecutor(1, "inference")
+    chunks = _Chunks(robot.observe, infer)
     try:
-        run.reason = _control(
-            run, robot, infer, background, hz, execute, watchdog_s, max_steps, limits, action_type, start
-        )
+        run.reason = _control(run, robot, chunks, hz, execute, watchdog_s, max_steps, limits, action_type, start)
     except KeyboardInterrupt:
         run.reason = "interrupted"
     finally:
-        robot.stop()
-        background.shutdown(wait=False, cancel_futures=True)  # a chunk that is late is waited for no longer
+        try:
+            robot.stop()
+        except KeyboardInterrupt:  # who presses twice means it all the more
+            robot.stop()
+        finally:
+            chunks.close()
     return run
+
+
+class _Chunks:
+    """Observes and infers when asked, in a daemon thread: one that hangs does not hold up the end of the process."""
+
+    def __init__(self, observe: Callable[[], dict[str, Any]], infer: Callable[[dict[str, Any]], np.ndarray]):
+        self._observe, self._infer = observe, infer
+        self._asked: queue.SimpleQueue[Future | None] = queue.SimpleQueue()
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, name="observe and infer", daemon=True).start()
+
+    def ask(self) -> Future:
+        """A chunk (H, d) for what is observed from now on, in time."""
+        chunk: Future = Future()
+        self._asked.put(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Infer no more, not even for an observation that is under way."""
+        self._closed.set()
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (chunk := self._asked.get()) is not None:
+            try:
+                observation = self._observe()
+                if self._closed.is_set():
+                    return
+                chunk.set_result(self._infer(observation))
+            except BaseException as error:  # for the caller's thread to raise
+                chunk.set_exception(error)
 
 
 def _control(
     run: Run,
     robot: Robot,
-    infer: Callable[[dict[str, Any]], np.ndarray],
-    background: ThreadPoolExecutor,
+    chunks: _Chunks,
     hz: float,
     execute: int,
     watchdog_s: float,
@@ -126,14 +171,13 @@ def _control(
 ) -> str:
     while run.steps < max_steps:
         asked = time.monotonic()
-        try:
-            chunk = background.submit(infer, robot.observe()).result(timeout=watchdog_s)
-        except TimeoutError:
-            return f"the watchdog stopped the robot: no chunk within {watchdog_s:g} s"
+        awaited = chunks.ask()
+        if wait([awaited], watchdog_s).not_done:
+            return f"the watchdog stopped the robot: no observation and chunk within {watchdog_s:g} s"
+        chunk = np.asarray(awaited.result(), np.float32)
         run.chunks += 1
         run.infer_ms.append(1000 * (time.monotonic() - asked))
-        chunk = np.asarray(chunk, np.float32)
-        if chunk.ndim != 2 or not np.isfinite(chunk).all():
+        if chunk.ndim != 2 or not chunk.size or not np.isfinite(chunk).all():
             return f"stopped: the chunk is {chunk.dtype} {list(chunk.shape)} or not finite"
         if not run.clipped:
             run.clipped = [0] * chunk.shape[1]
