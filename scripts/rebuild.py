@@ -5,8 +5,8 @@
 
 On a machine like the one that made it, every file has to be the same, bit for bit. On another (processor, cores,
 threads or GPU), where bits may differ, statistics, weights and losses have to be within --tolerance, and success must
-not be told apart by the paired test at 5 %. Datasets that were not generated are taken from here. Exit code 1 where it
-fails.
+not be told apart by the paired test at 5 %. So it is where nobody noted on what machine it was made, as after `dvc
+pull`. Datasets that were not generated, and converted base weights, are taken from here. Exit code 1 where it fails.
 """
 
 import argparse
@@ -21,8 +21,9 @@ from pisft.diff.measure import differ, measure
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.provenance.graph import Node, ProvenanceError, lineage, recorded
-from pisft.provenance.rebuild import fresh_clone, run_in
+from pisft.provenance.rebuild import fresh_clone, run_in, take
 
+UNKNOWN = "unknown"  # a machine that nobody noted
 BUILT = (GeneratedDataset, SyntheticDataset)
 
 
@@ -34,8 +35,7 @@ def main() -> int:
     here = Path.cwd()
     goal = Node("eval", args.experiment)
     nodes = lineage(goal)
-    missing = [node.target for node in nodes if recorded(node) is None]
-    if missing:
+    if missing := [node.target for node in nodes if recorded(node) is None]:
         raise ProvenanceError(f"{missing[0]}: is missing or has no record; run: snakemake {goal.target}")
     taken = [
         node
@@ -45,15 +45,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         clone = fresh_clone(Path(temporary) / "clone")
         for node in taken:
-            folder = clone / Path(node.target).parent
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.symlink_to(here / Path(node.target).parent)
+            take(node, clone)
         run_in(clone, "snakemake", goal.target)
-        differing, machines = [], []
+        differing, machines = [], []  # files, and what is another about the machine
         for node in (node for node in nodes if node not in taken):
             ours, theirs = recorded(node)["outputs"], recorded(node, clone)["outputs"]
             differing += [path for path in ours | theirs if ours.get(path) != theirs.get(path)]
-            machines += [key for key in described(here / node.machine, clone / node.machine) if key not in machines]
+            machines += [key for key in other(here / node.machine, clone / node.machine) if key not in machines]
         if not differing:
             print("every file is the same, bit for bit")
             return 0
@@ -63,17 +61,25 @@ def main() -> int:
             return 1
         folders = (root / f"results/{args.experiment}" for root in (here, clone))
         content = measure(*(Side.read(folder, label) for folder, label in zip(folders, ("here", "again"), strict=True)))
-    print(f"it was made on a machine with another {', '.join(machines)}, where bits may differ", "", sep="\n")
+    print(f"it was made on {told(machines)}, where bits may differ", "", sep="\n")
     print(summary(content, color=False))
     apart = differ(content, args.tolerance)
     print(f"\n{'further apart than' if apart else 'the same within'} a tolerance of {args.tolerance:g}")
     return int(apart)
 
 
-def described(*paths: Path) -> list[str]:
-    """What differs between two machines, of which one may not be known."""
-    one, other = (json.loads(path.read_text()) if path.is_file() else {} for path in paths)
-    return [key for key in sorted(one | other) if key != "commit" and one.get(key) != other.get(key)]
+def other(here: Path, there: Path) -> list[str]:
+    """What differs between two machines; all of it where nobody noted what was `here`."""
+    if not here.is_file():
+        return [UNKNOWN]
+    one, two = (json.loads(path.read_text()) for path in (here, there))
+    return [key for key in sorted(one | two) if key != "commit" and one.get(key) != two.get(key)]
+
+
+def told(machines: list[str]) -> str:
+    """On what machine it was made, as far as `other` knows."""
+    known = [key for key in machines if key != UNKNOWN]
+    return f"a machine with another {', '.join(known)}" if known else "a machine of which nothing is noted here"
 
 
 if __name__ == "__main__":

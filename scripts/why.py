@@ -4,6 +4,7 @@
     python scripts/why.py results/quickstart/eval.json --files
     python scripts/why.py --accept results/quickstart/report.html
 
+What lies outside the project, such as published base weights, is named where it is not here.
 `--accept` records that changed code makes the same results (a refactoring), so that nothing is rebuilt for it. It
 refuses where anything but code changed. Exit code 0: all fresh (or accepted); 1: something is not.
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pisft.cli import run
-from pisft.provenance.graph import accept, lineage, node_of, recorded, state
+from pisft.provenance.graph import accept, lineage, node_of, recorded, state, unseen
 
 
 def main() -> int:
@@ -31,6 +32,8 @@ def main() -> int:
     for node, reason in states.items():
         record = recorded(node)
         print(f"{node.target}: {reason or 'fresh'}{made(record) if record else ''}")
+        for path in unseen(node):
+            print(f"    {path}: is not here{', and taken for what it was when this was made' if record else ''}")
         for path, facts in record["outputs"].items() if record and args.files else ():
             print(f"    {facts['sha256']}  {path}")
     return int(any(states.values()))

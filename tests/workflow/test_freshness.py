@@ -1,8 +1,11 @@
 """What is rerun when something changes, and what is not: decided by keys, never by modification times."""
 
 import os
+import re
 import shutil
 import time
+
+from typed_project import STAND_INS
 
 QUICKSTART = "config/experiments/quickstart.yaml"
 
@@ -225,3 +228,18 @@ def test_base_weights_of_jax_are_converted_first(project):
     assert project.plan(target) == {"config", "norm_stats", "convert", "train"}
     why = project.python("scripts/why.py", target, check=False).stdout
     assert "data/base/converted/model.safetensors" in why
+
+
+def test_base_weights_that_were_not_brought_along_are_no_reason_to_convert_and_train(project):
+    folder = project.root / "jax/params"
+    folder.mkdir(parents=True)
+    (folder / "_METADATA").write_text("{}")
+    (project.root / "config/models/converted.yaml").write_text("extends: quickstart\nbase: {orbax: jax/params}\n")
+    (project.root / "config/experiments/converted.yaml").write_text("extends: quickstart\nmodel: converted\n")
+    target = "results/converted/checkpoint.json"
+    project.python("-c", STAND_INS, target)
+    shutil.rmtree(project.root / "jax")
+    assert project.plan(target) == set()
+    why = project.python("scripts/why.py", target, "--files").stdout
+    assert "    jax/params: is not here, and taken for what it was when this was made" in why
+    assert re.search(r"^    [0-9a-f]{64}  results/converted/checkpoint\.json$", why, re.MULTILINE)

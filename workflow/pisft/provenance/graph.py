@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pisft.canonical import file_facts, write_json
 from pisft.config import load_dataset, load_paper, read_resolved, resolve, sweep_members
@@ -30,6 +30,7 @@ from pisft.provenance.machine import machine
 from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, ProvenanceError, node_of
 from pisft.simulators.versions import versions
 
+ABSENT = "absent"  # pin of what is not there
 SMALL = 1 << 18  # bytes of a file that is hashed whenever freshness is asked for
 MANIFESTS = ("dataset", "checkpoint", "eval")  # stages whose target is a JSON that says what it was made from
 OF_NO_EXPERIMENT = ROOTS + OF_DATASETS + SETS
@@ -127,6 +128,13 @@ def state(node: Node, root: Path = Path()) -> str | None:
     return None
 
 
+def unseen(node: Node, root: Path = Path()) -> list[str]:
+    """What `node` was made from that lies outside the graph and is not here, so that nobody can tell whether it is
+    what it was."""
+    exp = None if node.stage in OF_NO_EXPERIMENT else _resolve(node.name, root)
+    return [source.written for source in _outside(node, exp, root).values() if not source.path.exists()]
+
+
 def lineage(node: Node, root: Path = Path()) -> list[Node]:
     """`node` and all that it is made from, what comes first first."""
     if node.stage in OF_NO_EXPERIMENT:
@@ -209,7 +217,7 @@ class Build:
         config = dict(self.ingredients["config"])
         config["chosen"] = "best" if config["chosen"] == "best" else None
         config["train"] = {name: value for name, value in config["train"].items() if name != "steps"}
-        return digest(self.ingredients | {"key": None, "config": config})
+        return digest(self.ingredients | {"key": None, "outside": None, "config": config})
 
 
 def planned(node: Node, root: Path = Path()) -> Build:
@@ -300,19 +308,16 @@ def _resolve(name: str, root: Path) -> Resolved:
 def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: Path) -> dict[str, Any]:
     stage = STAGES[node.stage]
     script = root / "scripts" / stage.script
-    pins: dict[str, str] = {}
+    outside = _outside(node, exp, root)
+    pins = {name: _pin(node, name, source, root) for name, source in outside.items()}
     simulator = None
     if node.stage == "dataset":
         origin = load_dataset(node.name, root).origin
         if isinstance(origin, GeneratedDataset):
             simulator = load_simulator(origin.simulator, root, f"config/datasets/{node.name}.yaml", "simulator")
         config = slices.dataset(origin, simulator)
-        if isinstance(origin, LocalDataset):
-            pins["files"] = listing_digest(root / origin.folder())
     elif node.stage == "base":
-        model = load_model(node.name, root)
-        config = slices.base(model)
-        pins["files"] = listing_digest(root / Path(model.base.orbax).expanduser())
+        config = slices.base(load_model(node.name, root))
         for name in ("dump.py", "uv.lock"):
             pins[f"envs/orbax/{name}"] = file_facts(root / "envs/orbax" / name)["sha256"]
     elif node.stage in OF_DATASETS:
@@ -324,7 +329,6 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         config = stage.slice(sweep_members(node.name, root))
     else:
         config = stage.slice(exp)
-        pins |= _pins(node, exp, root)
         if node.stage == "eval" and exp.eval.closed_loop:
             simulator = exp.simulators[exp.eval.closed_loop.simulator]
     content = {
@@ -335,19 +339,44 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         "parents": keys,
         "pins": pins,
     }
-    return content | {"key": digest(content)}
+    written = {name: source.written for name, source in outside.items()}
+    return content | {"key": digest(content), "outside": written}
 
 
-def _pins(node: Node, exp: Resolved, root: Path) -> dict[str, str]:
-    """Files from outside the graph that the artefact is made from."""
+class Source(NamedTuple):
+    """A file or folder from outside the graph: what the configuration calls it, and where that is."""
+
+    written: str
+    path: Path
+
+
+def _outside(node: Node, exp: Resolved | None, root: Path) -> dict[str, Source]:
+    """What `node` is made from that no stage makes, by the name of its pin."""
+    if node.stage == "dataset":
+        origin = load_dataset(node.name, root).origin
+        local = isinstance(origin, LocalDataset)
+        return {"files": Source(origin.path or origin.name, root / origin.folder())} if local else {}
     files = {}
-    base = exp.model.base
-    reads_base = node.stage == "checkpoint" or (node.stage == "norm_stats" and exp.norm_stats.source == "base")
-    if reads_base and isinstance(base, BaseWeights) and base.path is not None:
-        files["base"] = base.path
-    if node.stage == "checkpoint" and isinstance(exp.finetune, Lora) and exp.finetune.adapter is not None:
-        files["adapter"] = exp.finetune.adapter
-    return {name: listing_digest(root / Path(path).expanduser()) for name, path in files.items()}
+    if node.stage == "base":
+        files["files"] = load_model(node.name, root).base.orbax
+    elif exp is not None:
+        base = exp.model.base
+        reads_base = node.stage == "checkpoint" or (node.stage == "norm_stats" and exp.norm_stats.source == "base")
+        if reads_base and isinstance(base, BaseWeights) and base.path is not None:
+            files["base"] = base.path
+        if node.stage == "checkpoint" and isinstance(exp.finetune, Lora) and exp.finetune.adapter is not None:
+            files["adapter"] = exp.finetune.adapter
+    return {name: Source(path, root / Path(path).expanduser()) for name, path in files.items()}
+
+
+def _pin(node: Node, name: str, source: Source, root: Path) -> str:
+    """What `source` holds. DVC does not carry it along: where it is not here, it is taken for what it was when `node`
+    was made from it, unless the configuration has named another since."""
+    pin = listing_digest(source.path)
+    record = recorded(node, root) if pin == ABSENT else None
+    if record is None or record.get("outside", {}).get(name) != source.written:
+        return pin
+    return record["pins"].get(name, pin)
 
 
 def listing_digest(folder: Path) -> str:
@@ -358,7 +387,7 @@ def listing_digest(folder: Path) -> str:
     if folder.is_file():
         return digest(folder.stat().st_size)
     if not folder.is_dir():
-        return "absent"
+        return ABSENT
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     listing = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
     small = {path.name: path.read_text(errors="replace") for path in sorted(folder.glob("meta/*.json"))}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 from pisft.errors import PisftError
+from pisft.provenance.graph import SMALL, Node, ProvenanceError, recorded, state
 
 
 def fresh_clone(folder: Path, root: Path = Path()) -> Path:
@@ -24,6 +26,29 @@ def fresh_clone(folder: Path, root: Path = Path()) -> Path:
         raise PisftError(f"{files}: changed and not committed; what is rebuilt is what is committed: commit first")
     _git(root, "clone", "--quiet", str(root.absolute()), str(folder))
     return folder
+
+
+def take(node: Node, clone: Path, root: Path = Path()) -> None:
+    """Let `clone` have `node` as it is in `root`, with its record; raises `ProvenanceError` where it is stale there.
+
+    Nothing in `root` is written through it: what is small is copied, and what is large is a link, which a rename
+    replaces; folders are the clone's own.
+    """
+    record = recorded(node, root)
+    if record is None:
+        raise ProvenanceError(f"{node.target}: is missing or has no record; run: snakemake {node.target}")
+    for path in (*record["outputs"], node.provenance):
+        source, copy = (root / path).absolute(), clone / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.stat().st_size > SMALL:
+            copy.symlink_to(source.resolve())
+        else:
+            shutil.copyfile(source, copy)
+    data = root / Path(node.target).with_name("lerobot")
+    if data.is_symlink() and not (clone / data.relative_to(root)).exists():  # somebody's own folder, only read
+        (clone / data.relative_to(root)).symlink_to(data.resolve())
+    if reason := state(node, clone):
+        raise ProvenanceError(f"{node.target}: {reason}; run: snakemake {node.target}")
 
 
 def run_in(folder: Path, *command: str) -> None:
