@@ -15,8 +15,6 @@ from pisft.cli import run
 from pisft.provenance.pipeline import DEFAULT
 from pisft.provenance.rebuild import fresh_clone, locked, run_in
 
-TIMED = "metrics.csv"  # has how many samples a second were seen
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,9 +30,9 @@ def main() -> int:
         lock = Path(path).with_suffix(".lock")
         one, other = (dict(locked(clone / lock)) for clone in clones)
     committed = dict(locked(lock)) if lock.is_file() else {}
-    differing = [out for out in one if one[out] != other[out] and not out.endswith(TIMED)]
+    differing = [out for out in one if one[out] != other[out]]
     for out, md5 in one.items():
-        told = "differs" if out in differing else "has times in it" if out.endswith(TIMED) else "same"
+        told = "differs" if out in differing else "same"
         before = "" if out not in committed else ", as committed" if committed[out] == md5 else ", not as committed"
         print(f"{md5[:32]}  {out}: {told}{before}")
     print(f"{len(differing)} of {len(one)} differ" if differing else f"{len(one)} are the same in both clones")

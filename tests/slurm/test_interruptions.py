@@ -50,7 +50,7 @@ def test_a_partition_that_goes_first(run, same_weights):
 @pytest.mark.long
 def test_a_limit_far_below_the_jobs_length_is_met_as_often_as_it_takes(run, uninterrupted):
     """More often than submitit would; SLURM's clock counts minutes, so that the warning comes in the midst of one."""
-    rows = list(csv.DictReader((uninterrupted.run_dir / "metrics.csv").open()))
+    rows = list(csv.DictReader((uninterrupted.run_dir / "metrics.timing.csv").open()))
     steps_per_s = sorted(float(row["samples_per_s"]) for row in rows)[len(rows) // 2] / 8
     run.project.edit("config/experiments/tiny.yaml", "steps: 60,", f"steps: {int(75 * steps_per_s)},")
     run.project.python("scripts/resolve.py", "tiny")

@@ -104,7 +104,7 @@ def test_a_turn_in_which_nothing_is_saved_is_warned_of(tmp_path, image_dataset):
     assert short_turn(run_dir, config, Site()) is None
 
     def measured(samples_per_s):
-        with (run_dir / "metrics.csv").open("w") as file:
+        with (run_dir / "metrics.timing.csv").open("w") as file:
             writer = csv.DictWriter(file, ["step", "samples_per_s"])
             writer.writeheader()
             writer.writerow({"step": 1, "samples_per_s": samples_per_s})

@@ -1,27 +1,43 @@
-"""What a run tells never stops it, and its table belongs to the state that it goes on from."""
+"""What a run tells never stops it, and its tables belong to the state that it goes on from."""
 
 import sys
 
-from pisft.train.metrics import COLUMNS, Metrics
+import pytest
+from pisft.train.metrics import COLUMNS, LEARNT, TIMING, Metrics
 from tiny_training import KEY, make_experiment
 
 
-def metrics(folder, dataset, step=0, text=None, **logging):
+def metrics(folder, dataset, step=0, tables=None, **logging):
     config = make_experiment(folder, dataset)
     config = config.model_copy(update={"logging": config.logging.model_copy(update=logging)})
-    return Metrics(config, folder / "results/tiny", 4, KEY, step, text)
+    return Metrics(config, folder / "results/tiny", 4, KEY, step, tables)
 
 
-def test_a_resumed_table_is_that_of_the_state(tmp_path, image_dataset):
+def test_resumed_tables_are_those_of_the_state(tmp_path, image_dataset):
     first = metrics(tmp_path, image_dataset)
-    first.log(2, {"loss": 1.5})
-    saved = first.text
-    first.log(4, {"loss": 1.25})
+    first.log(2, {"loss": 1.5, "samples_per_s": 8.0})
+    saved = first.tables
+    first.log(4, {"loss": 1.25, "samples_per_s": 9.0})
     second = metrics(tmp_path, image_dataset, 2, saved)
-    second.log(4, {"loss": 1.125, "val_loss": 1.0})
-    lines = (tmp_path / "results/tiny/metrics.csv").read_text().splitlines()
-    assert [line.split(",")[:2] for line in lines] == [["step", "loss"], ["2", "1.5"], ["4", "1.125"]]
-    assert {line.count(",") for line in lines} == {len(COLUMNS) + 4 - 1}
+    second.log(4, {"loss": 1.125, "samples_per_s": 7.5, "val_loss": 1.0})
+    for name, first_two in {
+        LEARNT: [["step", "loss"], ["2", "1.5"], ["4", "1.125"]],
+        TIMING: [["step", "samples_per_s"], ["2", "8"], ["4", "7.5"]],
+    }.items():
+        lines = (tmp_path / "results/tiny" / name).read_text().splitlines()
+        assert [line.split(",")[:2] for line in lines] == first_two
+        assert {line.count(",") + 1 for line in lines} == {len(COLUMNS[name]) + (4 if name == LEARNT else 0)}
+
+
+def test_how_fast_a_run_was_is_in_no_table_that_is_versioned(tmp_path, image_dataset):
+    tables = []
+    for speed in (8.0, 9.0):
+        m = metrics(tmp_path, image_dataset)
+        m.log(2, {"loss": 1.5, "samples_per_s": speed, "data_wait_s": speed, "memory_gib": speed, "mfu": speed})
+        tables.append(m.tables)
+    assert tables[0][LEARNT] == tables[1][LEARNT] and tables[0][TIMING] != tables[1][TIMING]
+    with pytest.raises(ValueError, match="speed"):
+        m.log(4, {"speed": 1.0})
 
 
 def test_a_tracker_that_fails_is_left_out(tmp_path, image_dataset, monkeypatch, capsys):
@@ -41,7 +57,7 @@ def test_a_tracker_that_fails_is_left_out(tmp_path, image_dataset, monkeypatch, 
         m.log(step, {"loss": 1.0})
     m.close()
     assert capsys.readouterr().err.count("no network") == 1
-    assert len(m.text.splitlines()) == 3
+    assert len(m.tables[LEARNT].splitlines()) == 3
 
 
 def test_a_tracker_that_cannot_start_is_left_out(tmp_path, image_dataset, monkeypatch, capsys):
@@ -66,7 +82,7 @@ def test_tensorboard_tells_each_step_once_after_a_restart(tmp_path, image_datase
     for step in (2, 4, 6):
         first.log(step, {"loss": float(step)})
     first.close()
-    second = metrics(tmp_path, image_dataset, 4, "", tensorboard=True)
+    second = metrics(tmp_path, image_dataset, 4, first.tables, tensorboard=True)
     second.log(6, {"loss": 60.0})
     second.close()
     (folder,) = (tmp_path / "results/tiny/tensorboard").iterdir()

@@ -25,6 +25,7 @@ from pisft.config.site import Site
 from pisft.provenance.graph import digest
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.lease import held
+from pisft.train.metrics import TIMING
 from pisft.train.published import is_published, published
 
 
@@ -64,7 +65,7 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
 def short_turn(run_dir: Path, config: Resolved, site: Site) -> str | None:
     """What to say where a turn ends before a state is saved; None where it does not, or nobody can tell yet."""
     try:
-        *_, row = csv.DictReader((run_dir / "metrics.csv").read_text().splitlines())
+        *_, row = csv.DictReader((run_dir / TIMING).read_text().splitlines())
         seconds = config.train.global_batch_size / float(row["samples_per_s"])
     except (OSError, ValueError, KeyError):
         return None

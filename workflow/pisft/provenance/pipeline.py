@@ -3,7 +3,8 @@
 DVC owns versioned bytes, Snakemake the graph: a paper is one coarse stage whose command asks Snakemake, which runs
 what can run at once, on a cluster too. An artefact belongs to exactly one stage in one file: a dataset and converted
 base weights have a stage of their own, an experiment is in its paper's, and what two papers share is at the root of
-the default paper, or else in papers/dvc.yaml.
+the default paper, or else in papers/dvc.yaml. On what machine something was made, and how fast, is nothing that DVC is
+told: it would be another everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pisft.config.experiment import load_model, load_simulator
 from pisft.provenance.graph import Node, lineage
 
 DEFAULT = "quickstart"
-CODE = ["Snakefile", "rules", "scripts", "workflow/pisft"]
+# What may make a result stale besides its configuration; asking again where nothing is stale costs seconds.
+CODE = ["Snakefile", "rules", "scripts", "workflow/pisft", "envs", "uv.lock"]
 HEADER = """# {title}: dvc repro{target}
 # Made from config/papers/ by `make papers`; the results are described in results/README.md.
 """
@@ -73,7 +75,7 @@ def _roots(nodes: list[Node], root: Path) -> dict[str, Any]:
     stages = {}
     for node in nodes:
         folder = node.target.rpartition("/")[0]
-        kept = [node.target, node.provenance, node.machine]
+        kept = [node.target, node.provenance]
         if node.stage == "dataset":
             if not isinstance(load_dataset(node.name, root).origin, LocalDataset):
                 kept.insert(0, f"{folder}/lerobot")
@@ -122,17 +124,17 @@ def _table(paper: str, root: Path) -> dict[str, Any]:
             "cmd": f"snakemake {node.target} --quiet all && python scripts/paper.py {paper}",
             "deps": [*CODE, *(f"results/{name}/eval.json" for name in load_paper(paper, root).experiments)],
             "params": [{f"config/papers/{paper}.yaml": None}],
-            "outs": _persistent([node.target, f"results/papers/{paper}/report.html", node.provenance, node.machine]),
+            "outs": _persistent([node.target, f"results/papers/{paper}/report.html", node.provenance]),
         }
     }
 
 
 def _left(name: str, root: Path) -> list[str]:
-    """What an experiment leaves that is worth keeping; its logs, its timing and the state of its training are not."""
+    """What an experiment leaves that is worth keeping; its logs, its timing, the machine it was made on and the state
+    of its training are not."""
     rolled = ["rollouts.safetensors", "videos"] if resolve(name, root).eval.closed_loop else []
     stats = ["norm_stats.json", "norm_stats.report.json", "norm_stats.report.png"]
-    return ["config.json", *stats, "checkpoint.json", "checkpoint", "traces.json", *rolled, "report.html", "provenance",
-            "machine"]  # fmt: skip
+    return ["config.json", *stats, "checkpoint.json", "checkpoint", "traces.json", *rolled, "report.html", "provenance"]
 
 
 def _files(node: Node, root: Path) -> list[str]:

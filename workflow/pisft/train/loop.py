@@ -26,7 +26,7 @@ from pisft.train.diagnose import nonfinite
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.launch import launch
 from pisft.train.lease import held
-from pisft.train.metrics import Metrics, NoMetrics
+from pisft.train.metrics import COLUMNS, Metrics, NoMetrics
 from pisft.train.objective import flow_losses
 from pisft.train.optim import Optimizer, learning_rate
 from pisft.train.parallel import build
@@ -104,12 +104,12 @@ class Trainer:
         self.history = torch.zeros(config.train.steps, 3 + self.corpus.real_dims, device=world.device)
         self.folder = run_dir / "train_state" / fingerprint[:16]
         self.saver = Saver(self.folder, world)
-        self.step, self.saved_metrics = 0, None
+        self.step, self.tables = 0, None
         self.val_losses: dict[str, float] = {}  # by step
         if saved := states.latest(self.folder, config.train.steps):
             self.step = states.step_of(saved)
             states.load(saved, self.tensors())
-            self.saved_metrics = (saved / "metrics.csv").read_text()
+            self.tables = {name: (saved / name).read_text() for name in COLUMNS}
             self.val_losses = json.loads((saved / "val_losses.json").read_text())
             if world.lead:
                 print(f"{config.name}: goes on from step {self.step} of {config.train.steps}", file=sys.stderr)
@@ -154,7 +154,7 @@ class Trainer:
                     self.write_weights(self.kept(self.step))
                 if last or stopping or self.step % train.save_every == 0:
                     self.check_finite()
-                    self.save(metrics.text, check)
+                    self.save(metrics.tables, check)
                     if last or stopping:
                         self.saver.wait()
                     rates.restart()
@@ -170,7 +170,7 @@ class Trainer:
     def metrics(self) -> Metrics:
         """The loggers, at this step."""
         dims = self.corpus.real_dims
-        return Metrics(self.config, self.run_dir, dims, self.fingerprint, self.step, self.saved_metrics)
+        return Metrics(self.config, self.run_dir, dims, self.fingerprint, self.step, self.tables)
 
     def update(self, micro_batches: list[Batch]) -> Tensor:
         """One step: its row of `history`, on the device."""
@@ -217,9 +217,9 @@ class Trainer:
         self.val_losses[str(self.step)] = loss
         return validated
 
-    def save(self, metrics: str, check) -> None:
+    def save(self, tables: dict[str, str], check) -> None:
         """The resumable state of this step, in the background."""
-        notes = {"metrics.csv": metrics, "val_losses.json": json.dumps(self.val_losses)}
+        notes = tables | {"val_losses.json": json.dumps(self.val_losses)}
         self.saver.save(self.step, self.tensors(), notes, check)
 
     def kept(self, step: int) -> Path:

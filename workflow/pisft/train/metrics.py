@@ -1,7 +1,8 @@
 """What a run tells while it trains: metrics.csv always, TensorBoard and wandb where the config asks.
 
-Start from `Metrics`. metrics.csv travels with the training state (`Metrics.text`), so that a resumed run continues
-the table that belongs to it, without a step missing or told twice.
+Start from `Metrics`. What is the same whenever it is trained again stands in metrics.csv; how fast it was, in
+metrics.timing.csv. Both travel with the training state (`Metrics.tables`), so that a resumed run continues the tables
+that belong to it, without a step missing or told twice.
 """
 
 from __future__ import annotations
@@ -10,52 +11,53 @@ import csv
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pisft.config.experiment import Resolved
 
-COLUMNS = (
-    "step",
-    "loss",
-    "loss_real_dims",
-    "lr",
-    "grad_norm",
-    "samples_per_s",
-    "data_wait_s",
-    "memory_gib",
-    "mfu",
-    "val_loss",
-    "val_loss_real_dims",
-)  # and the loss of each real action dim, loss_dim_<n>
+LEARNT, TIMING = "metrics.csv", "metrics.timing.csv"
+COLUMNS = {
+    LEARNT: ("step", "loss", "loss_real_dims", "lr", "grad_norm", "val_loss", "val_loss_real_dims"),
+    TIMING: ("step", "samples_per_s", "data_wait_s", "memory_gib", "mfu"),
+}  # and, of LEARNT, the loss of each real action dim, loss_dim_<n>
 
 
 class Metrics:
-    """One run's loggers; `step` and `text` (of metrics.csv) are those of the state that it goes on from."""
+    """One run's loggers; `step` and `tables` (text by file name) are those of the state that it goes on from."""
 
-    def __init__(self, config: Resolved, run_dir: Path, real_dims: int, key: str, step: int, text: str | None):
-        self.path = run_dir / "metrics.csv"
-        self.columns = [*COLUMNS, *(f"loss_dim_{i}" for i in range(real_dims))]
-        self.path.write_text(text or ",".join(self.columns) + "\n")
+    def __init__(
+        self, config: Resolved, run_dir: Path, real_dims: int, key: str, step: int, tables: dict[str, str] | None
+    ):
+        self.run_dir = run_dir
+        dims = tuple(f"loss_dim_{i}" for i in range(real_dims))
+        self.columns = COLUMNS | {LEARNT: COLUMNS[LEARNT] + dims}
+        for name, columns in self.columns.items():
+            (run_dir / name).write_text(tables[name] if tables else ",".join(columns) + "\n")
         self._tensorboard = _tensorboard(run_dir, key, step) if config.logging.tensorboard else None
         self._wandb = _wandb(config, run_dir, key) if config.logging.wandb != "off" else None
 
     @property
-    def text(self) -> str:
-        """metrics.csv so far."""
-        return self.path.read_text()
+    def tables(self) -> dict[str, str]:
+        """The tables so far, by file name."""
+        return {name: (self.run_dir / name).read_text() for name in COLUMNS}
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add one row; columns without a value stay empty."""
-        line = io.StringIO()
-        row = {"step": step} | {name: f"{value:.6g}" for name, value in values.items()}
-        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
-        with self.path.open("a") as file:
-            file.write(line.getvalue())
+        """Add one row to each table; columns without a value stay empty, and a value without a column is a mistake."""
+        timed = {name: value for name, value in values.items() if name in COLUMNS[TIMING]}
+        self._append(TIMING, step, timed)
+        self._append(LEARNT, step, {name: value for name, value in values.items() if name not in timed})
         if self._tensorboard is not None:
             for name, value in values.items():
                 self._tensorboard.add_scalar(name, value, step)
         if self._wandb is not None:
             self._wandb = _attempt(self._wandb, lambda run: run.log(values, step=step))
+
+    def _append(self, table: str, step: int, values: dict[str, float]) -> None:
+        line = io.StringIO()
+        row = {"step": step} | {name: f"{value:.6g}" for name, value in values.items()}
+        csv.DictWriter(line, self.columns[table], lineterminator="\n").writerow(row)
+        with (self.run_dir / table).open("a") as file:
+            file.write(line.getvalue())
 
     def close(self) -> None:
         """Flush what is buffered."""
@@ -68,7 +70,7 @@ class Metrics:
 class NoMetrics:
     """What the processes have that do not write."""
 
-    text = ""
+    tables: ClassVar[dict[str, str]] = {}
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Nothing."""
