@@ -110,11 +110,39 @@ def test_a_papers_table_says_what_was_not_run_yet(project):
     assert page.count("not yet run") == 3 and "9/10" in page
 
 
+def test_what_the_evaluation_does_not_measure_is_not_said_to_be_still_to_run(project):
+    assert {row["state"] for row in paper_rows("maniskill_25main", project)} == {"not yet run"}
+    path = project / "results/pi0_maniskill/eval.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"closed_loop": None, "open_loop": {"flow_loss": 0.5}}))
+    rows = [row for row in paper_rows("maniskill_25main", project) if row["experiment"] == "pi0_maniskill"]
+    states = {row["measure"]: row["state"] for row in rows}
+    assert states == {"held-out flow loss": "measured", "all": "not measured here"}
+    page = paper_page("maniskill_25main", load_paper("maniskill_25main", project), rows)
+    for told in (paper_text(rows), page):
+        assert told.count("not measured here") == 1 and "not yet run" not in told
+
+
+def test_every_source_that_reports_a_rate_has_a_row_of_its_own():
+    everything = paper_rows("libero_openpi", ROOT)
+    adapters = {row["source"] for row in everything if row["experiment"] == "pi0_libero_lora" and row["published"]}
+    assert adapters == {"openpi, pull request 250"}
+    rows = [row for row in everything if row["experiment"] == "pi0_libero"]
+    spatial = {row["source"]: row["published"] for row in rows if row["measure"] == "libero_spatial"}
+    assert spatial == {"openpi's, as quoted by others": 0.968, "openpi, pull request 250": 0.958}
+    assert len(rows) == 2 * 4 + 1, "and one of the mean, which nobody reports"
+    long = next(row for row in rows if row["measure"] == "libero_10" and row["source"] == "openpi, pull request 250")
+    assert (long["published_low"], long["published_high"]) == wilson95(411, 500)
+    assert "openpi, pull request 250" in paper_page("libero_openpi", load_paper("libero_openpi", ROOT), rows)
+
+
 def test_every_paper_shows_its_published_numbers_before_it_was_run():
     published = {}
     for name in papers(ROOT):
         rows = paper_rows(name, ROOT)
-        published[name] = {(row["experiment"], row["measure"]): row["published"] for row in rows if row["published"]}
+        published[name] = {
+            (row["experiment"], row["measure"]): row["published"] for row in reversed(rows) if row["published"]
+        }
         assert all(row["source"] for row in rows if row["published"])
     assert published["libero_openpi"]["pi05_libero", "libero_spatial"] == 0.988
     assert published["libero_openpi"]["pi0_libero_lora", "libero_10"] == 0.806

@@ -184,6 +184,14 @@ class Published(Strict):
     suites: dict[str, Rate] = Field({}, description="suite → success rate")
     average: Rate | None = Field(None, description="the mean success over all suites")
     average_length: NonNegativeFloat | None = Field(None, description="of chains of tasks, as CALVIN counts")
+    others: dict[str, dict[str, Rate]] | None = Field(
+        None, description="what else is reported of the same: source → suite → success rate, of as many episodes"
+    )
+
+    def each(self) -> list[Published]:
+        """One for each source, this one first."""
+        others = (self.others or {}).items()
+        return [self, *(Published(source=source, episodes=self.episodes, suites=rates) for source, rates in others)]
 
 
 class Logging(Strict):
@@ -505,9 +513,11 @@ def _check_closed_loop(path: Path, experiment: Experiment, simulator: SimulatorC
             raise ConfigError(
                 f"{path}: {key}.suites: unknown suite '{suite}'; {nearest(suite, list(simulator.suites))}"
             )
-    for suite in experiment.published.suites if experiment.published else ():
-        if suite not in loop.suites:
-            raise ConfigError(f"{path}: published.suites: '{suite}' is not evaluated; {nearest(suite, loop.suites)}")
+    for reported in experiment.published.each() if experiment.published else ():
+        for suite in reported.suites:
+            if suite not in loop.suites:
+                key = "suites" if reported is experiment.published else "others"
+                raise ConfigError(f"{path}: published.{key}: '{suite}' is not evaluated; {nearest(suite, loop.suites)}")
     if experiment.published and experiment.published.average_length is not None and simulator.stages == 1:
         raise ConfigError(
             f"{path}: published.average_length: '{loop.simulator}' has no chains of tasks; expected suites or average"

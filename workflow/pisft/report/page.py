@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from pisft.config.experiment import Published
 from pisft.data.health import lines
 from pisft.errors import PisftError
 from pisft.evaluate.compare import beside_published
@@ -58,7 +59,14 @@ def render(run_dir: Path) -> str:
 
 
 def _published(config: dict[str, Any], closed: dict[str, Any] | None) -> list[dict[str, Any]]:
-    return beside_published(closed, config["published"]) if config["published"] else []
+    if not config["published"]:
+        return []
+    reported = Published.model_validate(config["published"])
+    return [
+        row | {"source": one.source}
+        for one in reported.each()
+        for row in beside_published(closed, one.model_dump(mode="json"))
+    ]
 
 
 def _json(path: Path) -> Any:

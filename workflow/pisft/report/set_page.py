@@ -11,8 +11,6 @@ from pisft.config import Paper
 from pisft.report.sets import Row
 from pisft.report.template import template
 
-NOT_RUN = "not yet run"
-
 
 def csv_text(rows: list[Row]) -> str:
     """One line a row, numbers with six significant digits; what is not known is empty."""
@@ -25,12 +23,13 @@ def csv_text(rows: list[Row]) -> str:
 
 def paper_text(rows: list[Row]) -> str:
     """The table of a paper for a terminal."""
-    lines = [("experiment", "", "measure", "ours", "", "95 % interval", "published", "95 % interval")]
+    lines = [("experiment", "", "measure", "ours", "", "95 % interval", "published", "95 % interval", "by")]
     for row in rows:
         ours, interval = shown(row, "ours"), shown_interval(row, "ours")
         counts = f"{row['successes']}/{row['episodes']}" if row["episodes"] else ""
         theirs = (shown(row, "published") if row["published"] is not None else "–", shown_interval(row, "published"))
-        lines.append((row["experiment"], row["label"], row["measure"], ours, counts, interval, *theirs))
+        by = row["source"] or ""
+        lines.append((row["experiment"], row["label"], row["measure"], ours, counts, interval, *theirs, by))
     return aligned(lines)
 
 
@@ -49,10 +48,10 @@ def paper_page(name: str, paper: Paper, rows: list[Row]) -> str:
 
 
 def shown(row: Row, key: str) -> str:
-    """`ours` or `published` as a person reads it: a rate in percent, another number as it is."""
+    """`ours` or `published` as a person reads it: a rate in percent, another number as it is, or why there is none."""
     value = row[key]
     if value is None:
-        return NOT_RUN
+        return row["state"]
     return f"{100 * value:.1f} %" if is_rate(row) else f"{value:.4g}"
 
 

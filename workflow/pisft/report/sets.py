@@ -6,6 +6,7 @@ An experiment that nobody has run yet has its row too, with what was published a
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -22,17 +23,21 @@ from pisft.evaluate.intervals import wilson95
 Row = dict[str, Any]
 OURS = ("episodes", "successes", "ours", "ours_low", "ours_high")
 THEIRS = ("published", "published_low", "published_high", "difference", "difference_low", "difference_high", "source")
-PAPER = ("experiment", "label", "measure", *OURS, *THEIRS)
+PAPER = ("experiment", "label", "measure", "state", *OURS, *THEIRS)
+MEASURED, NOT_RUN, NOT_MEASURED = "measured", "not yet run", "not measured here"  # a row's `state`
 
 
 def paper_rows(name: str, root: Path = Path()) -> list[Row]:
-    """A row for each suite of each experiment of the paper `name`, and for the mean over several; None for what is
-    not known: all of `ours` where the experiment has not been run, all of `published` where nothing was."""
+    """A row for each suite of each experiment of the paper `name`, and for the mean over several; where several sources
+    report a suite, a row for each. None for what is not known: all of `ours` where the experiment has not been run or
+    its evaluation has no such measure (`state` tells which), all of `published` where nothing was."""
     rows = []
     for exp, label in load_paper(name, root).experiments.items():
         config, evaluation = resolve(exp, root), _evaluation(exp, root)
-        for measure, values in _measures(config, evaluation).items():
-            rows.append(dict.fromkeys(PAPER) | {"experiment": exp, "label": label, "measure": measure} | values)
+        for values in _measures(config, evaluation):
+            row = dict.fromkeys(PAPER) | {"experiment": exp, "label": label} | values
+            row["state"] = MEASURED if row["ours"] is not None else NOT_MEASURED if evaluation else NOT_RUN
+            rows.append(row)
     return rows
 
 
@@ -81,7 +86,7 @@ def _pooled(measure: str, group: list[Row]) -> Row:
     return row | {"successes": successes, "episodes": episodes, "pooled_low": pooled_low, "pooled_high": pooled_high}
 
 
-def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> dict[str, Row]:
+def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
     closed = evaluation["closed_loop"] if evaluation else None
     rows: dict[str, Row] = {}
     if config.eval.closed_loop:
@@ -93,9 +98,14 @@ def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> dict[str, 
     else:
         loss = evaluation["open_loop"]["flow_loss"] if evaluation else None
         rows["held-out flow loss"] = {"ours": loss}
-    for measure, theirs in _published(config, closed).items():
-        rows[measure] = rows.get(measure, {}) | theirs
-    return rows
+    theirs: dict[str, list[Row]] = {}
+    for measure, row in _published(config, closed):
+        theirs.setdefault(measure, []).append(row)
+    return [
+        {"measure": measure} | rows.get(measure, {}) | row
+        for measure in dict.fromkeys([*rows, *theirs])
+        for row in theirs.get(measure, [{}])
+    ]
 
 
 def _rate(rate: dict[str, Any]) -> Row:
@@ -103,19 +113,15 @@ def _rate(rate: dict[str, Any]) -> Row:
     return dict(zip(OURS, (rate["episodes"], rate["successes"], rate["success"], low, high), strict=True))
 
 
-def _published(config: Resolved, closed: dict[str, Any] | None) -> dict[str, Row]:
-    if config.published is None:
-        return {}
-    rows = {}
-    for row in beside_published(closed, config.published.model_dump(mode="json")):
-        theirs, of_difference = row["published"]["interval95"], row["interval95"]
-        values = (row["published"]["value"], *(theirs or (None, None)), row["difference"])
-        rows[row["measure"]] = dict(
-            zip(THEIRS, (*values, *(of_difference or (None, None)), config.published.source), strict=True)
-        )
-        if row["measure"] == "average length" and row["ours"]:
-            rows[row["measure"]] |= {"ours": row["ours"]["value"]}
-    return rows
+def _published(config: Resolved, closed: dict[str, Any] | None) -> Iterator[tuple[str, Row]]:
+    for reported in config.published.each() if config.published else ():
+        for row in beside_published(closed, reported.model_dump(mode="json")):
+            theirs, of_difference = row["published"]["interval95"], row["interval95"]
+            values = (row["published"]["value"], *(theirs or (None, None)), row["difference"])
+            found = dict(zip(THEIRS, (*values, *(of_difference or (None, None)), reported.source), strict=True))
+            if row["measure"] == "average length" and row["ours"]:
+                found |= {"ours": row["ours"]["value"]}
+            yield row["measure"], found
 
 
 def _evaluation(exp: str, root: Path) -> dict[str, Any] | None:
