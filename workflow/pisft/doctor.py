@@ -16,6 +16,8 @@ from pisft import environments
 from pisft.data.tokenizer import PALIGEMMA_REPO
 
 GIB = 2**30
+DRIVER = 580  # the least that CUDA 13 works with, for which the lock's torch is built
+ROOM = 100  # GiB: training at full size keeps two states of 50 GiB
 ENVIRONMENTS = {
     "maniskill": "evaluation and demonstrations in ManiSkill 3",
     "aloha": "evaluation and demonstrations in gym-aloha",
@@ -40,6 +42,7 @@ def examine(root: Path) -> list[Finding]:
     """Look at everything; nothing is installed, downloaded or changed. Takes seconds, mostly torch's import."""
     checks: list[Callable[[], list[Finding]]] = [
         _python,
+        _driver,
         _gpu,
         _opengl,
         _vulkan,
@@ -56,6 +59,21 @@ def examine(root: Path) -> list[Finding]:
 def _python() -> list[Finding]:
     version = sys.version.split()[0]
     return [Finding("Python 3.12", sys.version_info[:2] == (3, 12), version, "everything")]
+
+
+def _driver() -> list[Finding]:
+    what, enables = f"NVIDIA driver {DRIVER}", "the GPU: torch is built for CUDA 13"
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        version = (
+            subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout.split("\n")[0].strip()
+        )
+        has = int(version.split(".")[0]) >= DRIVER
+    except FileNotFoundError:
+        return [Finding(what, False, "no nvidia-smi on PATH", enables)]
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return [Finding(what, False, f"nvidia-smi does not answer ({type(error).__name__})", enables)]
+    return [Finding(what, has, version if has else f"{version}, which is older", enables)]
 
 
 def _gpu() -> list[Finding]:
@@ -124,7 +142,9 @@ def _disk(root: Path) -> list[Finding]:
     free = shutil.disk_usage(root).free / GIB
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     return [
-        Finding("disk", free > 20, f"{free:.0f} GiB free", "full-size training, whose states take 50 GiB each"),
+        Finding(
+            "disk", free >= ROOM, f"{free:.0f} GiB free", f"full-size training, whose last two states take {ROOM} GiB"
+        ),
         Finding("memory", None, f"{memory:.0f} GiB, {len(os.sched_getaffinity(0))} cores", ""),
     ]
 
