@@ -81,3 +81,16 @@ def copy_project(target: Path) -> Project:
     (target / "slurm").symlink_to("workflow/profiles/slurm")
     (target / "profiles").symlink_to("workflow/profiles")
     return Project(target)
+
+
+def copy_repository(target: Path) -> Project:
+    """`copy_project`, with all that git and DVC know of it besides; nothing is committed."""
+    project = copy_project(target)
+    for name in (".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/README.md", "results/README.md"):
+        (target / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, target / name)
+    for name in ("Makefile", "uv.lock", "dvc.yaml"):
+        shutil.copy(ROOT / name, target / name)
+    shutil.copytree(ROOT / "papers", target / "papers", ignore=shutil.ignore_patterns("dvc.lock"))
+    project.run("git", "init", "-qb", "main")
+    return project

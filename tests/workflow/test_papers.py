@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typed_project import ROOT, Project, copy_project
+from typed_project import ROOT, Project, copy_repository
 
 pytestmark = pytest.mark.slow
 
@@ -56,20 +56,12 @@ class Clone(Project):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """The project with a paper of two tiny experiments, committed and not yet reproduced."""
-    project = Clone(copy_project(tmp_path_factory.mktemp("paper") / "written").root)
-    for name in (".gitignore", ".dvcignore", "uv.lock"):
-        shutil.copy(ROOT / name, project.root / name)
-    for name in ("data", "results"):
-        (project.root / name).mkdir()
-        shutil.copy(ROOT / name / "README.md", project.root / name)
-    (project.root / ".dvc").mkdir()
-    for name in ("config", ".gitignore"):
-        shutil.copy(ROOT / ".dvc" / name, project.root / ".dvc")
+    project = Clone(copy_repository(tmp_path_factory.mktemp("paper") / "written").root)
     for paper in (project.root / "config/papers").glob("*.yaml"):
         paper.unlink()
+    shutil.rmtree(project.root / "papers")
     (project.root / "config/papers/quickstart.yaml").write_text(PAPER)
     project.python("scripts/pipelines.py")
-    project.git("init", "-qb", "main")
     project.commit("as written")
     return project
 
