@@ -44,7 +44,7 @@ def wait_for(condition, process):
 
 def steps_and_losses(folder):
     with (folder / "results/tiny/metrics.csv").open() as file:
-        return [(row["step"], row["loss"], row["grad_norm"], row["val_loss"]) for row in csv.DictReader(file)]
+        return list(csv.reader(file))[1:]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from metaworld_config import simulator
 from pisft.simulators.base import SimulatorError, open_simulator
+from typed_project import ROOT
 
 
 def _episode(sim, task, seed, steps=12):
@@ -148,3 +149,9 @@ except SimulatorError as error:
         environment["MUJOCO_GL"] = setting
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert expected in done.stdout and done.stdout.count("\n") == 1, done.stdout + done.stderr
+
+
+def test_a_simulator_is_tried_by_beginning_one_episode():
+    command = [sys.executable, "scripts/try_simulator.py", "metaworld"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "seed 0: begins" in said and "  observation.image: uint8 (96, 96, 3)" in said

@@ -68,6 +68,8 @@ def test_the_same_run_gives_the_same_files(tmp_path, image_dataset):
         make_experiment(tmp_path / name, image_dataset)
         run(tmp_path / name)
     assert published(tmp_path / "a") == published(tmp_path / "b")
+    one, other = ((tmp_path / name / "results/tiny/metrics.csv").read_bytes() for name in ("a", "b"))
+    assert one == other
 
 
 def test_the_validation_loss_depends_on_the_weights_alone(tmp_path, image_dataset):
