@@ -17,16 +17,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pisft.canonical import file_facts, write_json
 from pisft.config import load_dataset, load_paper, read_resolved, resolve, sweep_members
-from pisft.config.dataset import GeneratedDataset, LocalDataset
-from pisft.config.experiment import Lora, Resolved, load_model, load_simulator
+from pisft.config.dataset import GeneratedDataset
+from pisft.config.experiment import Resolved, load_model, load_simulator
 from pisft.config.model import BaseWeights
 from pisft.provenance import slices
 from pisft.provenance.code import code_hashes, package_versions
 from pisft.provenance.machine import machine
+from pisft.provenance.outside import Source, sources
 from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, ProvenanceError, node_of
 from pisft.simulators.versions import versions
 
@@ -132,7 +133,7 @@ def unseen(node: Node, root: Path = Path()) -> list[str]:
     """What `node` was made from that lies outside the graph and is not here, so that nobody can tell whether it is
     what it was."""
     exp = None if node.stage in OF_NO_EXPERIMENT else _resolve(node.name, root)
-    return [source.written for source in _outside(node, exp, root).values() if not source.path.exists()]
+    return [source.written for source in sources(node, exp, root).values() if not source.path.exists()]
 
 
 def lineage(node: Node, root: Path = Path()) -> list[Node]:
@@ -308,7 +309,7 @@ def _resolve(name: str, root: Path) -> Resolved:
 def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: Path) -> dict[str, Any]:
     stage = STAGES[node.stage]
     script = root / "scripts" / stage.script
-    outside = _outside(node, exp, root)
+    outside = sources(node, exp, root)
     pins = {name: _pin(node, name, source, root) for name, source in outside.items()}
     simulator = None
     if node.stage == "dataset":
@@ -343,55 +344,14 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
     return content | {"key": digest(content), "outside": written}
 
 
-class Source(NamedTuple):
-    """A file or folder from outside the graph: what the configuration calls it, and where that is."""
-
-    written: str
-    path: Path
-
-
-def _outside(node: Node, exp: Resolved | None, root: Path) -> dict[str, Source]:
-    """What `node` is made from that no stage makes, by the name of its pin."""
-    if node.stage == "dataset":
-        origin = load_dataset(node.name, root).origin
-        local = isinstance(origin, LocalDataset)
-        return {"files": Source(origin.path or origin.name, root / origin.folder())} if local else {}
-    files = {}
-    if node.stage == "base":
-        files["files"] = load_model(node.name, root).base.orbax
-    elif exp is not None:
-        base = exp.model.base
-        reads_base = node.stage == "checkpoint" or (node.stage == "norm_stats" and exp.norm_stats.source == "base")
-        if reads_base and isinstance(base, BaseWeights) and base.path is not None:
-            files["base"] = base.path
-        if node.stage == "checkpoint" and isinstance(exp.finetune, Lora) and exp.finetune.adapter is not None:
-            files["adapter"] = exp.finetune.adapter
-    return {name: Source(path, root / Path(path).expanduser()) for name, path in files.items()}
-
-
 def _pin(node: Node, name: str, source: Source, root: Path) -> str:
     """What `source` holds. DVC does not carry it along: where it is not here, it is taken for what it was when `node`
     was made from it, unless the configuration has named another since."""
-    pin = listing_digest(source.path)
-    record = recorded(node, root) if pin == ABSENT else None
-    if record is None or record.get("outside", {}).get(name) != source.written:
-        return pin
-    return record["pins"].get(name, pin)
-
-
-def listing_digest(folder: Path) -> str:
-    """Digest of the names and sizes below `folder` and of the content of its `meta/*.json`: cheap enough for a DAG.
-
-    Of a file, its size.
-    """
-    if folder.is_file():
-        return digest(folder.stat().st_size)
-    if not folder.is_dir():
-        return ABSENT
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    listing = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
-    small = {path.name: path.read_text(errors="replace") for path in sorted(folder.glob("meta/*.json"))}
-    return digest([listing, small])
+    if (listing := source.listing()) is not None:
+        return digest(listing)
+    record = recorded(node, root)
+    known = record is not None and record.get("outside", {}).get(name) == source.written
+    return record["pins"].get(name, ABSENT) if known else ABSENT
 
 
 def _previous(path: Path) -> Path:
