@@ -1,6 +1,7 @@
 """eval.json is a function of the checkpoint and the protocol, and says what it was measured on."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,12 +12,16 @@ from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
 from pisft.data.sampling import noise_and_time
 from pisft.data.training_set import TrainingSet
+from pisft.errors import PisftError
 from pisft.evaluate import open_loop as opened
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import Policy
 from pisft.evaluate.run import evaluate, success_rate
 from pisft.model import Pi0
+from safetensors.torch import load_file, save_file
 from tiny_policy import make_policy
+
+EPISODES = [{"dataset": "tiny", "episode": number} for number in (1, 3)]  # of 10 and 15 frames
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,32 @@ def test_without_a_closed_loop_there_is_none(experiment):
     assert content["closed_loop"] is None and set(timing) == {"open_loop_s"}
 
 
+@pytest.mark.parametrize("part", ["weights", "loss", "rollout"])
+def test_a_policy_that_gives_no_numbers_is_an_error_that_says_where(experiment, tmp_path, monkeypatch, part):
+    config, folder = experiment
+    run_dir = shutil.copytree(folder / "results/tiny", tmp_path / "tiny")
+    if part == "weights":
+        weights = load_file(run_dir / "checkpoint/model.safetensors")
+        weights["action_out_proj.bias"][2] = float("nan")
+        save_file(weights, run_dir / "checkpoint/model.safetensors")
+    elif part == "loss":
+        monkeypatch.setattr(Pi0, "flow_loss", lambda self, *_: torch.full((1, 8, 4, 32), torch.inf))
+
+    class Broken:
+        noise_shape = (4, 32)
+
+        def infer(self, observations, noise):
+            return np.full((len(observations), 4, 4), np.inf)
+
+    told = {
+        "weights": r"tiny, episode \d, frame 0: the predicted action's .+ is nan; expected finite numbers\. The",
+        "loss": r"tiny, episode \d, frame 0: the flow loss is inf",
+        "rollout": r"button-press-topdown, seed 11: the policy's action at step 0, dim 0, is inf",
+    }
+    with pytest.raises(PisftError, match=told[part]):
+        evaluate(config, run_dir, folder / "data", torch.device("cpu"), 1, actor=Broken())
+
+
 def test_success_rates_add_up():
     episodes = [Episode("a", i, i < 3, int(i < 3), 1, np.zeros((1, 4))) for i in range(4)]
     rate = success_rate(episodes)
@@ -78,7 +109,7 @@ def policy_and_frames(experiment):
     stats = load_norm_stats(folder / "results/tiny/norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
     data = LeRobotData(folder / "data/tiny/lerobot")
-    return Policy(Pi0(config.model), preprocessor), TrainingSet([data], preprocessor, [[1, 3]])  # 10 and 15 frames
+    return Policy(Pi0(config.model), preprocessor), TrainingSet([data], preprocessor, [[1, 3]])
 
 
 def test_a_policy_gives_each_observation_its_chunk_of_robot_actions(policy_and_frames):
@@ -98,7 +129,7 @@ def test_open_loop_counts_each_action_once_and_nothing_past_the_end(policy_and_f
     offset = np.array([0.5, 0.0, -0.25, 0.0], np.float32) * np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
     exact = preprocessor.actions
     monkeypatch.setattr(preprocessor, "actions", lambda chunk, state: exact(chunk, state) + offset)
-    result, traces = opened.open_loop(policy, frames)
+    result, traces = opened.open_loop(policy, frames, EPISODES)
     assert result["frames"] == 3 + 4  # of 10 and 15 frames, the last chunks have 2 and 3
     weights = np.array([7, 7, 6, 5])  # chunks that reach each step
     mean = (weights * [1, 2, 3, 4]).sum() / 25
@@ -116,8 +147,8 @@ def test_open_loop_counts_each_action_once_and_nothing_past_the_end(policy_and_f
 
 def test_open_loop_tells_how_far_sampled_chunks_lie_apart(policy_and_frames):
     policy, frames = policy_and_frames
-    result, _ = opened.open_loop(policy, frames)
-    again, _ = opened.open_loop(policy, frames)
+    result, _ = opened.open_loop(policy, frames, EPISODES)
+    again, _ = opened.open_loop(policy, frames, EPISODES)
     assert result == again
     names = policy.preprocessor.format.robot_names(frames.features)
     assert list(result["action_spread"]["per_dim"]) == names == list(result["action_error"]["robot"]["per_dim"])
@@ -131,5 +162,5 @@ def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_fra
     noise, _ = noise_and_time(opened.SEED, 0, np.arange(7), opened.DRAWS, *policy.noise_shape)
     _, actions = frames.batch(chosen)
     expected = ((noise - actions.numpy()[:, None]) ** 2)[..., :4].mean()
-    assert opened.open_loop(policy, frames)[0]["flow_loss"] == pytest.approx(expected, rel=1e-5)
-    assert opened.open_loop(policy, frames) == opened.open_loop(policy, frames)
+    assert opened.open_loop(policy, frames, EPISODES)[0]["flow_loss"] == pytest.approx(expected, rel=1e-5)
+    assert opened.open_loop(policy, frames, EPISODES) == opened.open_loop(policy, frames, EPISODES)

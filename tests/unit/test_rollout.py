@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from metaworld_config import simulator
+from pisft.evaluate.finite import PolicyError
 from pisft.evaluate.rollout import noise, rollout
-from pisft.simulators.base import SimulatorError
 
 EPISODES = [(task, seed) for task in ("drawer-close", "button-press-topdown") for seed in (10, 11, 12)]
 HANDLE = np.array([0.0, 0.75, 0.1])
@@ -115,7 +115,7 @@ def test_an_action_that_is_not_a_number_is_an_error_that_says_where(tmp_path):
                 chunks[1][3, 2] = np.nan
             return chunks
 
-    with pytest.raises(SimulatorError, match=r"drawer-close, seed 11: the policy's action at step 8 is nan in dim 2"):
+    with pytest.raises(PolicyError, match=r"drawer-close, seed 11: the policy's action at step 8, dim 2, is nan"):
         _rollout(1, Broken())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from pisft.data.sampling import noise_and_time
 from pisft.data.training_set import TrainingSet
+from pisft.evaluate.finite import finite
 from pisft.evaluate.policy import Policy
 
 SEED = 0
@@ -18,31 +20,43 @@ BATCH_SIZE = 32
 TRACES = 3  # episodes whose actions are drawn beside the predicted ones
 
 
-def open_loop(policy: Policy, heldout: TrainingSet) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(what eval.json tells, traces) of a policy on held-out episodes.
+def open_loop(
+    policy: Policy, heldout: TrainingSet, episodes: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(what eval.json tells, traces) of a policy on held-out `episodes`, {"dataset", "episode"} each, in their order.
 
     The first has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
     by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Taken at
     every action_horizon-th frame of each episode, so that each action is predicted once. The second has the recorded
-    and the predicted actions of the first episodes, in robot units.
+    and the predicted actions of the first episodes, in robot units. A `PolicyError` says where the policy gives no
+    numbers.
     """
+    preprocessor = heldout.preprocessor
     horizon = policy.noise_shape[0]
+    names = preprocessor.format.robot_names(heldout.features)
+    encoded = preprocessor.format.action_names(heldout.features)[: preprocessor.action_dims]
     ends = np.unique(heldout.last_frame)
     starts = np.r_[0, ends[:-1] + 1]  # of the episodes
     frames = np.concatenate([np.arange(a, b + 1, horizon) for a, b in zip(starts, ends, strict=True)])
+
+    def told(frame: int) -> str:
+        number = int(np.searchsorted(ends, frame))
+        return f"{episodes[number]['dataset']}, episode {episodes[number]['episode']}, frame {frame - starts[number]}"
+
     losses, parts = [], []
     for places in np.split(np.arange(len(frames)), range(BATCH_SIZE, len(frames), BATCH_SIZE)):
         draws, times = noise_and_time(SEED, 0, places, DRAWS, *policy.noise_shape)
-        losses.append(_flow_losses(policy, heldout, frames[places], draws, times))
-        parts.append(_predictions(policy, heldout, frames[places], draws[:, :SAMPLES]))
+        part = _predictions(policy, heldout, frames[places], draws[:, :SAMPLES])
+        loss = _flow_losses(policy, heldout, frames[places], draws, times)
+        _check(part, loss, [told(frame) for frame in frames[places]], names, encoded)
+        parts.append(part)
+        losses.append(loss)
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    preprocessor = heldout.preprocessor
     inside = np.arange(horizon) < (heldout.last_frame[frames] - frames + 1)[:, None]  # (frames, H)
     tasks = np.array([heldout.task(frame) for frame in frames])
-    names = preprocessor.format.robot_names(heldout.features)
-    encoded = preprocessor.format.action_names(heldout.features)[: preprocessor.action_dims]
     content = {
+        "episodes": list(episodes),
         "frames": len(frames),
         "flow_loss": float(np.concatenate(losses).mean(dtype=np.float64)),
         "action_error": {
@@ -83,6 +97,15 @@ def _predictions(policy: Policy, heldout: TrainingSet, frames: np.ndarray, noise
         "sampled": chunks[:, 0, :, :real],
         "demonstrated": np.stack([item.actions for item in items])[..., :real],
     }
+
+
+def _check(
+    part: dict[str, np.ndarray], losses: np.ndarray, told: list[str], names: list[str], encoded: list[str]
+) -> None:
+    """That what was predicted for the frames which are `told` are numbers."""
+    finite(part["predicted"], lambda i, draw, step, dim: f"{told[i]}: the predicted action's {names[dim]}")
+    finite(part["sampled"], lambda i, step, dim: f"{told[i]}: the sampled action's {encoded[dim]}")
+    finite(losses, lambda i: f"{told[i]}: the flow loss")
 
 
 def _means(errors: np.ndarray, inside: np.ndarray, names: list[str], tasks: np.ndarray) -> dict[str, Any]:

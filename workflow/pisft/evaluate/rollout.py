@@ -20,8 +20,8 @@ from tqdm import tqdm
 from pisft.config.simulator import SimulatorConfig
 from pisft.evaluate import partial
 from pisft.evaluate.episode import Episode
+from pisft.evaluate.finite import finite
 from pisft.progress import bar
-from pisft.simulators.base import SimulatorError
 from pisft.simulators.episodes import advance, begin, repeat
 from pisft.simulators.pool import Pool
 
@@ -50,7 +50,7 @@ def rollout(
 
     `seed` is that of the policy's noise. `kept` is a folder of this evaluation's own, where each group is found that
     was run before. An episode whose process is lost is repeated up to where it was, in another one. Raises
-    `SimulatorError`.
+    `SimulatorError` and `PolicyError`.
     """
     groups = list(batched(episodes, batch_size))
     results = partial.load(kept, groups)
@@ -113,12 +113,10 @@ def _run_group(
 
 def _checked(chunk: np.ndarray, replan_steps: int, episode: tuple[str, int], replan: int) -> np.ndarray:
     """The actions of a chunk that are executed; a simulator that is told NaN gives nonsense, or ends."""
-    actions = np.asarray(chunk[:replan_steps], np.float32)
-    if not np.isfinite(actions).all():
-        step, dim = np.argwhere(~np.isfinite(actions))[0]
-        raise SimulatorError(
-            f"{episode[0]}, seed {episode[1]}: the policy's action at step {replan * replan_steps + step} is "
-            f"{actions[step, dim]} in dim {dim}; expected finite numbers. The weights or the norm_stats are broken: "
-            "see the training's loss and the statistics' health"
+
+    def told(step: int, dim: int) -> str:
+        return (
+            f"{episode[0]}, seed {episode[1]}: the policy's action at step {replan * replan_steps + step}, dim {dim},"
         )
-    return actions
+
+    return finite(np.asarray(chunk[:replan_steps], np.float32), told)

@@ -49,8 +49,7 @@ def evaluate(
     timing: dict[str, Any] = {}
     started = time.perf_counter()
     heldout, episodes = _heldout(config, data_root, policy.preprocessor)
-    opened, traces = open_loop(policy, heldout)
-    opened = {"episodes": episodes, **opened}
+    opened, traces = open_loop(policy, heldout, episodes)
     write_json(run_dir / "traces.json", traces)
     timing["open_loop_s"] = time.perf_counter() - started
     closed = None
