@@ -43,8 +43,21 @@ def full_disk(sim):
     raise OSError(28, "No space left on device", "/somewhere")
 
 
-def bug(sim):
+def bug(sim, *_):
     raise KeyError("oops")
+
+
+def raise_once(sim, marker, me):
+    if me and not marker.exists():
+        marker.touch()
+        bug(sim)
+    return remember(sim, None)
+
+
+def mistake(sim):
+    from pisft.simulators.base import SimulatorError
+
+    raise SimulatorError("no such thing")
 
 
 def interrupted(sim):

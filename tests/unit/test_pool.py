@@ -77,9 +77,23 @@ def test_errors_of_a_worker_arrive_as_what_they_are():
         with pytest.raises(OSError, match="/somewhere") as caught:
             pool.run(calls.full_disk, {0: ()})
         assert caught.value.errno == 28
-        with pytest.raises(SimulatorError, match="KeyError: 'oops'"):
-            pool.run(calls.bug, {0: ()})
+        with pytest.raises(SimulatorError, match="no such thing"):
+            pool.run(calls.mistake, {0: ()})
         assert pool.run(calls.double, {0: (1,)}) == {0: 2} and pool.replaced == []
+
+
+def test_a_simulator_that_raises_is_as_one_that_is_lost_and_says_what_it_raised(tmp_path, capfd):
+    with Pool(simulator(), 2) as pool:
+        pool.run(calls.remember, {slot: (slot,) for slot in range(4)})
+        again = (calls.remember, {slot: (10 + slot,) for slot in range(4)})
+        found = pool.run(calls.raise_once, {slot: (tmp_path / "raised", slot == 2) for slot in range(4)}, again=again)
+        assert {slot: before for slot, (before, _) in found.items()} == {0: None, 1: 1, 2: None, 3: 3}
+        assert pool.replaced == ["failed: KeyError: 'oops'"]
+        with pytest.raises(SimulatorError) as caught:
+            pool.run(calls.bug, {1: ("drawer-close", 7), 3: ("drawer-close", 8)})
+        told = "lost at the same call (drawer-close, 7; drawer-close, 8); the last one failed: KeyError: 'oops'"
+        assert told in str(caught.value)
+    assert "in bug\n" in capfd.readouterr().err, "the traceback is shown too"
 
 
 def test_leaving_a_pool_ends_workers_that_are_at_work():

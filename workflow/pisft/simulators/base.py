@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +15,12 @@ PICTURE_SIZE = 240  # pixels a side
 
 class SimulatorError(PisftError):
     """A simulator that cannot run here, or did something that it must not."""
+
+
+class Failed(NamedTuple):
+    """The last answer of a process whose simulator raised what nobody expected; `why` is its traceback's last line."""
+
+    why: str
 
 
 class Simulator(Protocol):

@@ -2,7 +2,8 @@
 
 A worker is a fresh interpreter (`pisft.simulators.worker`) of the environment that the simulator needs, not a fork or a
 multiprocessing child: those would take torch and the parent's main module along. Which worker a call runs in changes
-nothing but the time that it takes. One that dies or hangs is replaced, and what it held is for the caller to repeat.
+nothing but the time that it takes. One that dies, hangs or meets an exception that nobody expected is replaced, and
+what it held is for the caller to repeat.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pisft
 from pisft import environments
 from pisft.config.simulator import SimulatorConfig
 from pisft.simulators import worker as program
-from pisft.simulators.base import SimulatorError
+from pisft.simulators.base import Failed, SimulatorError
 
 ATTEMPTS = 3  # processes that one call may cost
 
@@ -65,8 +66,8 @@ class Pool:
         """function(simulator, *arguments) for each {slot: arguments}; a slot keeps its simulator from call to call.
 
         A slot whose worker is lost gets `again`'s function and arguments instead, with a new simulator. Functions are
-        found by their module and name in the worker. Exceptions of a worker are raised here, and a `SimulatorError`
-        where a call costs too many workers.
+        found by their module and name in the worker. Errors that a person can mend are raised here, and a
+        `SimulatorError` where a call costs too many workers.
         """
         results: dict[int, Any] = {}
         todo = dict(calls)
@@ -78,7 +79,7 @@ class Pool:
             function, arguments = again or (function, calls)
             todo = {slot: arguments[slot] for slot in lost}
             if attempt == ATTEMPTS - 1:
-                raise self._given_up(next(iter(todo.values())))
+                raise self._given_up(*todo.values())
         return results
 
     def map(self, function: Callable, items: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
@@ -154,6 +155,10 @@ class Pool:
             code = worker.process.wait()
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             return index, self._replace(index, how)
+        if isinstance(answer, Failed):
+            worker.process.kill()
+            worker.process.wait()
+            return index, self._replace(index, f"failed: {answer.why}")
         if isinstance(answer, Exception):
             raise answer
         return index, answer
@@ -168,12 +173,13 @@ class Pool:
         self._workers[index].pipe.close()
         self._workers[index] = self._start()
 
-    def _given_up(self, arguments: tuple) -> SimulatorError:
-        what = ", ".join(str(argument) for argument in arguments if isinstance(argument, (str, int)))
+    def _given_up(self, *calls: tuple) -> SimulatorError:
+        told = (", ".join(str(part) for part in call if isinstance(part, (str, int))) for call in calls)
         return SimulatorError(
-            f"{self.config.simulator}: {ATTEMPTS} processes in a row were lost at the same call ({what}); the last one "
-            f"{self.replaced[-1]}; its own message, if any, is above. If memory ran out, use fewer workers; if a chunk "
-            "takes that long, raise timeout_s in the simulator's configuration; then run the same command again"
+            f"{self.config.simulator}: {ATTEMPTS} processes in a row were lost at the same call ({'; '.join(told)}); "
+            f"the last one {self.replaced[-1]}; its own message, if any, is above. If memory ran out, use fewer "
+            "workers; if a chunk takes that long, raise timeout_s in the simulator's configuration; then run the same "
+            "command again, which goes on from what was finished"
         )
 
     def _start(self) -> Worker:

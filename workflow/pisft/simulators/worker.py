@@ -1,11 +1,13 @@
 """A process that simulates, at the other end of `pisft.simulators.pool`'s pipe: `python -m pisft.simulators.worker FD`.
 
 It answers each request (function, [(slot, arguments), …]) with the values of function(simulator of the slot,
-*arguments), or with the exception that it met. It never imports torch, and ends when the pipe does.
+*arguments), or with the error that it met and a person can mend. Any other exception it tells, and ends; it also ends
+when the pipe does. It never imports torch.
 """
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import traceback
@@ -13,7 +15,9 @@ from collections import defaultdict
 from multiprocessing.connection import Connection
 
 from pisft.errors import PisftError
-from pisft.simulators.base import Simulator, SimulatorError, open_simulator
+from pisft.simulators.base import Failed, Simulator, open_simulator
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(fd: int) -> None:
@@ -24,18 +28,22 @@ def main(fd: int) -> None:
     while True:
         try:
             function, calls = pipe.recv()
-            pipe.send(_answer(function, calls, simulators))
+            answer = _answer(function, calls, simulators)
+            pipe.send(answer)
         except (EOFError, ConnectionError):
             return
+        if isinstance(answer, Failed):
+            return  # what state its simulators are in is not known
 
 
-def _answer(function, calls, simulators) -> list | Exception:
+def _answer(function, calls, simulators) -> list | PisftError | OSError | Failed:
     try:
         return [function(simulators[slot], *arguments) for slot, arguments in calls]
-    except (PisftError, OSError) as error:
-        return error
-    except Exception:
-        return SimulatorError(f"a simulator failed:\n{traceback.format_exc()}")
+    except Exception as error:
+        if isinstance(error, PisftError) or (isinstance(error, OSError) and error.errno in FULL):
+            return error  # for a person to mend: another process would meet the same
+        traceback.print_exc()
+        return Failed(traceback.format_exception_only(error)[-1].strip())
 
 
 if __name__ == "__main__":
