@@ -41,6 +41,8 @@ def main() -> None:
     shutil.rmtree(kept.parent, ignore_errors=True)
     if lost := timing.get("lost_simulators"):
         print(f"simulator processes that were lost, and whose episodes were repeated: {len(lost)} ({', '.join(lost)})")
+    for why in timing.get("not_filmed", []):
+        print(f"not filmed: {why}")
     if content["closed_loop"]:
         overall = content["closed_loop"]["overall"]
         print(f"success {overall['successes']}/{overall['episodes']}, 95 % interval {overall['wilson95']}")

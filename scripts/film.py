@@ -30,8 +30,10 @@ def main() -> None:
     if config.eval.closed_loop is None:
         raise PisftError(f"{args.run_dir}/config.json: eval.closed_loop: is null; there is nothing to film")
     folder = args.run_dir / "films"
-    film(config.simulators[config.eval.closed_loop.simulator], chosen, folder, args.workers)
-    print(f"{len(chosen)} videos in {folder}")
+    filmed = film(config.simulators[config.eval.closed_loop.simulator], chosen, folder, args.workers)
+    print(f"{len(list(folder.glob('*.mp4')))} videos in {folder}")
+    if filmed.failed:
+        raise PisftError("not filmed: " + "\n".join(filmed.failed))
 
 
 def named(text: str) -> tuple[str, int]:

@@ -44,7 +44,7 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
     assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True)
     assert {path.name: path.read_bytes() for path in videos.iterdir()} == before
 
-    assert set(timing) == {"open_loop_s", "rollouts_s", "videos_s", "lost_simulators"}
+    assert set(timing) == {"open_loop_s", "rollouts_s", "videos_s", "lost_simulators", "not_filmed"}
     assert content["experiment"] == "tiny" and content["checkpoint"]["step"] == 8
     assert [list(episode) for episode in content["open_loop"]["episodes"]] == [["dataset", "episode"]]
     assert len(content["open_loop"]["action_error"]["robot"]["per_dim"]) == 4

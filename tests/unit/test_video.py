@@ -1,12 +1,14 @@
 """Videos show what happened, are the same bytes every time, and play in browsers."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
 from metaworld_config import simulator
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.video import choose, film
-from pisft.simulators.base import SimulatorError, open_simulator
+from pisft.simulators.base import open_simulator
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +46,19 @@ def test_the_same_episode_makes_the_same_bytes_and_stale_videos_go(episode, tmp_
     assert np.abs(frames[-1].astype(int) - sim.picture()).mean() < 6
 
 
-def test_a_replay_that_differs_from_the_rollout_is_an_error(episode, tmp_path):
-    wrong = Episode(episode.task, episode.seed + 1, True, 1, episode.steps, np.zeros_like(episode.actions))
-    with pytest.raises(SimulatorError, match="seed 11: a replay took"):
-        film(simulator(), [wrong], tmp_path, workers=1)
-    assert not list(tmp_path.iterdir())
+def test_a_replay_that_differs_from_the_rollout_is_told_and_the_others_are_filmed(episode, tmp_path):
+    wrong = replace(episode, seed=episode.seed + 1, success=False, actions=np.zeros_like(episode.actions), steps=3)
+    (tmp_path / "drawer-close_11.mp4").write_text("of an earlier evaluation, in which it was another")
+    filmed = film(simulator(), [wrong, episode], tmp_path, workers=1)
+    (why,) = filmed.failed
+    assert f"drawer-close, seed 11: failure after {episode.steps} steps in a replay, failure after 3 steps in" in why
+    assert "not deterministic" in why and filmed.lost == []
+    assert [path.name for path in tmp_path.iterdir()] == ["drawer-close_10.mp4"]
+
+
+def test_a_simulator_that_cannot_be_filmed_is_told(episode, tmp_path):
+    filmed = film(simulator(), [replace(episode, task="fly")], tmp_path, workers=1)
+    assert len(filmed.failed) == 1 and filmed.failed[0].startswith("1 of 1 episodes: MetaWorld has no task 'fly'")
 
 
 def test_a_success_and_a_failure_of_each_task_are_chosen():

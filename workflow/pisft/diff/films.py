@@ -40,9 +40,10 @@ def film_flips(
         try:
             config = read_resolved(side.folder / "config.json")
             simulator = config.simulators[config.eval.closed_loop.simulator]
-            film(simulator, episodes(side.folder, missing), target, workers)
+            failed = film(simulator, episodes(side.folder, missing), target, workers).failed
         except PisftError as error:
-            reasons.append(f"{side.label}: {error}")
-        else:
-            found |= {(number, task, seed): target / file_name(task, seed) for task, seed in missing}
+            failed = [str(error)]
+        reasons += [f"{side.label}: {why}" for why in failed]
+        videos = {(number, task, seed): target / file_name(task, seed) for task, seed in missing}
+        found |= {episode: path for episode, path in videos.items() if path.is_file()}
     return found, "; ".join(reasons) or None

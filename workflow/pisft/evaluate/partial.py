@@ -7,25 +7,34 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pisft.evaluate.episode import Episode
 
 
-def save(folder: Path | None, number: int, episodes: Sequence[Episode]) -> None:
+class Group(NamedTuple):
+    """What came of the episodes of a group, and how each simulator process was lost while they ran."""
+
+    episodes: list[Episode]
+    lost: list[str]
+
+
+def save(folder: Path | None, number: int, group: Group) -> None:
     """Keep group `number`; without a folder, nothing is."""
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    facts = [[e.task, e.seed, e.success, e.completed, e.steps] for e in episodes]
+    outcomes = [[e.task, e.seed, e.success, e.completed, e.steps] for e in group.episodes]
+    facts = json.dumps({"episodes": outcomes, "lost": group.lost})
     temporary = folder / f".{number}.tmp"
     with open(temporary, "wb") as file:
-        np.savez(file, facts=json.dumps(facts), **{str(i): e.actions for i, e in enumerate(episodes)})
+        np.savez(file, facts=facts, **{str(i): e.actions for i, e in enumerate(group.episodes)})
     os.replace(temporary, folder / f"{number}.npz")
 
 
-def load(folder: Path | None, groups: Sequence[Sequence[tuple[str, int]]]) -> dict[int, list[Episode]]:
+def load(folder: Path | None, groups: Sequence[Sequence[tuple[str, int]]]) -> dict[int, Group]:
     """The groups that are kept, by number; a file that is not whole, or of other episodes, counts as none."""
     found = {}
     for number, group in enumerate(groups):
@@ -34,7 +43,7 @@ def load(folder: Path | None, groups: Sequence[Sequence[tuple[str, int]]]) -> di
             continue
         with np.load(path) as kept:
             facts = json.loads(str(kept["facts"]))
-            episodes = [Episode(*fact, kept[str(i)]) for i, fact in enumerate(facts)]
+            episodes = [Episode(*outcome, kept[str(i)]) for i, outcome in enumerate(facts["episodes"])]
         if [(e.task, e.seed) for e in episodes] == [tuple(episode) for episode in group]:
-            found[number] = episodes
+            found[number] = Group(episodes, facts["lost"])
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import batched
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,24 +47,27 @@ def rollout(
     workers: int,
     kept: Path | None = None,
 ) -> tuple[list[Episode], list[str]]:
-    """Run `episodes`, (task, seed) each; returns what came of them, in this order, and how processes were lost.
+    """Run `episodes`, (task, seed) each; returns what came of them, in this order, and how processes were lost
+    while they ran, also in the runs before this one that `kept` is of.
 
     `seed` is that of the policy's noise. `kept` is a folder of this evaluation's own, where each group is found that
-    was run before. An episode whose process is lost is repeated up to where it was, in another one. Raises
+    was run before. An episode whose process is lost, or whose simulator raises, is repeated up to where it was, in
+    another one. Raises
     `SimulatorError` and `PolicyError`.
     """
     groups = list(batched(episodes, batch_size))
     results = partial.load(kept, groups)
+    todo = [number for number in range(len(groups)) if number not in results]
     with bar(len(episodes), "rollouts", "episode") as progress:
-        progress.update(sum(map(len, results.values())))
-        todo = [number for number in range(len(groups)) if number not in results]
-        if not todo:
-            return [episode for number in range(len(groups)) for episode in results[number]], []
-        with Pool(simulator, min(workers, batch_size)) as pool:
+        progress.update(sum(len(group.episodes) for group in results.values()))
+        with Pool(simulator, min(workers, batch_size)) if todo else nullcontext() as pool:
             for number in todo:
-                results[number] = _run_group(pool, groups[number], policy, replan_steps, batch_size, seed, progress)
+                before = len(pool.replaced)
+                done = _run_group(pool, groups[number], policy, replan_steps, batch_size, seed, progress)
+                results[number] = partial.Group(done, pool.replaced[before:])
                 partial.save(kept, number, results[number])
-            return [episode for number in range(len(groups)) for episode in results[number]], pool.replaced
+    whole = [results[number] for number in range(len(groups))]
+    return [episode for group in whole for episode in group.episodes], [how for group in whole for how in group.lost]
 
 
 def noise(seed: int, task: str, episode_seed: int, replan: int, shape: tuple[int, int]) -> np.ndarray:

@@ -36,8 +36,8 @@ def evaluate(
     kept: Path | None = None,
     actor: Actor | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(eval.json's content, how it went: seconds of each part and how simulator processes were lost) of the checkpoint
-    in `run_dir`, which also gets `videos/`, rollouts.safetensors and traces.json.
+    """(eval.json's content, how it went: seconds of each part, how simulator processes were lost and why episodes were
+    not filmed) of the checkpoint in `run_dir`, which also gets `videos/`, rollouts.safetensors and traces.json.
 
     The first has no clock, host or path in it, and is the same for every number of `workers`. `kept` is a folder for
     finished rollouts, which an evaluation that is interrupted goes on from; `actor` acts in the checkpoint's stead,
@@ -91,12 +91,13 @@ def closed_loop(
     )
     timing["rollouts_s"] = time.perf_counter() - started
     started = time.perf_counter()
-    filmed = choose(episodes)
-    film(simulator, filmed, folder / "videos", workers)
     kept_actions.save(folder, episodes)
+    filmed = film(simulator, choose(episodes), folder / "videos", workers)
+    timing["lost_simulators"] += filmed.lost
+    timing["not_filmed"] = filmed.failed
     timing["videos_s"] = time.perf_counter() - started
 
-    shown = {(episode.task, episode.seed) for episode in filmed}
+    shown = {path.name for path in (folder / "videos").iterdir()}
     return {
         "protocol": {
             "simulator": simulator.simulator,
@@ -121,7 +122,7 @@ def closed_loop(
                 "seed": episode.seed,
                 "success": episode.success,
                 "steps": episode.steps,
-                "video": f"videos/{name(episode)}" if (episode.task, episode.seed) in shown else None,
+                "video": f"videos/{name(episode)}" if name(episode) in shown else None,
             }
             for episode in episodes
         ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -14,24 +15,53 @@ import numpy as np
 from pisft.config.simulator import SimulatorConfig
 from pisft.evaluate.episode import Episode
 from pisft.progress import bar
+from pisft.simulators.base import SimulatorError
 from pisft.simulators.episodes import replay
 from pisft.simulators.pool import Pool
 
 FPS = 20
 
 
-def film(simulator: SimulatorConfig, episodes: Sequence[Episode], folder: Path, workers: int) -> None:
-    """Write `folder`/<name of the episode> for each of `episodes`; other videos in `folder` are removed."""
+class Filmed(NamedTuple):
+    """How each simulator process was lost meanwhile, and why which episodes have no video."""
+
+    lost: list[str]
+    failed: list[str]
+
+
+def film(simulator: SimulatorConfig, episodes: Sequence[Episode], folder: Path, workers: int) -> Filmed:
+    """Write `folder`/<name of the episode> for each of `episodes`; other videos in `folder` are removed.
+
+    An episode that does not end in its replay as it did has no video, since that would show another one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stride = max(1, round(simulator.fps / FPS))
-    jobs = [(e.task, e.seed, e.actions, (e.success, e.steps), stride) for e in episodes]
+    rolled_out = {(e.task, e.seed): (e.success, e.steps) for e in episodes}
+    jobs = [(e.task, e.seed, e.actions, stride) for e in episodes]
+    filmed, written = Filmed([], []), set()
     if jobs:
         with bar(len(jobs), "videos", "video") as progress, Pool(simulator, min(workers, len(jobs))) as pool:
-            for (task, seed, *_), pictures in pool.map(replay, jobs):
-                write_mp4(folder / file_name(task, seed), pictures, round(simulator.fps / stride))
-                progress.update()
-    for stale in set(folder.glob("*.mp4")) - {folder / name(episode) for episode in episodes}:
+            try:
+                for (task, seed, *_), (pictures, outcome) in pool.map(replay, jobs):
+                    if outcome == rolled_out[task, seed]:
+                        written.add(folder / file_name(task, seed))
+                        write_mp4(folder / file_name(task, seed), pictures, round(simulator.fps / stride))
+                    else:
+                        filmed.failed.append(
+                            f"{task}, seed {seed}: {_told(*outcome)} in a replay, {_told(*rolled_out[task, seed])} in "
+                            "the rollout; the simulator is not deterministic here, and its results cannot be trusted"
+                        )
+                    progress.update()
+            except SimulatorError as error:
+                filmed.failed.append(f"{len(jobs) - progress.n} of {len(jobs)} episodes: {error}")
+            filmed.lost.extend(pool.replaced)
+    for stale in set(folder.glob("*.mp4")) - written:
         stale.unlink()
+    return filmed
+
+
+def _told(success: bool, steps: int) -> str:
+    return f"{'success' if success else 'failure'} after {steps} steps"
 
 
 def choose(episodes: Iterable[Episode]) -> list[Episode]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def render(run_dir: Path) -> str:
         closed=evaluation["closed_loop"],
         published=_published(config, evaluation["closed_loop"]),
         videos=_videos(run_dir, evaluation["closed_loop"]),
+        went=_went(run_dir / "eval.timing.json"),
         health=health,
         warnings=lines(health),
         pictures={
@@ -56,6 +58,15 @@ def render(run_dir: Path) -> str:
         packages=dict(sorted({k: v for p in provenance.values() for k, v in p["packages"].items()}.items())),
         keys={stage: record["key"] for stage, record in provenance.items()},
     )
+
+
+def _went(path: Path) -> dict[str, Any] | None:
+    """How often simulator processes were lost in each way, and why what was not filmed; None where nobody knows, as
+    the file stays on the machine that evaluated."""
+    if not path.is_file():
+        return None
+    timing = _json(path)
+    return {"lost": Counter(timing.get("lost_simulators", [])), "not_filmed": timing.get("not_filmed", [])}
 
 
 def _published(config: dict[str, Any], closed: dict[str, Any] | None) -> list[dict[str, Any]]:
