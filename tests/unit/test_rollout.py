@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faulty_simulator import FaultyConfig
 from metaworld_config import simulator
 from pisft.evaluate.finite import PolicyError
 from pisft.evaluate.rollout import noise, rollout
+from pisft.simulators.base import SimulatorError
 
 EPISODES = [(task, seed) for task in ("drawer-close", "button-press-topdown") for seed in (10, 11, 12)]
 HANDLE = np.array([0.0, 0.75, 0.1])
@@ -32,9 +34,9 @@ class Reacher:
         return chunks
 
 
-def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps=60, kept=None):
+def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps=60, kept=None, sim=None):
     return rollout(
-        simulator(max_steps=max_steps),
+        sim or simulator(max_steps=max_steps),
         episodes,
         policy,
         replan_steps=5,
@@ -83,6 +85,32 @@ def test_an_episode_whose_process_is_killed_goes_on_as_if_nothing_had_happened(b
     done, lost = _rollout(2, Killer())
     assert all(_same(a, b) for a, b in zip(by_one_worker[1], done, strict=True))
     assert lost == ["was killed by signal 9"] * 2
+
+
+@pytest.fixture
+def faulty(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+
+    def make(fault):
+        return FaultyConfig(**simulator(max_steps=60).model_dump(), fault=fault, notes=tmp_path / "notes")
+
+    return make
+
+
+def test_an_episode_whose_simulator_raises_is_repeated_and_also_a_later_run_tells(by_one_worker, faulty, tmp_path):
+    sim, told = faulty("raises once"), ["failed: RuntimeError: the joints exploded"]
+    done, lost = _rollout(2, Reacher(), sim=sim, kept=tmp_path / "kept")
+    assert all(_same(a, b) for a, b in zip(by_one_worker[1], done, strict=True))
+    assert lost == told
+    (tmp_path / "kept/1.npz").unlink()
+    _, lost = _rollout(1, Reacher(), sim=sim, kept=tmp_path / "kept")
+    assert lost == told
+
+
+def test_a_simulator_that_raises_every_time_ends_the_evaluation_and_what_was_finished_is_kept(faulty, tmp_path):
+    with pytest.raises(SimulatorError, match=r"3 processes in a row .*12.*failed: RuntimeError: the joints exploded"):
+        _rollout(1, Reacher(), EPISODES[:3], batch_size=2, sim=faulty("raises"), kept=tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["0.npz"]
 
 
 def test_what_was_finished_before_an_interruption_is_not_run_again(by_one_worker, tmp_path):
