@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from faulty_simulator import FaultyConfig
+from pisft.config.experiment import OpenLoop
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
 from pisft.data.norm_stats import load as load_norm_stats
@@ -16,7 +19,7 @@ from pisft.errors import PisftError
 from pisft.evaluate import open_loop as opened
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import Policy
-from pisft.evaluate.run import evaluate, success_rate
+from pisft.evaluate.run import evaluate, shares, success_rate
 from pisft.model import Pi0
 from safetensors.torch import load_file, save_file
 from tiny_policy import make_policy
@@ -63,6 +66,19 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
     assert str(experiment[1]) not in json.dumps(content)
 
 
+def test_a_simulator_that_repeats_nothing_has_its_result_and_says_so(experiment, tmp_path, monkeypatch):
+    config, folder = experiment
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    faulty = FaultyConfig(**config.simulators["mw"].model_dump(), fault="drifts", notes=tmp_path / "notes")
+    run_dir = shutil.copytree(folder / "results/tiny", tmp_path / "tiny")
+    config = config.model_copy(update={"simulators": {"mw": faulty}})
+    content, timing = evaluate(config, run_dir, folder / "data", torch.device("cpu"), 1)
+    assert content["closed_loop"]["overall"]["episodes"] == 4
+    assert "not deterministic" in timing["not_filmed"][0]
+    shown = {e["video"] for e in content["closed_loop"]["episodes"]} - {None}
+    assert shown == {f"videos/{path.name}" for path in (run_dir / "videos").iterdir()}
+
+
 def test_without_a_closed_loop_there_is_none(experiment):
     config, folder = experiment
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"closed_loop": None})})
@@ -94,6 +110,28 @@ def test_a_policy_that_gives_no_numbers_is_an_error_that_says_where(experiment, 
     }
     with pytest.raises(PisftError, match=told[part]):
         evaluate(config, run_dir, folder / "data", torch.device("cpu"), 1, actor=Broken())
+
+
+def test_open_loop_is_of_all_datasets_of_a_mixture(experiment, tmp_path):
+    config, folder = experiment
+    data = shutil.copytree(folder / "data", tmp_path / "data", symlinks=True)
+    shutil.copytree(data / "tiny", data / "other", symlinks=True)
+    (use,) = config.datasets
+    changes = {
+        "datasets": [use, use.model_copy(update={"name": "other"})],
+        "split": config.split.model_copy(update={"heldout_fraction": 0.5}),
+        "eval": config.eval.model_copy(update={"open_loop": OpenLoop(episodes=3), "closed_loop": None}),
+    }
+    run_dir = folder / "results/tiny"
+    content, _ = evaluate(config.model_copy(update=changes), run_dir, data, torch.device("cpu"), 1)
+    episodes = [(e["dataset"], e["episode"]) for e in content["open_loop"]["episodes"]]
+    assert [dataset for dataset, _ in episodes] == ["tiny", "tiny", "other"]
+    assert episodes[0][1] == episodes[2][1] < episodes[1][1]
+
+
+def test_the_episodes_of_a_mixture_are_shared_out_as_far_as_there_are_any():
+    assert shares([10, 10], 5) == [3, 2] and shares([1, 10, 4], 12) == [1, 7, 4]
+    assert shares([2, 1], 50) == [2, 1] and shares([5, 5, 5], 2) == [1, 1, 0]
 
 
 def test_success_rates_add_up():

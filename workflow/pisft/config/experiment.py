@@ -146,7 +146,8 @@ class Train(Strict):
 
 
 class OpenLoop(Strict):
-    """Flow loss and action error on this many held-out episodes (all, if there are fewer)."""
+    """Flow loss and action error on this many held-out episodes (all, if there are fewer), of several datasets one of
+    each in turn."""
 
     episodes: PositiveInt = 50
 

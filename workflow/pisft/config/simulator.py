@@ -7,7 +7,7 @@ observations and actions have, so that a format that does not fit is found befor
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -49,6 +49,10 @@ class SimulatorConfig(Strict):
         if isinstance(self.max_steps, int):
             return self.max_steps
         return max(self.max_steps[suite] for suite, tasks in self.suites.items() if task in tasks)
+
+    def own(self) -> dict[str, Any]:
+        """The settings that this simulator alone has, such as `render`."""
+        return self.model_dump(mode="json", exclude=set(SimulatorConfig.model_fields))
 
     @property
     def longest(self) -> int:

@@ -12,14 +12,13 @@ import torch
 
 from pisft.canonical import write_json
 from pisft.config.experiment import Resolved
-from pisft.data.dataset import LeRobotData
 from pisft.data.library import open_dataset
 from pisft.data.preprocess import Preprocessor
 from pisft.data.split import parts
 from pisft.data.training_set import TrainingSet
 from pisft.evaluate import kept_actions
 from pisft.evaluate.episode import Episode
-from pisft.evaluate.intervals import wilson95
+from pisft.evaluate.intervals import mean95, wilson95
 from pisft.evaluate.open_loop import open_loop
 from pisft.evaluate.policy import SAMPLING_STEPS, load_policy
 from pisft.evaluate.rollout import Actor, rollout
@@ -109,7 +108,7 @@ def closed_loop(
             "batch_size": loop.batch_size,
             "episodes_per_task": loop.episodes_per_task,
             "seeds": {"range": loop.seeds, "first": seeds[0], "last": seeds[-1]},
-            "render": simulator.model_dump(mode="json").get("render"),
+            **simulator.own(),
             "sampling_steps": SAMPLING_STEPS,
         },
         "tasks": {task: success_rate(e for e in episodes if e.task == task) for task in tasks},
@@ -141,10 +140,14 @@ def success_rate(episodes: Iterable[Episode]) -> dict[str, Any]:
 
 
 def chains(episodes: Sequence[Episode], stages: int) -> dict[str, Any]:
-    """CALVIN's numbers: the mean of the tasks completed in a row, and the rate of those who completed 1, 2, …"""
+    """CALVIN's numbers: the mean of the tasks completed in a row with Student's 95 % interval, as far as lengths go
+    (None for a single chain), and the rate of those who completed 1, 2, …"""
     at_least = [sum(episode.completed >= n for episode in episodes) for n in range(1, stages + 1)]
+    lengths = [episode.completed for episode in episodes]
+    interval = mean95(lengths)
     return {
-        "average_length": sum(episode.completed for episode in episodes) / len(episodes),
+        "average_length": sum(lengths) / len(lengths),
+        "interval95": interval and [max(0.0, interval[0]), min(float(stages), interval[1])],
         "at_least": {
             str(n): {"success": count / len(episodes), "wilson95": list(wilson95(count, len(episodes)))}
             for n, count in enumerate(at_least, 1)
@@ -153,22 +156,25 @@ def chains(episodes: Sequence[Episode], stages: int) -> dict[str, Any]:
 
 
 def _heldout(config: Resolved, data_root: Path, preprocessor: Preprocessor) -> tuple[TrainingSet, list[dict[str, Any]]]:
-    """The first `config.eval.open_loop.episodes` held-out episodes of all datasets, and which they are."""
-    datasets: list[LeRobotData] = []
-    chosen: list[Sequence[int]] = []
-    left = config.eval.open_loop.episodes
-    for use in config.datasets:
-        data = open_dataset(data_root / use.name)
-        _, heldout = parts(use, data, config.split, validated=True)
-        datasets.append(data)
-        chosen.append(heldout[:left])
-        left -= len(chosen[-1])
+    """`config.eval.open_loop.episodes` held-out episodes, the first ones of each dataset, and which they are."""
+    datasets = [open_dataset(data_root / use.name) for use in config.datasets]
+    heldout = [
+        parts(use, data, config.split, validated=True)[1] for use, data in zip(config.datasets, datasets, strict=True)
+    ]
+    counts = shares([len(numbers) for numbers in heldout], config.eval.open_loop.episodes)
+    chosen = [numbers[:count] for numbers, count in zip(heldout, counts, strict=True)]
     episodes = [
         {"dataset": use.name, "episode": episode}
         for use, numbers in zip(config.datasets, chosen, strict=True)
         for episode in numbers
     ]
     return TrainingSet(datasets, preprocessor, chosen), episodes
+
+
+def shares(sizes: Sequence[int], wanted: int) -> list[int]:
+    """How many of each are taken, one of each in turn as long as it has any, until there are `wanted` or all."""
+    turns = sorted((turn, place) for place, size in enumerate(sizes) for turn in range(size))[:wanted]
+    return [sum(taken == place for _, taken in turns) for place in range(len(sizes))]
 
 
 def _rounded(content: Any) -> Any:
