@@ -38,7 +38,9 @@ def main() -> None:
     for task in a["closed_loop"]["protocol"]["tasks"]:
         print(row(task, compare(a, b, [task])))
     print(row("**overall**", overall))
-    if overall.flips is not None:
+    if overall.note:
+        print(f"\n{overall.note}")
+    elif overall.flips is not None:
         print(f"\n{len(overall.flips['won'])} episodes won, {len(overall.flips['lost'])} lost, of the same seeds")
 
 

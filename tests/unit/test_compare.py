@@ -6,9 +6,11 @@ import sys
 
 import pytest
 from pisft.errors import PisftError
-from pisft.evaluate.compare import beside_published, compare
+from pisft.evaluate.compare import beside_published, compare, over_suites
 from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95, wilson95
 from typed_project import ROOT
+
+PROTOCOL = {"simulator": "s", "tasks": {"a": "do it"}, "max_steps": 5, "replan_steps": 5, "packages": {"mujoco": "3.5"}}
 
 
 def evaluation(name, outcomes, first=0, **protocol):
@@ -16,7 +18,7 @@ def evaluation(name, outcomes, first=0, **protocol):
     return {
         "experiment": name,
         "closed_loop": {
-            "protocol": {"simulator": "s", "tasks": {"a": "do it"}, "max_steps": 5, "replan_steps": 5} | protocol,
+            "protocol": PROTOCOL | protocol,
             "episodes": [{"task": "a", "seed": first + i, "success": success} for i, success in enumerate(outcomes)],
         },
     }
@@ -40,9 +42,18 @@ def test_other_seeds_are_compared_as_two_samples():
     assert found.p == fisher(6, 12, 9, 12) and found.interval95 == difference95(9, 12, 6, 12)
 
 
+def test_other_packages_are_compared_as_two_samples_though_the_seeds_are_the_same():
+    found = compare(evaluation("x", ONE), evaluation("y", OTHER, packages={"mujoco": "3.6", "numpy": "2"}))
+    assert found.flips is None and found.test == "Fisher's exact" and found.p == fisher(6, 12, 9, 12)
+    assert found.note.startswith("not paired: ") and "(mujoco 3.5, 3.6; numpy None, 2)" in found.note
+    assert compare(evaluation("x", ONE), evaluation("y", OTHER)).note is None
+
+
 def test_what_cannot_be_compared_is_not():
     with pytest.raises(PisftError, match="x and y ran under different protocols: max_steps differ"):
         compare(evaluation("x", ONE), evaluation("y", ONE, max_steps=6))
+    with pytest.raises(PisftError, match="settle_steps, subtask_steps differ"):
+        compare(evaluation("x", ONE, settle_steps=10), evaluation("y", ONE, settle_steps=0, subtask_steps=360))
     with pytest.raises(PisftError, match=r"y: eval\.json has no closed loop"):
         compare(evaluation("x", ONE), {"experiment": "y", "closed_loop": None})
 
@@ -52,19 +63,42 @@ def published(**given):
 
 
 def test_a_published_rate_is_shown_with_an_interval_too():
-    rate = {"successes": 9, "episodes": 12, "success": 0.75, "wilson95": list(wilson95(9, 12))}
-    closed = {"suites": {"s": rate, "other": {}}, "overall": rate, "chains": {"average_length": 3.5}}
+    chains = {"average_length": 3.5, "interval95": [3.0, 4.0]}
+    closed = {"suites": {"s": rate(9, 12), "other": {}}, "overall": rate(9, 12), "chains": chains}
     (row,) = beside_published(closed, published(episodes=500, suites={"s": 0.968}))
-    assert row["ours"] == {"value": 0.75, "interval95": rate["wilson95"]}
+    assert row["ours"] == {"value": 0.75, "interval95": list(wilson95(9, 12))}
     assert row["published"] == {"value": 0.968, "interval95": list(wilson95(484, 500))}
     low, high = row["interval95"]
     assert row["difference"] == pytest.approx(-0.218) and low < row["difference"] < high < 0
     assert row["p"] == fisher(9, 12, 484, 500) < 0.01
 
-    one, other = beside_published(closed, published(average=0.5, average_length=3.8))
-    assert (one["measure"], one["difference"], one["published"]["interval95"], one["p"]) == ("all", 0.25, None, None)
-    assert (other["measure"], other["ours"]["value"]) == ("average length", 3.5)
-    assert other["difference"] == pytest.approx(-0.3)
+    (row,) = beside_published(closed, published(average_length=3.8))
+    assert (row["measure"], row["ours"]) == ("average length", {"value": 3.5, "interval95": [3.0, 4.0]})
+    assert row["difference"] == pytest.approx(-0.3) and row["interval95"] is None
+
+
+def rate(successes, episodes):
+    low, high = wilson95(successes, episodes)
+    return {"successes": successes, "episodes": episodes, "success": successes / episodes, "wilson95": [low, high]}
+
+
+def test_an_average_is_that_of_the_suites_and_one_sample_only_where_they_are_of_as_many_episodes():
+    equal = {"suites": {"s": rate(9, 10), "t": rate(5, 10)}, "overall": rate(14, 20)}
+    (row,) = beside_published(equal, published(episodes=500, average=0.5))
+    assert row["measure"] == "mean over suites" and row["p"] == fisher(14, 20, 500, 1000)
+    assert row["ours"] == {"value": 0.7, "interval95": list(wilson95(14, 20))}
+    assert row["interval95"] == pytest.approx(difference95(14, 20, 500, 1000))
+
+    unequal = {"suites": {"s": rate(27, 30), "t": rate(5, 10)}, "overall": rate(32, 40)}
+    (row,) = beside_published(unequal, published(episodes=500, average=0.5))
+    assert (row["ours"]["value"], row["difference"], row["p"]) == (0.7, pytest.approx(0.2), None)
+    below = [(x / n - wilson95(x, n)[0]) / 2 for x, n in ((27, 30), (5, 10))]
+    assert row["ours"]["interval95"][0] == pytest.approx(0.7 - (below[0] ** 2 + below[1] ** 2) ** 0.5)
+    assert row["interval95"][0] < row["ours"]["interval95"][0] - 0.5
+    assert over_suites(unequal)["episodes"] is None and over_suites(equal)["episodes"] == 20
+
+    shared = {"suites": {"both": rate(6, 10), "again": rate(6, 10)}, "overall": rate(6, 10)}
+    assert over_suites(shared)["episodes"] is None, "an episode counts once"
 
 
 def test_what_was_published_is_shown_before_anything_was_run():

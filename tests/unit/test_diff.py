@@ -24,7 +24,7 @@ def _evaluation(outcomes, loss=0.5):
         "experiment": "x",
         "open_loop": {"flow_loss": loss, "action_error": {"robot": {"per_dim": {"dx": loss, "dy": 1.0}}}},
         "closed_loop": {
-            "protocol": {"simulator": "s", "tasks": {"push": "push it"}, "max_steps": 5},
+            "protocol": {"simulator": "s", "tasks": {"push": "push it"}, "max_steps": 5, "packages": {"mujoco": "3.5"}},
             "episodes": [
                 {"task": "push", "seed": i, "success": success, "video": "videos/push_0.mp4" if i == 0 else None}
                 for i, success in enumerate(outcomes)
@@ -139,6 +139,15 @@ def test_success_is_compared_seed_by_seed_and_flips_have_their_videos(make, tmp_
     assert str(tmp_path) not in render(content, folder / "diff.html", films)
     assert 'src="../../a/videos/push_0.mp4"' in page and 'src="../../b/videos/push_0.mp4"' in page
     assert "Not filmed: a: " in page, "the other flip was not filmed by the evaluation, and these are no experiments"
+
+
+def test_episodes_of_other_packages_are_no_pairs_but_two_samples(make, tmp_path):
+    other = _evaluation([True, True, False, False])
+    other["closed_loop"]["protocol"]["packages"] = {"mujoco": "3.6"}
+    content = measure(make("a"), make("b", files={"eval": other}))
+    assert content["success"]["flips"] is None and content["success"]["test"] == "Fisher's exact"
+    assert "(mujoco 3.5, 3.6)" in summary(content, color=False)
+    assert "not paired: a seed may stand for another" in render(content, tmp_path / "diff.html")
 
 
 def test_other_protocols_are_told_and_not_compared(make):

@@ -5,6 +5,7 @@ from pisft.evaluate.intervals import (
     difference95,
     episodes_needed,
     fisher,
+    mean95,
     paired,
     paired_difference95,
     power,
@@ -94,3 +95,12 @@ def test_the_episodes_needed_are_the_least_in_reach():
     assert episodes_needed(0.99, 0.5) < n < episodes_needed(0.9, 0.6)
     with pytest.raises(ValueError, match="not told apart by 20"):
         episodes_needed(0.9, 0.89, most=20)
+    assert episodes_needed(0.9, 0.5, most=n) == n
+    with pytest.raises(ValueError, match=f"not told apart by {n - 1}"):
+        episodes_needed(0.9, 0.5, most=n - 1)
+
+
+def test_the_interval_of_a_mean_is_students():
+    low, high = mean95([7, 8, 9])
+    assert (low, high) == pytest.approx((8 - 2.484, 8 + 2.484), abs=1e-3)  # t = 4.303 with two degrees of freedom
+    assert mean95([2, 2]) == (2, 2) and mean95([7]) is None

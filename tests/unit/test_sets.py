@@ -13,7 +13,7 @@ from pisft.evaluate.intervals import wilson95
 from pisft.provenance.graph import Node, lineage
 from pisft.provenance.pipeline import pipelines
 from pisft.report.set_page import csv_text, paper_page, paper_text, sweep_text
-from pisft.report.sets import across_seeds, paper_rows, sweep_rows
+from pisft.report.sets import paper_rows, sweep_rows
 from typed_project import ROOT
 
 
@@ -93,7 +93,6 @@ def test_a_sweeps_table_has_an_interval_over_its_seeds_and_one_over_its_episodes
     assert (first["successes"], first["episodes"]) == (24, 30)
     assert (first["pooled_low"], first["pooled_high"]) == wilson95(24, 30)
     assert second["low"] == second["high"] == pytest.approx(0.2)
-    assert across_seeds([0.5]) == (None, None)
     assert "swept~peak_lr=0.001~seed=1" in sweep_text(table, runs)
     (row, _) = csv.DictReader(io.StringIO(csv_text(table)))
     assert row["train.peak_lr"] == "0.001" and row["successes"] == "24"
@@ -117,7 +116,7 @@ def test_what_the_evaluation_does_not_measure_is_not_said_to_be_still_to_run(pro
     path.write_text(json.dumps({"closed_loop": None, "open_loop": {"flow_loss": 0.5}}))
     rows = [row for row in paper_rows("maniskill_25main", project) if row["experiment"] == "pi0_maniskill"]
     states = {row["measure"]: row["state"] for row in rows}
-    assert states == {"held-out flow loss": "measured", "all": "not measured here"}
+    assert states == {"held-out flow loss": "measured", "mean over suites": "not measured here"}
     page = paper_page("maniskill_25main", load_paper("maniskill_25main", project), rows)
     for told in (paper_text(rows), page):
         assert told.count("not measured here") == 1 and "not yet run" not in told
@@ -136,6 +135,18 @@ def test_every_source_that_reports_a_rate_has_a_row_of_its_own():
     assert "openpi, pull request 250" in paper_page("libero_openpi", load_paper("libero_openpi", ROOT), rows)
 
 
+def test_a_papers_page_tells_a_length_of_chains_as_what_it_is(project):
+    rate = {"successes": 1, "episodes": 9, "success": 1 / 9, "wilson95": list(wilson95(1, 9))}
+    chains = {"average_length": 3.5, "interval95": [3.25, 3.75]}
+    path = project / "results/pi05_calvin/eval.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"closed_loop": {"overall": rate, "suites": {"calvin": rate}, "chains": chains}}))
+    rows = paper_rows("calvin_abc_d", project)
+    assert "3.25 – 3.75" in paper_text(rows)
+    page = paper_page("calvin_abc_d", load_paper("calvin_abc_d", project), rows)
+    assert "3.25 – 3.75" in page and ">-0.34<" in page and "350" not in page
+
+
 def test_every_paper_shows_its_published_numbers_before_it_was_run():
     published = {}
     for name in papers(ROOT):
@@ -146,10 +157,16 @@ def test_every_paper_shows_its_published_numbers_before_it_was_run():
         assert all(row["source"] for row in rows if row["published"])
     assert published["libero_openpi"]["pi05_libero", "libero_spatial"] == 0.988
     assert published["libero_openpi"]["pi0_libero_lora", "libero_10"] == 0.806
-    assert published["libero_fewshot"] == {("pi0_libero_fewshot", "all"): 0.576, ("pi05_libero_fewshot", "all"): 0.771}
+    assert published["libero_fewshot"] == {
+        ("pi0_libero_fewshot", "mean over suites"): 0.576,
+        ("pi05_libero_fewshot", "mean over suites"): 0.771,
+    }
     assert published["metaworld_mt50"] == {("pi0_metaworld", "mt50"): 0.508, ("pi05_metaworld", "mt50"): 0.438}
     assert published["calvin_abc_d"]["pi05_calvin", "average length"] == 3.838
-    assert published["maniskill_25main"] == {("pi0_maniskill", "all"): 0.384, ("pi05_maniskill", "all"): 0.401}
+    assert published["maniskill_25main"] == {
+        ("pi0_maniskill", "mean over suites"): 0.384,
+        ("pi05_maniskill", "mean over suites"): 0.401,
+    }
     assert published["robotwin_adjust_bottle"]["pi05_aloha_robotwin", "adjust_bottle"] == 0.8594
 
 

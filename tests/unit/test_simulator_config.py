@@ -88,6 +88,11 @@ def test_libero_is_openpis_protocol():
     assert (libero.settle_steps, loop.replan_steps, loop.episodes_per_task) == (10, 5, 50)
 
 
+def test_a_protocol_says_what_its_simulator_alone_decides():
+    found = {name: load_simulator(name, ROOT, "a test", "simulator").own() for name in ("libero", "calvin")}
+    assert found == {"libero": {"render": {"size": 256}, "settle_steps": 10}, "calvin": {"subtask_steps": 360}}
+
+
 def test_caps_are_for_all_suites_or_none():
     assert (
         simulator(max_steps={"both": 10, "one": 20}).cap("drawer-close") == 20
@@ -99,5 +104,8 @@ def test_caps_are_for_all_suites_or_none():
 def test_chains_are_counted_as_calvin_does():
     episodes = [Episode("chains", i, completed == 5, completed, 1, None) for i, completed in enumerate((0, 2, 5, 5))]
     found = chains(episodes, 5)
-    assert found["average_length"] == 3.0
+    assert found["average_length"] == 3.0 and found["interval95"] == [0.0, 5.0], "of four chains little is known"
+    assert chains([*episodes] * 50, 5)["interval95"] == pytest.approx(
+        [2.7035, 3.2965], abs=1e-4
+    )  # 3 ∓ 1.972 · 2.1266 / √200
     assert [row["success"] for row in found["at_least"].values()] == [0.75, 0.75, 0.5, 0.5, 0.5]

@@ -37,7 +37,8 @@ def differ(content: dict[str, Any], tolerance: float | None = None) -> bool:
     far apart (relative), the held-out loss too, and success may be told apart by no test at 5 %."""
     weights, success, loop = content["weights"], content["success"], content["open_loop"]
     if tolerance is None:
-        rolled_apart = success is not None and success["flips"] is not None and any(success["flips"].values())
+        flips, counts = (success or {}).get("flips"), (success or {}).get("successes", [0, 0])
+        rolled_apart = any(flips.values()) if flips is not None else counts[0] != counts[1]
         weighed_apart = weights is not None and not weights["identical"]
         return bool(content["config"] or content["inputs"] or content["norm_stats"] or weighed_apart or rolled_apart)
     shifts = [row["shift"] for rows in content["norm_stats"].values() for row in rows]
@@ -158,4 +159,5 @@ def _told(found: Comparison) -> dict[str, Any]:
         "interval95": list(found.interval95),
         "p": found.p,
         "test": found.test,
+        "note": found.note,
     }

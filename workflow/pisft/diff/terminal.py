@@ -77,6 +77,7 @@ def _success(paint, success: dict[str, Any] | None) -> list[str]:
         low, high = (100 * x for x in rate["interval95"])
         difference = paint(GREEN if rate["difference"] > 0 else RED, f"{100 * rate['difference']:+.1f} points")
         lines.append(f"{name}: {counts}, {difference} ({low:+.1f} to {high:+.1f}), p = {rate['p']:.2g}, {rate['test']}")
+    lines += [success["note"]] if success["note"] else []
     for kind, told in (("won", "succeed now"), ("lost", "fail now")):
         if flipped := (success["flips"] or {}).get(kind):
             lines.append(f"{told}: " + ", ".join(f"{e['task']} {e['seed']}" for e in flipped[:8]))

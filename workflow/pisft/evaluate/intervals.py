@@ -1,16 +1,18 @@
 """How sure a success rate is, and whether and by how much two differ.
 
-Start from `wilson95`. `fisher` and `paired` give p-values, `difference95` and `paired_difference95` intervals of the
-difference, `episodes_needed` how long one has to look to see one.
+Start from `wilson95`; `mean95` is for what is no rate. `fisher` and `paired` give p-values, `difference95` and
+`paired_difference95` intervals of the difference, `episodes_needed` how long one has to look to see one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import sqrt
+from statistics import fmean, stdev
 
 import numpy as np
-from scipy.stats import binom, binomtest, fisher_exact, hypergeom
+from scipy.stats import binom, binomtest, fisher_exact, hypergeom, t
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -53,8 +55,12 @@ def difference95(successes_a: int, episodes_a: int, successes_b: int, episodes_b
     """
     if not episodes_a or not episodes_b:
         return -1.0, 1.0
-    return _difference(successes_a / episodes_a, successes_b / episodes_b, wilson95(successes_a, episodes_a),
-                       wilson95(successes_b, episodes_b), 0.0)  # fmt: skip
+    return between95(
+        successes_a / episodes_a,
+        successes_b / episodes_b,
+        wilson95(successes_a, episodes_a),
+        wilson95(successes_b, episodes_b),
+    )
 
 
 def paired_difference95(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
@@ -71,7 +77,29 @@ def paired_difference95(both: int, only_a: int, only_b: int, neither: int) -> tu
     excess = both * neither - only_a * only_b
     excess = max(excess - n / 2, 0.0) if excess > 0 else excess
     correlation = excess / sqrt(product) if product else 0.0
-    return _difference(a / n, b / n, wilson95(a, n), wilson95(b, n), correlation)
+    return between95(a / n, b / n, wilson95(a, n), wilson95(b, n), correlation)
+
+
+def between95(
+    a: float,
+    b: float,
+    interval_a: tuple[float, float],
+    interval_b: tuple[float, float],
+    correlation: float = 0.0,
+) -> tuple[float, float]:
+    """95 % interval of a − b from those of a and b: what Newcombe's method 10 does, of any two estimates."""
+    down_a, up_a, down_b, up_b = a - interval_a[0], interval_a[1] - a, b - interval_b[0], interval_b[1] - b
+    below = sqrt(max(0.0, down_a**2 - 2 * correlation * down_a * up_b + up_b**2))
+    above = sqrt(max(0.0, up_a**2 - 2 * correlation * up_a * down_b + down_b**2))
+    return a - b - below, a - b + above
+
+
+def mean95(values: Sequence[float]) -> tuple[float, float] | None:
+    """Student's 95 % interval of the mean of `values`; None for a single one, which tells nothing of the spread."""
+    if len(values) < 2:
+        return None
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
 
 
 def power(rate_a: float, rate_b: float, episodes: int, alpha: float = 0.05) -> float:
@@ -86,11 +114,11 @@ def episodes_needed(rate_a: float, rate_b: float, wanted: float = 0.8, alpha: fl
     Power does not grow with every single episode, since counts are whole: from this number on, it does not fall below
     by more than that.
     """
-    low, high = 1, 2
+    low, high = 1, min(2, most)
     while power(rate_a, rate_b, high, alpha) < wanted:
-        low, high = high, 2 * high
-        if low > most:
+        if high == most:
             raise ValueError(f"{rate_a:g} and {rate_b:g} are not told apart by {most} episodes of each")
+        low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(rate_a, rate_b, middle, alpha) >= wanted else (middle, high)
@@ -110,12 +138,3 @@ def _rejected(n: int, alpha: float) -> np.ndarray:
         last = np.searchsorted(probabilities[order], probabilities * (1 + 1e-7), side="right") - 1
         rejected[i, total - i] = sums[last] <= alpha
     return rejected
-
-
-def _difference(
-    a: float, b: float, interval_a: tuple[float, float], interval_b: tuple[float, float], correlation: float
-) -> tuple[float, float]:
-    down_a, up_a, down_b, up_b = a - interval_a[0], interval_a[1] - a, b - interval_b[0], interval_b[1] - b
-    below = sqrt(max(0.0, down_a**2 - 2 * correlation * down_a * up_b + up_b**2))
-    above = sqrt(max(0.0, up_a**2 - 2 * correlation * up_a * down_b + down_b**2))
-    return a - b - below, a - b + above

@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from pisft.config.dataset import GeneratedDataset, HubDataset
 from pisft.config.experiment import Lora, Resolved
 from pisft.config.model import BaseWeights
+from pisft.evaluate.compare import MEAN, over_suites
 
 VARIANTS = {"pi0": "π₀", "pi05": "π₀.₅"}
 
@@ -20,7 +21,11 @@ def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], lic
     """README.md for the hub: `evaluation` is eval.json, `keys` are those of the checkpoint's and its provenance
     records, `use` says how the weights are loaded."""
     closed = evaluation["closed_loop"]
-    rates = {**closed["suites"], **({"all": closed["overall"]} if len(closed["suites"]) > 1 else {})} if closed else {}
+    rates = {
+        suite: rate | {"interval95": rate["wilson95"]} for suite, rate in (closed or {"suites": {}})["suites"].items()
+    }
+    if len(rates) > 1:
+        rates[MEAN] = over_suites(closed)
     base = _base(config)
     hubs = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]
     front = ModelCardData(
@@ -47,7 +52,7 @@ def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], lic
     )
     published = config.published
     theirs = (
-        dict(published.suites) | ({"all": published.average} if published and published.average else {})
+        dict(published.suites) | ({MEAN: published.average} if published and published.average else {})
         if published
         else {}
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pisft.config import Paper
+from pisft.evaluate.compare import LENGTH
 from pisft.report.sets import Row
 from pisft.report.template import template
 
@@ -43,7 +44,13 @@ def sweep_text(table: list[Row], runs: list[Row]) -> str:
 def paper_page(name: str, paper: Paper, rows: list[Row]) -> str:
     """The paper's page: each experiment's measures with intervals, beside what was published."""
     return template(Path(__file__).with_name("paper.html.j2")).render(
-        name=name, paper=paper, rows=rows, shown=shown, shown_interval=shown_interval
+        name=name,
+        paper=paper,
+        rows=rows,
+        is_rate=is_rate,
+        shown=shown,
+        shown_interval=shown_interval,
+        shown_difference=shown_difference,
     )
 
 
@@ -63,9 +70,17 @@ def shown_interval(row: Row, key: str) -> str:
     return f"{100 * low:.1f} – {100 * high:.1f} %" if is_rate(row) else f"{low:.4g} – {high:.4g}"
 
 
+def shown_difference(row: Row) -> str:
+    """Ours less what was published, in points where they are rates, with its interval where that is known."""
+    scale, digits = (100, 1) if is_rate(row) else (1, 2)
+    ends = [row[f"difference_{end}"] for end in ("low", "high")]
+    told = [f"{scale * value:+.{digits}f}" for value in (row["difference"], *ends) if value is not None]
+    return f"{told[0]} ({told[1]} to {told[2]})" if len(told) == 3 else "".join(told)
+
+
 def is_rate(row: Row) -> bool:
     """Whether the row is of a success rate."""
-    return row["measure"] not in ("held-out flow loss", "average length")
+    return row["measure"] not in ("held-out flow loss", LENGTH)
 
 
 def aligned(lines: list[tuple[str, ...]]) -> str:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
-
-from scipy.stats import t
 
 from pisft.config import load_paper, resolve, sweep_members
 from pisft.config.experiment import Resolved
 from pisft.config.sweep import SEED
 from pisft.errors import PisftError
-from pisft.evaluate.compare import beside_published
-from pisft.evaluate.intervals import wilson95
+from pisft.evaluate.compare import LENGTH, MEAN, beside_published, over_suites
+from pisft.evaluate.intervals import mean95, wilson95
 
 Row = dict[str, Any]
 OURS = ("episodes", "successes", "ours", "ours_low", "ours_high")
@@ -66,17 +64,9 @@ def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
     return table, runs
 
 
-def across_seeds(values: list[float]) -> tuple[float | None, float | None]:
-    """Student's 95 % interval of the mean of one number a seed; (None, None) for a single one."""
-    if len(values) < 2:
-        return None, None
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return fmean(values) - half, fmean(values) + half
-
-
 def _pooled(measure: str, group: list[Row]) -> Row:
     values = [run["value"] for run in group]
-    low, high = across_seeds(values)
+    low, high = mean95(values) or (None, None)
     row = {"measure": measure, "runs": len(group), "mean": fmean(values), "low": low, "high": high}
     row |= {"least": min(values), "most": max(values)}
     if group[0]["episodes"] is None:
@@ -94,7 +84,7 @@ def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
         for suite in suites:
             rows[suite] = _rate(closed["suites"][suite]) if closed else {}
         if len(suites) > 1:
-            rows["all"] = _rate(closed["overall"]) if closed else {}
+            rows[MEAN] = _rate(over_suites(closed), "interval95") if closed else {}
     else:
         loss = evaluation["open_loop"]["flow_loss"] if evaluation else None
         rows["held-out flow loss"] = {"ours": loss}
@@ -108,8 +98,8 @@ def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
     ]
 
 
-def _rate(rate: dict[str, Any]) -> Row:
-    low, high = rate["wilson95"]
+def _rate(rate: dict[str, Any], interval: str = "wilson95") -> Row:
+    low, high = rate[interval]
     return dict(zip(OURS, (rate["episodes"], rate["successes"], rate["success"], low, high), strict=True))
 
 
@@ -119,8 +109,9 @@ def _published(config: Resolved, closed: dict[str, Any] | None) -> Iterator[tupl
             theirs, of_difference = row["published"]["interval95"], row["interval95"]
             values = (row["published"]["value"], *(theirs or (None, None)), row["difference"])
             found = dict(zip(THEIRS, (*values, *(of_difference or (None, None)), reported.source), strict=True))
-            if row["measure"] == "average length" and row["ours"]:
-                found |= {"ours": row["ours"]["value"]}
+            if row["measure"] in (LENGTH, MEAN) and row["ours"]:
+                low, high = row["ours"]["interval95"] or (None, None)
+                found |= {"ours": row["ours"]["value"], "ours_low": low, "ours_high": high}
             yield row["measure"], found
 
 
