@@ -8,7 +8,6 @@ against the floor is printed too.
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,18 +35,25 @@ class Still:
         return [np.tile(action, (self.noise_shape[0], 1)) for action in still]
 
 
+def floor(path: Path, workers: int) -> tuple[dict[str, Any], list[str]]:
+    """(what eval.json calls `overall`, how simulator processes were lost) of doing nothing, for a config.json."""
+    config = read_resolved(path)
+    if config.eval.closed_loop is None:
+        raise PisftError(f"{path}: eval.closed_loop: is null; expected a protocol to evaluate by")
+    went: dict[str, Any] = {}
+    return closed_loop(config, Still(config), None, workers, went)["overall"], went["lost_simulators"]
+
+
 def main() -> None:
     parser = experiment_parser(__doc__)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
     args = parser.parse_args()
     root, name = place(args.config)
-    config = read_resolved(args.config)
-    if config.eval.closed_loop is None:
-        raise PisftError(f"{args.config}: eval.closed_loop: is null; expected a protocol to evaluate by")
-    with tempfile.TemporaryDirectory() as videos:
-        found = closed_loop(config, Still(config), Path(videos), args.workers, {})["overall"]
+    found, lost = floor(args.config, args.workers)
     low, high = found["wilson95"]
     print(f"doing nothing: {found['successes']}/{found['episodes']}, 95 % interval {low:.1%} to {high:.1%}")
+    if lost:
+        print(f"simulator processes that were lost, and whose episodes were repeated: {', '.join(lost)}")
     path = root / f"results/{name}/eval.json"
     if path.is_file():
         ours = json.loads(path.read_text())["closed_loop"]["overall"]

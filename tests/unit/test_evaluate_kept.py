@@ -1,35 +1,48 @@
 """Each kept step is evaluated with its own weights."""
 
 import csv
+from unittest import mock
 
+import numpy as np
 import pytest
 import torch
+from metaworld_config import simulator
 from pisft.errors import PisftError
 from pisft.evaluate import kept
+from pisft.evaluate.partial import load
 from pisft.report.by_step import by_step, rank_correlation
+from pisft.simulators.pool import Pool
 from tiny_training import KEY, make_experiment, run
 
-LOOP = {"simulator": "s", "suites": ["a"], "episodes_per_task": 1, "replan_steps": 1, "batch_size": 1}
+LOOP = {"simulator": "mw", "suites": ["one"], "episodes_per_task": 2, "replan_steps": 4, "batch_size": 2, "seed": 1}
+SEEDS = {"tuning": {"first": 100, "last": 109}, "testing": {"first": 200, "last": 209}}
 
 
-def test_success_against_steps_is_that_of_the_kept_weights(tmp_path, image_dataset, monkeypatch):
-    config = make_experiment(tmp_path, image_dataset, parts={"eval": {"closed_loop": LOOP}}, steps=6, keep_every=2)
-    run_dir = tmp_path / "results/tiny"
+def test_success_against_steps_is_that_of_the_kept_weights_on_seeds_that_nothing_is_tested_on(tmp_path, video_dataset):
+    simulators = {"mw": simulator(max_steps=6, seeds=SEEDS).model_dump(mode="json")}
+    parts = {"eval": {"closed_loop": LOOP}, "simulators": simulators}
+    config = make_experiment(tmp_path, video_dataset, parts=parts, steps=4, keep_every=2)
+    run_dir, state = tmp_path / "results/tiny", tmp_path / "state"
+    device = torch.device("cpu")
     with pytest.raises(PisftError, match="keep_every"):
-        kept.by_step(config, run_dir, KEY, torch.device("cpu"), 1)
+        kept.by_step(config, run_dir, KEY, device, 1)
     run(tmp_path)
-    seen = []
+    with pytest.raises(PisftError, match=r"config\.json: --seeds: unknown seed range 'tunin'; did you mean 'tuning'"):
+        kept.by_step(config, run_dir, KEY, device, 1, seeds="tunin")
 
-    def closed_loop(config, policy, videos, workers, timing):
-        seen.append(policy.model.action_out_proj.weight.sum().item())
-        return {"overall": {"successes": len(seen)}, "tasks": {}, "episodes": []}
-
-    monkeypatch.setattr(kept, "closed_loop", closed_loop)
-    found = kept.by_step(config, run_dir, KEY, torch.device("cpu"), 1)
-    assert {step: outcome["overall"]["successes"] for step, outcome in found.items()} == {2: 1, 4: 2, 6: 3}
-    assert len(set(seen)) == 3
+    found, went = kept.by_step(config, run_dir, KEY, device, 1, state=state)
+    assert {step: outcome["overall"]["episodes"] for step, outcome in found.items()} == {2: 2, 4: 2}
+    assert went.keys() == {2, 4} and went[2].keys() == {"rollouts_s", "lost_simulators"}
     rows = list(csv.DictReader((run_dir / "metrics.csv").open()))
-    assert found[6]["val_loss"] == float(next(row["val_loss"] for row in rows if row["step"] == "6"))
+    assert found[4]["val_loss"] == float(next(row["val_loss"] for row in rows if row["step"] == "4"))
+    assert not (run_dir / "videos").exists() and not (run_dir / "rollouts.safetensors").exists()
+
+    groups = {step: load(state / f"tuning/{step}", [[("drawer-close", 101), ("drawer-close", 102)]]) for step in (2, 4)}
+    assert all(0 in group for group in groups.values()), "on tuning seeds, from the experiment's own first one on"
+    actions = [group[0].episodes[0].actions for group in groups.values()]
+    assert not np.array_equal(*actions), "each with its own weights"
+    with mock.patch.object(Pool, "__init__", side_effect=AssertionError("nothing is left to roll out")):
+        assert kept.by_step(config, run_dir, KEY, device, 1, state=state)[0] == found
 
 
 def _outcome(successes, loss):

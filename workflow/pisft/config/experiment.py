@@ -503,7 +503,7 @@ def _check_generated(name: str, origin: GeneratedDataset, simulator: SimulatorCo
     for task in origin.tasks:
         if task not in simulator.tasks:
             raise ConfigError(f"{path}: tasks: unknown task '{task}'; {nearest(task, list(simulator.tasks))}")
-    _check_seeds(path, "seeds", origin.seeds, simulator, 0, origin.episodes_per_task)
+    check_seeds(path, "seeds", origin.seeds, simulator, 0, origin.episodes_per_task)
 
 
 def _check_closed_loop(path: Path, experiment: Experiment, simulator: SimulatorConfig, fmt: FormatConfig) -> None:
@@ -529,7 +529,7 @@ def _check_closed_loop(path: Path, experiment: Experiment, simulator: SimulatorC
             f"expected at most the format's action_horizon, {fmt.action_horizon}"
         )
     _check_fit(path, key, loop.simulator, simulator, fmt)
-    _check_seeds(path, f"{key}.seeds", loop.seeds, simulator, loop.seed, loop.episodes_per_task)
+    check_seeds(path, f"{key}.seeds", loop.seeds, simulator, loop.seed, loop.episodes_per_task)
 
 
 def _check_fit(path: Path, key: str, name: str, simulator: SimulatorConfig, fmt: FormatConfig) -> None:
@@ -555,7 +555,8 @@ def _check_fit(path: Path, key: str, name: str, simulator: SimulatorConfig, fmt:
         )
 
 
-def _check_seeds(path: Path, key: str, name: str, simulator: SimulatorConfig, offset: int, count: int) -> None:
+def check_seeds(path: Path, key: str, name: str, simulator: SimulatorConfig, offset: int, count: int) -> None:
+    """That the range `name` has `count` seeds from its `offset`-th on; a `ConfigError` names `path` and `key`."""
     if name not in simulator.seeds:
         raise ConfigError(f"{path}: {key}: unknown seed range '{name}'; {nearest(name, list(simulator.seeds))}")
     seeds = simulator.seeds[name]

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pisft.config.experiment import Resolved
+from pisft.config.experiment import Resolved, check_seeds
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.evaluate.run import closed_loop
 
 
 def by_step(
-    config: Resolved, run_dir: Path, fingerprint: str, device: torch.device, workers: int
-) -> dict[int, dict[str, Any]]:
-    """Step → what eval.json calls `overall` and `tasks`, for the training run of `fingerprint` in `run_dir`; and the
-    `val_loss` of that step, None where none was measured."""
+    config: Resolved,
+    run_dir: Path,
+    fingerprint: str,
+    device: torch.device,
+    workers: int,
+    seeds: str = "tuning",
+    state: Path | None = None,
+) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
+    """(step → what eval.json calls `overall` and `tasks`, with the `val_loss` of that step, None where none was
+    measured; step → how it went) of the training run of `fingerprint` in `run_dir`.
+
+    `seeds` is the range that the episodes are of: steps are compared to choose one, and what is chosen by must not be
+    what is tested on. `state` is a folder for finished rollouts, which a run that is interrupted goes on from. Raises
+    `PisftError`s.
+    """
     folder = run_dir / "train_state" / fingerprint[:16] / "kept"
-    kept = {int(path.name.removeprefix("step_")): path for path in folder.glob("step_*")}
-    if not kept:
+    weights = {int(path.name.removeprefix("step_")): path for path in folder.glob("step_*")}
+    if not weights:
         raise PisftError(f"{folder}: found no kept weights; set train.keep_every and train again")
-    if config.eval.closed_loop is None:
+    loop = config.eval.closed_loop
+    if loop is None:
         raise PisftError(f"{run_dir}/config.json: eval.closed_loop: is null; expected a protocol to evaluate by")
+    simulator = config.simulators[loop.simulator]
+    check_seeds(run_dir / "config.json", "--seeds", seeds, simulator, loop.seed, loop.episodes_per_task)
+    changes = {"eval": config.eval.model_copy(update={"closed_loop": loop.model_copy(update={"seeds": seeds})})}
+    config = config.model_copy(update=changes)
     losses = val_losses(run_dir / "metrics.csv")
-    found = {}
-    for step, weights in sorted(kept.items()):
-        policy = load_policy(config, weights, weights, device)
-        with tempfile.TemporaryDirectory() as folder:
-            closed = closed_loop(config, policy, Path(folder), workers, {})
+    found, went = {}, {}
+    for step in sorted(weights):
+        policy = load_policy(config, weights[step], weights[step], device)
+        went[step] = {}
+        closed = closed_loop(config, policy, None, workers, went[step], state and state / f"{seeds}/{step}")
         found[step] = {"overall": closed["overall"], "tasks": closed["tasks"], "val_loss": losses.get(step)}
-    return found
+    return found, went
 
 
 def val_losses(metrics: Path) -> dict[int, float]:
