@@ -19,7 +19,7 @@ from pisft.errors import PisftError
 from pisft.evaluate import open_loop as opened
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import Policy
-from pisft.evaluate.run import evaluate, shares, success_rate
+from pisft.evaluate.run import closed_loop, evaluate, shares, success_rate
 from pisft.model import Pi0
 from safetensors.torch import load_file, save_file
 from tiny_policy import make_policy
@@ -77,6 +77,20 @@ def test_a_simulator_that_repeats_nothing_has_its_result_and_says_so(experiment,
     assert "not deterministic" in timing["not_filmed"][0]
     shown = {e["video"] for e in content["closed_loop"]["episodes"]} - {None}
     assert shown == {f"videos/{path.name}" for path in (run_dir / "videos").iterdir()}
+
+
+@pytest.mark.parametrize("cameras", [{"base_0_rgb": "observation.image"}, {}])
+def test_the_cameras_that_are_drawn_are_the_formats(experiment, cameras):
+    class Looking:
+        noise_shape = (4, 32)
+
+        def infer(self, observations, noise):
+            assert all(set(seen) == {*cameras.values(), "observation.state", "task"} for seen in observations)
+            return np.zeros((len(observations), 4, 4))
+
+    format = experiment[0].format.model_copy(update={"cameras": cameras})
+    config = experiment[0].model_copy(update={"format": format})
+    assert closed_loop(config, Looking(), None, 1, {})["overall"]["episodes"] == 4
 
 
 def test_without_a_closed_loop_there_is_none(experiment):

@@ -13,6 +13,7 @@ from pisft.evaluate.rollout import noise, rollout
 from pisft.simulators.base import SimulatorError
 
 EPISODES = [(task, seed) for task in ("drawer-close", "button-press-topdown") for seed in (10, 11, 12)]
+UNSEEN = np.zeros((32, 32, 3), np.uint8)
 HANDLE = np.array([0.0, 0.75, 0.1])
 
 
@@ -34,7 +35,7 @@ class Reacher:
         return chunks
 
 
-def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps=60, kept=None, sim=None):
+def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps=60, kept=None, sim=None, cameras=None):
     return rollout(
         sim or simulator(max_steps=max_steps),
         episodes,
@@ -43,6 +44,7 @@ def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps
         batch_size=batch_size,
         seed=seed,
         workers=workers,
+        cameras=cameras,
         kept=kept,
     )
 
@@ -145,6 +147,16 @@ def test_an_action_that_is_not_a_number_is_an_error_that_says_where(tmp_path):
 
     with pytest.raises(PolicyError, match=r"drawer-close, seed 11: the policy's action at step 8, dim 2, is nan"):
         _rollout(1, Broken())
+
+
+def test_what_a_policy_does_not_look_at_is_not_drawn_and_changes_nothing(by_one_worker):
+    class Blind(Reacher):
+        def infer(self, observations, draws):
+            assert all(set(seen) == {"observation.state", "task"} for seen in observations)
+            return super().infer([seen | {"observation.image": UNSEEN} for seen in observations], draws)
+
+    done, _ = _rollout(1, Blind(), EPISODES[:4], cameras=())
+    assert all(_same(a, b) for a, b in zip(by_one_worker[1], done, strict=False))
 
 
 def test_results_keep_the_order_and_hold_what_was_executed(by_one_worker):

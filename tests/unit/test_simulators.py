@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from metaworld_config import simulator
+from pisft.config.experiment import load_simulator
+from pisft.simulators import libero, maniskill
 from pisft.simulators.base import SimulatorError, open_simulator
 from typed_project import ROOT
 
@@ -62,6 +66,65 @@ def test_an_observation_has_the_keys_and_types_of_lerobot_datasets():
     assert seen["observation.state"].shape == (4,) and seen["observation.state"].dtype == np.float32
     assert seen["task"] == "close the drawer"
     assert sim.picture().shape == (240, 240, 3)
+
+
+def test_only_the_pictures_that_are_asked_for_are_drawn(monkeypatch):
+    sim = open_simulator(simulator())
+    sim.reset("drawer-close", 0)
+    whole = sim.observation()
+    np.testing.assert_array_equal(
+        sim.observation(["observation.image"])["observation.image"], whole["observation.image"]
+    )
+    monkeypatch.setattr(sim, "_draw", None)
+    blind = sim.observation([])
+    assert list(blind) == ["observation.state", "task"]
+    np.testing.assert_array_equal(blind["observation.state"], whole["observation.state"])
+
+
+class Environment:
+    """Of any simulator, as far as beginning an episode goes; `there` are those which were not closed."""
+
+    there: ClassVar[list] = []
+
+    def __init__(self, *_, **__):
+        self.there.append(self)
+
+    def reset(self, **_):
+        return {}, {}
+
+    def close(self):
+        self.there.remove(self)
+
+    seed = set_init_state = step = lambda self, *_: ({}, 0.0, False, {})
+
+
+def _libero(monkeypatch):
+    wrapper = SimpleNamespace(ControlEnv=Environment)
+    package = SimpleNamespace(envs=SimpleNamespace(env_wrapper=wrapper), __file__="libero/__init__.py")
+    monkeypatch.setattr(libero, "_package", lambda: package)
+    monkeypatch.setattr(libero, "_check_assets", lambda: None)
+    monkeypatch.setattr(libero, "initial_states", lambda task: [None] * 3)
+
+
+def _maniskill(monkeypatch):
+    monkeypatch.setattr(maniskill.Maniskill, "_environment", Environment)
+
+
+def _robotwin(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lerobot.envs.robotwin", SimpleNamespace(RoboTwinEnv=Environment))
+
+
+@pytest.mark.parametrize(("name", "faked"), [("libero", _libero), ("maniskill", _maniskill), ("robotwin", _robotwin)])
+def test_the_environment_of_an_episode_is_closed_before_the_next_one_is_built(monkeypatch, name, faked):
+    faked(monkeypatch)
+    monkeypatch.setattr(Environment, "there", [])
+    sim = open_simulator(load_simulator(name, ROOT, "a test", "simulator"))
+    for seed in range(3):
+        sim.reset(next(iter(sim.config.tasks)), seed)
+        assert len(Environment.there) == 1
+    sim.close()
+    sim.close()
+    assert Environment.there == []
 
 
 def test_pictures_are_upright_and_follow_the_render_settings():

@@ -9,14 +9,13 @@ is kept, so that an evaluation which was interrupted goes on with the next one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from itertools import batched
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from pisft.config.simulator import SimulatorConfig
 from pisft.evaluate import partial
@@ -45,14 +44,15 @@ def rollout(
     batch_size: int,
     seed: int,
     workers: int,
+    cameras: Collection[str] | None = None,
     kept: Path | None = None,
 ) -> tuple[list[Episode], list[str]]:
-    """Run `episodes`, (task, seed) each; returns what came of them, in this order, and how processes were lost
-    while they ran, also in the runs before this one that `kept` is of.
+    """Run `episodes`, (task, seed) each; returns what came of them, in this order, and how processes were lost while
+    they ran.
 
-    `seed` is that of the policy's noise. `kept` is a folder of this evaluation's own, where each group is found that
-    was run before. An episode whose process is lost, or whose simulator raises, is repeated up to where it was, in
-    another one. Raises
+    `seed` is that of the policy's noise; `cameras` are the keys of the pictures that it looks at, all by default.
+    `kept` is a folder of this evaluation's own, where each group is found that was run before, with its losses. An
+    episode whose process is lost, or whose simulator raises, is repeated up to where it was, in another one. Raises
     `SimulatorError` and `PolicyError`.
     """
     groups = list(batched(episodes, batch_size))
@@ -63,7 +63,7 @@ def rollout(
         with Pool(simulator, min(workers, batch_size)) if todo else nullcontext() as pool:
             for number in todo:
                 before = len(pool.replaced)
-                done = _run_group(pool, groups[number], policy, replan_steps, batch_size, seed, progress)
+                done = run_group(pool, groups[number], policy, replan_steps, batch_size, seed, cameras, progress.update)
                 results[number] = partial.Group(done, pool.replaced[before:])
                 partial.save(kept, number, results[number])
     whole = [results[number] for number in range(len(groups))]
@@ -77,16 +77,18 @@ def noise(seed: int, task: str, episode_seed: int, replan: int, shape: tuple[int
     return generator.standard_normal(shape, dtype=np.float32)
 
 
-def _run_group(
+def run_group(
     pool: Pool,
     group: Sequence[tuple[str, int]],
     policy: Actor,
     replan_steps: int,
     batch_size: int,
     seed: int,
-    progress: tqdm,
+    cameras: Collection[str] | None = None,
+    ended_one: Callable[[], object] = lambda: None,
 ) -> list[Episode]:
-    seen = pool.run(begin, dict(enumerate(group)))
+    """What `rollout` does with each group of at most `batch_size` episodes, in a pool that stays open."""
+    seen = pool.run(begin, {slot: (*episode, cameras) for slot, episode in enumerate(group)})
     rows = [seen.get(slot, seen[0]) for slot in range(batch_size)]
     executed: list[list[np.ndarray]] = [[] for _ in group]
     ended: dict[int, Episode] = {}
@@ -101,14 +103,14 @@ def _run_group(
             executed[slot].append(_checked(chunks[slot], replan_steps, group[slot], replan))
         answers = pool.run(
             advance,
-            {slot: (executed[slot][-1],) for slot in live},
-            again=(repeat, {slot: (*group[slot], executed[slot]) for slot in live}),
+            {slot: (executed[slot][-1], cameras) for slot in live},
+            again=(repeat, {slot: (*group[slot], executed[slot], cameras) for slot in live}),
         )
         for slot, now in answers.items():
             if now.done:
                 actions = np.concatenate(executed[slot])[: now.steps]
                 ended[slot] = Episode(*group[slot], now.success, now.completed, now.steps, actions)
-                progress.update()
+                ended_one()
             else:
                 rows[slot] = now.observation
         replan += 1

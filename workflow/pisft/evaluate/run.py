@@ -67,9 +67,17 @@ def evaluate(
 
 
 def closed_loop(
-    config: Resolved, policy: Actor, folder: Path, workers: int, timing: dict[str, Any], kept: Path | None = None
+    config: Resolved,
+    policy: Actor,
+    folder: Path | None,
+    workers: int,
+    timing: dict[str, Any],
+    kept: Path | None = None,
 ) -> dict[str, Any]:
-    """Roll out `config.eval.closed_loop`, film some episodes and keep what all of them did in `folder`, and add up."""
+    """Roll out `config.eval.closed_loop`, film some episodes and keep what all of them did in `folder`, and add up.
+
+    Without a folder nothing is filmed or kept. `timing` gets how it went.
+    """
     loop = config.eval.closed_loop
     simulator = config.simulators[loop.simulator]
     suites = {suite: simulator.suites[suite] for suite in loop.suites}
@@ -86,17 +94,20 @@ def closed_loop(
         batch_size=loop.batch_size,
         seed=loop.seed,
         workers=workers,
+        cameras=tuple(config.format.cameras.values()),
         kept=kept,
     )
     timing["rollouts_s"] = time.perf_counter() - started
-    started = time.perf_counter()
-    kept_actions.save(folder, episodes)
-    filmed = film(simulator, choose(episodes), folder / "videos", workers)
-    timing["lost_simulators"] += filmed.lost
-    timing["not_filmed"] = filmed.failed
-    timing["videos_s"] = time.perf_counter() - started
+    shown: set[str] = set()
+    if folder is not None:
+        started = time.perf_counter()
+        kept_actions.save(folder, episodes)
+        filmed = film(simulator, choose(episodes), folder / "videos", workers)
+        shown = {path.name for path in (folder / "videos").iterdir()}
+        timing["lost_simulators"] += filmed.lost
+        timing["not_filmed"] = filmed.failed
+        timing["videos_s"] = time.perf_counter() - started
 
-    shown = {path.name for path in (folder / "videos").iterdir()}
     return {
         "protocol": {
             "simulator": simulator.simulator,

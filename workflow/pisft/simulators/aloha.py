@@ -8,6 +8,7 @@ rewards are used and its environment is not.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from gym_aloha.utils import sample_box_pose  # noqa: E402
 from pisft.simulators.aloha_expert import plan  # noqa: E402
 
 SHOWN = "angle"
+PREFIX = "observation.images."
 
 
 class Aloha(Counted):
@@ -52,14 +54,14 @@ class Aloha(Counted):
         self._env.step(action.astype(np.float64))
         return self._task.get_reward(self._env.physics) == self._task.max_reward
 
-    def observation(self) -> dict[str, Any]:
+    def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         look = self.config.render
-        cameras = {
-            f"observation.images.{name}": self._draw(camera, look.height, look.width)
-            for name, camera in ALOHA_CAMERAS.items()
+        pictures = {
+            key: self._draw(ALOHA_CAMERAS[key.removeprefix(PREFIX)], look.height, look.width)
+            for key in self.asked(cameras)
         }
         state = self._task.get_qpos(self._env.physics).astype(np.float32)
-        return {**cameras, "observation.state": state, "task": self.config.tasks[self.task]}
+        return {**pictures, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def picture(self) -> np.ndarray:
         return self._draw(SHOWN, PICTURE_SIZE, PICTURE_SIZE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -41,10 +42,11 @@ class Simulator(Protocol):
     def done(self) -> bool:
         """The episode has succeeded or reached the cap."""
 
-    def observation(self) -> dict[str, Any]:
+    def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         """What a policy sees, in the keys of the simulator's datasets: images uint8 (H, W, 3), vectors float32, `task`.
 
-        The only place where what a policy sees is rendered: it costs more than a step.
+        The only place where what a policy sees is rendered, which costs more than a step: `cameras` are the keys of the
+        pictures that it looks at, all by default.
         """
 
     def picture(self) -> np.ndarray:
@@ -52,6 +54,9 @@ class Simulator(Protocol):
 
     def expert_action(self) -> np.ndarray:
         """What the scripted expert would do now, float32 (d,)."""
+
+    def close(self) -> None:
+        """Let go of what the episode holds; the next `reset` does it too."""
 
 
 def open_simulator(config: SimulatorConfig) -> Simulator:
@@ -63,6 +68,8 @@ def open_simulator(config: SimulatorConfig) -> Simulator:
 class Counted:
     """What every simulator keeps of an episode. A base for theirs, which say what one action does."""
 
+    _env: Any = None  # the simulator's own environment, of this episode
+
     def __init__(self, config: SimulatorConfig):
         self.config = config
         self.begin("")
@@ -70,6 +77,17 @@ class Counted:
     def begin(self, task: str) -> None:
         """Forget the episode before."""
         self.task, self.success, self.completed, self.steps = task, False, 0, 0
+
+    def close(self) -> None:
+        """See `Simulator.close`. What has scenes or contexts to give back calls this before it builds the next one."""
+        if self._env is not None:
+            self._env.close()
+        self._env = None
+
+    def asked(self, cameras: Collection[str] | None) -> list[str]:
+        """The keys of those pictures that `cameras` has, of all where it is None."""
+        pictures = [key for key, feature in self.config.features().items() if feature.is_picture]
+        return [key for key in pictures if cameras is None or key in cameras]
 
     def step(self, actions: np.ndarray) -> None:
         """See `Simulator.step`."""

@@ -9,6 +9,7 @@ CALVIN's scale. Not run by its authors: CALVIN is on no package index; see docs/
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from pisft.config.simulator import CalvinConfig
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
+CAMERAS = {"video.image_base": "rgb_static", "video.image_wrist": "rgb_gripper"}
 SEQUENCES = 1000  # CALVIN draws all of them from one seed
 
 
@@ -25,7 +27,6 @@ class Calvin(Counted):
     """See `pisft.simulators.base.Simulator`; `task` names the split, `seed` the sequence."""
 
     config: CalvinConfig
-    _env: Any = None  # made once: it has a PyBullet connection of its own, and its reset sets all of the scene
 
     def reset(self, task: str, seed: int) -> None:
         from calvin_agent.evaluation.utils import get_env_state_for_initial_condition
@@ -33,7 +34,7 @@ class Calvin(Counted):
         self.begin(task)
         start, self._chain = _sequences()[seed]
         robot, scene = get_env_state_for_initial_condition(start)
-        if self._env is None:
+        if self._env is None:  # made once: it has a PyBullet connection of its own, and its reset sets all of the scene
             self._env = _environment()
         self._env.reset(robot_obs=robot, scene_obs=scene)
         self._began, self._before = 0, self._env.get_info()
@@ -56,12 +57,11 @@ class Calvin(Counted):
     def done(self) -> bool:
         return self.success or self.steps - self._began >= self.config.subtask_steps
 
-    def observation(self) -> dict[str, Any]:
+    def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         seen = self._env.get_obs()
         robot = np.asarray(seen["robot_obs"], np.float32)
         return {
-            "video.image_base": seen["rgb_obs"]["rgb_static"],
-            "video.image_wrist": seen["rgb_obs"]["rgb_gripper"],
+            **{key: seen["rgb_obs"][CAMERAS[key]] for key in self.asked(cameras)},
             "state.ee_pos": robot[:3],
             "state.ee_rot": robot[3:6],
             "state.gripper": robot[14:15],

@@ -6,7 +6,7 @@ Imports no more than a simulator's own environment has.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pisft.simulators.base import Simulator
 
+Cameras = Collection[str] | None  # the keys of the pictures that are looked at; all of them, where there are none
 PERSISTENCE = 0.95  # of a disturbance from one step to the next
 
 
@@ -27,25 +28,27 @@ class Progress(NamedTuple):
     observation: dict[str, Any] | None
 
 
-def begin(simulator: Simulator, task: str, seed: int) -> dict[str, Any]:
+def begin(simulator: Simulator, task: str, seed: int, cameras: Cameras = None) -> dict[str, Any]:
     """Start an episode; returns its first observation."""
     simulator.reset(task, seed)
-    return simulator.observation()
+    return simulator.observation(cameras)
 
 
-def advance(simulator: Simulator, actions: np.ndarray) -> Progress:
+def advance(simulator: Simulator, actions: np.ndarray, cameras: Cameras = None) -> Progress:
     """Execute actions (n, d)."""
     simulator.step(actions)
-    observation = None if simulator.done else simulator.observation()
+    observation = None if simulator.done else simulator.observation(cameras)
     return Progress(simulator.done, simulator.success, simulator.completed, simulator.steps, observation)
 
 
-def repeat(simulator: Simulator, task: str, seed: int, chunks: Sequence[np.ndarray]) -> Progress:
+def repeat(
+    simulator: Simulator, task: str, seed: int, chunks: Sequence[np.ndarray], cameras: Cameras = None
+) -> Progress:
     """An episode over again, whose simulator was lost: what `advance` gives for the last of `chunks` (n, d)."""
     simulator.reset(task, seed)
     for actions in chunks[:-1]:
         simulator.step(actions)
-    return advance(simulator, chunks[-1])
+    return advance(simulator, chunks[-1], cameras)
 
 
 def demonstrate(simulator: Simulator, task: str, seed: int, path: Path, noise: float = 0.0) -> bool:

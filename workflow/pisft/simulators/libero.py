@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ gl.choose()
 
 ASSETS = "lerobot/libero-assets"
 CACHE = Path.home() / ".cache/libero/assets"  # where LIBERO looks for them
+CAMERAS = {"image": "agentview", "wrist_image": "robot0_eye_in_hand"}
 STILL = np.array([0, 0, 0, 0, 0, 0, -1.0])
 SEED = 7  # openpi's, of what LIBERO draws besides the initial state
 
@@ -41,6 +43,7 @@ class Libero(Counted):
         states = initial_states(task)
         if seed >= len(states):
             raise SimulatorError(f"{task}: found seed {seed}; LIBERO has initial states 0 to {len(states) - 1}")
+        self.close()
         self._env = env.ControlEnv(
             bddl_file_name=str(_folder("bddl_files", task).with_suffix(".bddl")),
             use_camera_obs=False,
@@ -56,12 +59,11 @@ class Libero(Counted):
         self._seen, _, _, _ = self._env.step(np.clip(action, -1.0, 1.0).astype(np.float64))
         return bool(self._env.check_success())
 
-    def observation(self) -> dict[str, Any]:
+    def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         size = self.config.render.size
         hand = self._seen["robot0_eef_pos"], _axis_angle(self._seen["robot0_eef_quat"])
         return {
-            "image": self._draw("agentview", size),
-            "wrist_image": self._draw("robot0_eye_in_hand", size),
+            **{key: self._draw(CAMERAS[key], size) for key in self.asked(cameras)},
             "state": np.r_[(*hand, self._seen["robot0_gripper_qpos"])].astype(np.float32),
             "task": self.config.tasks[self.task],
         }

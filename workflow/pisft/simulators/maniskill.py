@@ -14,6 +14,8 @@ import importlib
 import logging
 import os
 import warnings
+from collections.abc import Collection
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ class Maniskill(Counted):
     def reset(self, task: str, seed: int) -> None:
         """The scene is built anew: contacts of the episode before would otherwise show in the last bits."""
         self.begin(task)
+        self.close()
         self._env = self._environment(CONTROL)
         self._env.reset(seed=seed, options={"reconfigure": True})
         self._seed, self._plan = seed, None
@@ -51,14 +54,9 @@ class Maniskill(Counted):
         _, _, _, _, info = self._env.step(np.clip(action, -1.0, 1.0))
         return bool(info["success"])
 
-    def observation(self) -> dict[str, Any]:
-        env = self._env
-        env.scene.update_render(update_sensors=True, update_human_render_cameras=False)
-        camera = env.scene.sensors[self.config.render.camera]
-        camera.capture()
-        image = camera.get_obs(rgb=True, depth=False, position=False, segmentation=False)["rgb"][0]
+    def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         return {
-            "observation.images.top": image.cpu().numpy(),
+            **{key: self._draw() for key in self.asked(cameras)},
             "observation.state": self._state(),
             "task": self.config.tasks[self.task],
         }
@@ -73,6 +71,14 @@ class Maniskill(Counted):
             return np.array([0, 0, 0, 0, 0, 0, self._plan[-1][6] if self._plan else 1.0], np.float32)
         return self._plan[self.steps]
 
+    def _draw(self) -> np.ndarray:
+        env = self._env
+        env.scene.update_render(update_sensors=True, update_human_render_cameras=False)
+        camera = env.scene.sensors[self.config.render.camera]
+        camera.capture()
+        image = camera.get_obs(rgb=True, depth=False, position=False, segmentation=False)["rgb"][0]
+        return image.cpu().numpy()
+
     def _state(self) -> np.ndarray:
         hand = self._env.agent.robot.pose.sp.inv() * self._env.agent.tcp.pose.sp
         opening = float(self._env.agent.robot.qpos[0, -1]) / OPEN
@@ -82,13 +88,15 @@ class Maniskill(Counted):
         """The expert's actions from the start of this episode on; none where planning fails."""
         from mani_skill.trajectory.utils.actions.conversion import from_pd_joint_pos_to_ee
 
-        planner = _Recorder(self._environment("pd_joint_pos"))
-        if _solution(self.task)(planner, seed=self._seed) == -1:
-            return []
-        planner.env.reset(seed=self._seed)
-        actor = _Recorder(self._environment(CONTROL))
-        actor.env.reset(seed=self._seed)
-        from_pd_joint_pos_to_ee(CONTROL, planner.actions, planner.env, actor)
+        with closing(self._environment("pd_joint_pos")) as env:
+            planner = _Recorder(env)
+            if _solution(self.task)(planner, seed=self._seed) == -1:
+                return []
+            env.reset(seed=self._seed)
+            with closing(self._environment(CONTROL)) as acting:
+                actor = _Recorder(acting)
+                acting.reset(seed=self._seed)
+                from_pd_joint_pos_to_ee(CONTROL, planner.actions, env, actor)
         return [np.clip(action, -1.0, 1.0).astype(np.float32) for action in actor.actions]
 
     def _environment(self, control: str) -> Any:

@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import copy
 import warnings
+from collections.abc import Collection
 from functools import cache, lru_cache
 from typing import Any
 
@@ -52,9 +53,9 @@ class Metaworld(Counted):
         self._state, _, _, _, info = self._env.step(np.clip(action, -1.0, 1.0))
         return info["success"]
 
-    def observation(self) -> dict[str, Any]:
+    def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         return {
-            "observation.image": self._draw(self.config.render),
+            **{key: self._draw(self.config.render) for key in self.asked(cameras)},
             "observation.state": self._state[:4].astype(np.float32),
             "task": self.config.tasks[self.task],
         }

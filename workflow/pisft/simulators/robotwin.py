@@ -7,12 +7,15 @@ authors: it needs an NVIDIA GPU and assets of the hub; see docs/simulators.md.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from pisft.config.simulator import ROBOTWIN_CAMERAS, RobotwinConfig
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+
+PREFIX = "observation.images."
 
 
 class Robotwin(Counted):
@@ -24,6 +27,7 @@ class Robotwin(Counted):
         from lerobot.envs.robotwin import RoboTwinEnv
 
         self.begin(task)
+        self.close()
         look = self.config.render
         # one step more than we count: at its end the wrapper starts the next episode by itself
         self._env = RoboTwinEnv(
@@ -39,12 +43,11 @@ class Robotwin(Counted):
         self._seen, _, _, _, info = self._env.step(action)
         return bool(info["is_success"])
 
-    def observation(self) -> dict[str, Any]:
-        cameras = {
-            f"observation.images.{name}": self._seen["pixels"][camera] for name, camera in ROBOTWIN_CAMERAS.items()
-        }
+    def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        pixels = self._seen["pixels"]
+        pictures = {key: pixels[ROBOTWIN_CAMERAS[key.removeprefix(PREFIX)]] for key in self.asked(cameras)}
         state = np.asarray(self._seen["agent_pos"], np.float32)
-        return {**cameras, "observation.state": state, "task": self.config.tasks[self.task]}
+        return {**pictures, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def picture(self) -> np.ndarray:
         pixels = self._seen["pixels"][ROBOTWIN_CAMERAS["cam_high"]]
