@@ -1,6 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
+.PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-maniskill bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
 
 setup:
 	@envs/setup.sh
@@ -81,6 +81,9 @@ bench-serve: setup
 
 bench-finetune: setup
 	python scripts/bench_finetune.py
+
+bench-maniskill: setup
+	python scripts/bench_maniskill.py
 
 bench-train: setup
 	python scripts/bench_train.py

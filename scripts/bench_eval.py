@@ -5,10 +5,11 @@
 Rollouts: the quickstart's policy acts on both sides with the same noise, in our engine and in lerobot's own evaluation
 of its own MetaWorld, with as many processes. `own settings`: lerobot's pictures are of 480 pixels, with shadows, at
 every step; ours are the quickstart's. `equal settings`: both draw the quickstart's pictures and infer for as many
-episodes at once; then the episodes are the same, which is checked. Counted are the steps of episodes that had not
-ended. Sampling: a chunk for one observation, ours against lerobot's `predict_action_chunk`, same dimensions, weights
-and noise (checked), an eighth as wide and a third as deep as π₀, or all of it with a GPU. `as shipped`, lerobot
-computes those of three cameras that a robot does not have as masked blanks; `real cameras` spares it that.
+episodes at once; then the episodes are the same, which is checked every turn. Counted are the steps of episodes that
+had not ended; starting up is not, since each side runs a group of other episodes first. Sampling: a chunk for one
+observation, ours against lerobot's `predict_action_chunk`, same dimensions, weights and noise (checked), an eighth as
+wide and a third as deep as π₀, or all of it with a GPU. `as shipped`, lerobot computes those of three cameras that a
+robot does not have as masked blanks; `real cameras` spares it that.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import gymnasium
@@ -30,11 +32,13 @@ from bench_train import dimensions, features, lerobot_batch, lerobot_policy, mak
 from pisft.config import read_resolved
 from pisft.config.experiment import load_simulator
 from pisft.config.simulator import SimulatorConfig
+from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import SAMPLING_STEPS, Policy, load_policy
-from pisft.evaluate.rollout import noise, rollout
+from pisft.evaluate.rollout import noise, run_group
 from pisft.model import Pi0, load_weights
 from pisft.model.runtime import configure
 from pisft.simulators import gl
+from pisft.simulators.pool import Pool
 from torch import nn
 
 gl.choose()
@@ -43,6 +47,7 @@ from lerobot.envs.metaworld import MetaworldEnv  # noqa: E402
 from lerobot.scripts import lerobot_eval  # noqa: E402
 
 TASK, FIRST, REPLAN = "button-press-topdown", 20000, 5
+WARM_UP = 10000  # first seed of the episodes that start both sides up and are not counted
 PROMPT_OF_OURS = "press the button"
 
 
@@ -87,18 +92,17 @@ class Actor(nn.Module):
 
 
 def ours(simulator: SimulatorConfig, policy: Policy, seeds: list[int], workers: int, batch: int):
-    """(steps, seconds, [(success, steps)])."""
-    started = time.perf_counter()
-    done, _ = rollout(
-        simulator,
-        [(TASK, seed) for seed in seeds],
-        policy,
-        replan_steps=REPLAN,
-        batch_size=batch,
-        seed=0,
-        workers=workers,
-    )
-    seconds = time.perf_counter() - started
+    """(steps, seconds, [(success, steps)]), after a group of other episodes that starts everything up."""
+    with Pool(simulator, workers) as pool:
+
+        def groups(seeds: Iterable[int]) -> list[Episode]:
+            parts = itertools.batched(((TASK, seed) for seed in seeds), batch)
+            return [e for part in parts for e in run_group(pool, part, policy, REPLAN, batch, seed=0)]
+
+        groups(range(WARM_UP, WARM_UP + workers))
+        started = time.perf_counter()
+        done = groups(seeds)
+        seconds = time.perf_counter() - started
     return sum(e.steps for e in done), seconds, [(e.success, e.steps) for e in done]
 
 
@@ -110,18 +114,22 @@ def theirs(environment: type, size: int, cap: int, policy: Policy, seeds: list[i
         env._max_episode_steps = cap
         return env
 
-    started = time.perf_counter()
-    envs = gymnasium.vector.AsyncVectorEnv([make] * workers, context="forkserver")
-    outcomes = []
-    for i in range(0, len(seeds), workers):
-        group = seeds[i : i + workers]
-        with contextlib.redirect_stderr(io.StringIO()):
-            found = lerobot_eval.rollout(envs, Actor(policy, group), *[_unchanged] * 4, seeds=group)
-        for success, done in zip(found["success"].numpy(), found["done"].numpy(), strict=True):
-            steps = int(np.argmax(done)) + 1 if done.any() else len(done)
-            outcomes.append((bool(success[:steps].any()), min(steps, cap)))
-    envs.close()
-    return sum(steps for _, steps in outcomes), time.perf_counter() - started, outcomes
+    def groups(seeds: list[int]) -> list[tuple[bool, int]]:
+        outcomes = []
+        for group in map(list, itertools.batched(seeds, workers)):
+            with contextlib.redirect_stderr(io.StringIO()):
+                found = lerobot_eval.rollout(envs, Actor(policy, group), *[_unchanged] * 4, seeds=group)
+            for success, done in zip(found["success"].numpy(), found["done"].numpy(), strict=True):
+                steps = int(np.argmax(done)) + 1 if done.any() else len(done)
+                outcomes.append((bool(success[:steps].any()), min(steps, cap)))
+        return outcomes
+
+    with contextlib.closing(gymnasium.vector.AsyncVectorEnv([make] * workers, context="forkserver")) as envs:
+        groups(range(WARM_UP, WARM_UP + workers))
+        started = time.perf_counter()
+        outcomes = groups(seeds)
+        seconds = time.perf_counter() - started
+    return sum(steps for _, steps in outcomes), seconds, outcomes
 
 
 def _unchanged(x):
@@ -153,8 +161,8 @@ def rollouts(args: argparse.Namespace) -> None:
         for _ in range(args.turns):
             (steps, seconds, mine), (their_steps, their_seconds, their) = one(), other()
             ratios.append((steps / seconds) / (their_steps / their_seconds))
-        if name == "equal settings" and mine != their:
-            sys.exit(f"the episodes differ: {mine} against {their}; this is no comparison")
+            if name == "equal settings" and mine != their:
+                sys.exit(f"the episodes differ: {mine} against {their}; this is no comparison")
         successes = [sum(success for success, _ in outcomes) for outcomes in (mine, their)]
         print(f"| {name} | {show(ratios)} | {successes[0]} and {successes[1]} of {args.episodes} |", flush=True)
 
@@ -212,10 +220,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="button_press", help="whose checkpoint acts; it has to be trained")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--episodes", type=int, default=8)
+    parser.add_argument("--episodes", type=int, default=8, help="counted ones; a multiple of the processes")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--only", choices=["rollouts", "sampling"])
     args = parser.parse_args()
+    if args.episodes % args.workers:
+        parser.error(f"--episodes: found {args.episodes}; lerobot runs a multiple of --workers, {args.workers}")
     device = configure(threads=1)
     if args.only in (None, "sampling"):
         sampling(args, device)
