@@ -5,8 +5,9 @@
     python scripts/diff.py results/quickstart /elsewhere/results/quickstart --html diff.html --json diff.json
 
 Configuration, datasets, statistics, weights by layer, losses, open-loop errors, success with a paired test, packages
-and code. Exit code 0 where nothing differs, 1 where something does, 2 where they cannot be compared; with --tolerance
-only numbers count, and those within it are the same.
+and code. Exit code 0 where nothing differs, 1 where anything does, 2 where one cannot be read. With --tolerance all is
+told, and statistics, weights, the held-out loss and success alone decide; what only one has of them, and success that
+cannot be compared, is different.
 """
 
 import argparse

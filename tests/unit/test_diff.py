@@ -1,6 +1,7 @@
 """A diff says what differs between two results, and nothing where nothing does."""
 
 import json
+import runpy
 import subprocess
 import sys
 
@@ -35,7 +36,7 @@ def _evaluation(outcomes, loss=0.5):
 
 @pytest.fixture
 def make(tmp_path):
-    """A results folder; `changes` by the file's name."""
+    """A results folder; `changes` by the file's name, None for what is not there."""
 
     def result(name, **changes):
         folder = tmp_path / "results" / name
@@ -59,7 +60,8 @@ def make(tmp_path):
         weights = {f"m.layers.{i}.w": torch.full((2, 2), float(i + 1)) for i in range(3)} | {
             "m.out.weight": torch.ones(3)
         }
-        save_file(weights | changes.get("weights", {}), folder / "checkpoint/model.safetensors")
+        if (other := changes.get("weights", {})) is not None:
+            save_file(weights | other, folder / "checkpoint/model.safetensors")
         (folder / "videos").mkdir()
         (folder / "videos/push_0.mp4").touch()
         return Side.read(folder, name)
@@ -70,7 +72,7 @@ def make(tmp_path):
 def test_a_result_and_its_copy_do_not_differ(make):
     content = measure(make("a"), make("b"))
     assert not differ(content) and not differ(content, tolerance=0.0)
-    assert content["weights"]["identical"] and content["config"] == content["code"] == []
+    assert content["weights"]["same"] and content["config"] == content["code"] == []
     assert summary(content, color=False) == "a → b\n\nno difference".replace("\n\n", "\n")
 
 
@@ -103,11 +105,12 @@ def test_statistics_come_with_the_largest_shift_first(make):
     moved = {**STATS, "mean": [0.5, 5.0]}
     content = measure(make("a"), make("b", files={"norm_stats": {"norm_stats": {"state": moved, "actions": STATS}}}))
     assert list(content["norm_stats"]) == ["state"]
-    assert [(row["dim"], row["shift"]) for row in content["norm_stats"]["state"]] == [(1, 2.0), (0, 0.5)]
+    rows = content["norm_stats"]["state"]
+    assert [(row["dim"], row["shifts"]["mean"], row["distance"]) for row in rows] == [(1, 2.0, 2.0), (0, 0.5, 0.5)]
     assert differ(content, tolerance=1.9) and not differ(content, tolerance=2.1)
     wider = {key: [*values, 1.0] for key, values in STATS.items()}
     content = measure(make("c"), make("d", files={"norm_stats": {"norm_stats": {"state": wider, "actions": STATS}}}))
-    assert content["norm_stats"]["state"][0]["shift"] is None and differ(content, tolerance=100)
+    assert content["norm_stats"]["state"][0]["distance"] is None and differ(content, tolerance=100)
 
 
 def test_weights_are_compared_layer_by_layer(make):
@@ -154,8 +157,123 @@ def test_other_protocols_are_told_and_not_compared(make):
     other = _evaluation([True] * 4)
     other["closed_loop"]["protocol"]["max_steps"] = 6
     content = measure(make("a"), make("b", files={"eval": other}))
+    assert differ(content) and differ(content, tolerance=100)
     assert "ran under different protocols: max_steps differ" in content["success"]["why_not"]
     assert "different protocols" in summary(content, color=False)
+
+
+def _without_loop():
+    return _evaluation([]) | {"closed_loop": None}
+
+
+def _other_seeds():
+    other = _evaluation([True, False, True, False])
+    for episode in other["closed_loop"]["episodes"]:
+        episode["seed"] += 10
+    return other
+
+
+def _longer():
+    other = _evaluation([True, False, True, False])
+    other["closed_loop"]["episodes"][0]["steps"] = 4
+    return other
+
+
+def _error():
+    other = _evaluation([True, False, True, False])
+    other["open_loop"]["action_error"]["robot"]["per_dim"]["dy"] = 2.0
+    return other
+
+
+RECORD = {
+    "parents": {"data/d/manifest.json": "k1"},
+    "pins": {},
+    "packages": {"torch": "2.11"},
+    "code": {"pisft/a.py": "h1"},
+}
+STATISTICS = {"norm_stats": {"state": {**STATS, "q01": [-1.0, -1.5]}, "actions": STATS}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"files": {"config": CONFIG | {"datasets": []}}}, "configuration"),
+        ({"files": {"provenance/checkpoint": RECORD | {"pins": {"base": "p"}}}}, "datasets and base weights"),
+        ({"files": {"provenance/checkpoint": RECORD | {"packages": {"torch": "2.12"}}}}, "torch: 2.11 → 2.12"),
+        ({"files": {"provenance/checkpoint": RECORD | {"code": {"pisft/a.py": "h2"}}}}, "code"),
+        ({"files": {"norm_stats": STATISTICS}}, "1: q01 -0.250"),
+        ({"weights": {"m.out.weight": torch.zeros(3)}}, "m.out: 1.00e+00"),
+        (
+            {"metrics": "step,loss,val_loss\n10,1.0,\n20,0.4,0.6\n"},
+            "in training: 0.5000 → 0.4000 at the end, apart since",
+        ),
+        ({"metrics": "step,loss,val_loss\n10,1.0,\n20,0.5,0.7\n"}, "held out: 0.6000 → 0.7000"),
+        ({"files": {"eval": _evaluation([True, False, True, False], loss=0.6)}}, "flow loss: 0.5000 → 0.6000"),
+        ({"files": {"eval": _error()}}, "action error of dy: 1 → 2"),
+        ({"files": {"eval": _evaluation([False, True, True, False])}}, "fail now: push 0"),
+        ({"files": {"eval": _other_seeds()}}, "Fisher's exact"),
+        ({"files": {"eval": _longer()}}, "overall: 2/4 → 2/4"),
+        ({"files": {"eval": _without_loop()}}, "eval.json: closed_loop: a"),
+        ({"files": {"eval": None}}, "eval.json: a"),
+        ({"files": {"norm_stats": None}}, "norm_stats.json: a"),
+        ({"metrics": "step,loss\n"}, "metrics.csv: a"),
+        ({"weights": None}, "checkpoint/model.safetensors: a"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_whatever_differs_is_told_and_makes_the_two_differ(make, changes, told):
+    a, b = make("a"), make("b", **changes)
+    for content in (measure(a, b), measure(b, a)):
+        assert differ(content) and "no difference" not in summary(content, color=False)
+    assert told in summary(measure(a, b), color=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "close", "far"),
+    [
+        (
+            {"files": {"norm_stats": {"norm_stats": {"state": STATS | {"std": [10.0, 2.0]}, "actions": STATS}}}},
+            9.1,
+            8.9,
+        ),
+        ({"files": {"norm_stats": STATISTICS}}, 0.26, 0.24),
+        ({"files": {"norm_stats": {"norm_stats": {"state": STATS | {"q99": [1.5, 3.0]}, "actions": STATS}}}}, 0.6, 0.4),
+        ({"files": {"eval": _evaluation([True, False, True, False], loss=0.6)}}, 0.21, 0.19),
+        ({"files": {"eval": _evaluation([False, False, True, True])}}, 0.0, None),
+        ({"files": {"eval": _other_seeds()}}, 0.0, None),
+        ({"files": {"config": CONFIG | {"extra": 1}, "provenance/checkpoint": RECORD | {"code": {}}}}, 0.0, None),
+        ({"metrics": "step,loss\n"}, 0.0, None),
+        ({"files": {"eval": _without_loop()}}, None, 1e9),
+        ({"files": {"eval": None}}, None, 1e9),
+        ({"files": {"norm_stats": None}}, None, 1e9),
+        ({"weights": None}, None, 1e9),
+        ({"files": {"eval": _evaluation([True, False, True, False], loss=float("nan"))}}, None, 1e9),
+    ],
+)
+def test_within_a_tolerance_are_near_numbers_and_never_what_cannot_be_compared(make, changes, close, far):
+    a, b = make("a"), make("b", **changes)
+    assert close is None or not differ(measure(a, b), close)
+    if far is not None:
+        assert differ(measure(a, b), far)
+    if close is None:
+        assert differ(measure(b, a), far), "nor the other way round"
+
+
+def test_a_rebuild_is_judged_by_the_same_numbers(make):
+    verdict = runpy.run_path(str(ROOT / "scripts/rebuild.py"))["verdict"]
+    a, b = make("a"), make("b", files={"eval": None})
+    assert verdict(a, a, 0.05) == ("the same within a tolerance of 0.05", 0)
+    assert verdict(a, b, 0.05) == ("further apart than a tolerance of 0.05, or not comparable", 1)
+
+
+def test_two_of_one_name_have_a_curve_each(make, tmp_path):
+    a = make("a")
+    curve = {"loss": [[10, 1.0], [20, 0.5]], "val_loss": [[20, 0.6]]}
+    content = measure(a, Side.read(a.folder, "a"))
+    assert content["loss"] == [curve, curve] and not differ(content)
+    assert "Flow loss of both runs" in render(content, tmp_path / "diff.html")
+    (tmp_path / "results/a/metrics.csv").write_text("step,loss,val_loss\n10,1.0,\n")
+    assert "Flow loss of both runs" in render(measure(a, Side.read(a.folder, "a")), tmp_path / "diff.html")
 
 
 def test_what_is_not_there_is_left_out(make, tmp_path):
@@ -178,6 +296,8 @@ def test_the_command_ends_as_diff_does(make, tmp_path):
         command = [sys.executable, ROOT / "scripts/diff.py", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
+    same = run("a", "results/a", "--html", "out/same.html")
+    assert same.returncode == 0 and same.stdout == "a → a\nno difference\n"
     assert run("a", "results/b").returncode == 0
     done = run("a", "c", "--json", "out/d.json", "--html", "out/d.html")
     assert done.returncode == 1 and "train.peak_lr: 0.001 → –" in done.stdout and "\033" not in done.stdout

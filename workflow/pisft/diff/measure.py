@@ -12,6 +12,7 @@ from pisft.evaluate.compare import Comparison, compare
 
 UNNAMED = ("name", "recipe", "cluster", "logging", "published")  # of a configuration: no result depends on them
 STATISTICS = ("mean", "std", "q01", "q99")
+JUDGED = ("norm_stats.json", "checkpoint/model.safetensors", "eval.json", "eval.json: closed_loop")  # by a tolerance
 
 
 def measure(a: Side, b: Side) -> dict[str, Any]:
@@ -19,11 +20,12 @@ def measure(a: Side, b: Side) -> dict[str, Any]:
     return {
         "a": a.label,
         "b": b.label,
+        "parts": _rows(_parts(a), _parts(b)),
         "config": _rows(_flat(_without(a.config)), _flat(_without(b.config))),
         "inputs": _rows(_inputs(a), _inputs(b)),
         "norm_stats": _norm_stats(a, b),
         "weights": changes(a.weights, b.weights) if a.weights.is_file() and b.weights.is_file() else None,
-        "loss": {side.label: _curve(side) for side in (a, b)},
+        "loss": [_curve(side) for side in (a, b)],
         "open_loop": _open_loop(a, b),
         "success": _success(a, b),
         "packages": _rows(_packages(a), _packages(b)),
@@ -33,22 +35,41 @@ def measure(a: Side, b: Side) -> dict[str, Any]:
 
 
 def differ(content: dict[str, Any], tolerance: float | None = None) -> bool:
-    """Whether the two are not the same. With a `tolerance` the numbers alone decide: statistics and weights may be as
-    far apart (relative), the held-out loss too, and success may be told apart by no test at 5 %."""
-    weights, success, loop = content["weights"], content["success"], content["open_loop"]
-    if tolerance is None:
-        flips, counts = (success or {}).get("flips"), (success or {}).get("successes", [0, 0])
-        rolled_apart = any(flips.values()) if flips is not None else counts[0] != counts[1]
-        weighed_apart = weights is not None and not weights["identical"]
-        return bool(content["config"] or content["inputs"] or content["norm_stats"] or weighed_apart or rolled_apart)
-    shifts = [row["shift"] for rows in content["norm_stats"].values() for row in rows]
-    if None in shifts or (weights and (weights["only_a"] or weights["only_b"] or weights["reshaped"])):
-        return True  # of other dims or shapes: no distance is small
-    far = [abs(shift) for shift in shifts] + [row["relative_change"] for row in (weights or {"layers": []})["layers"]]
-    if loop is not None:
+    """Whether anything is not the same; with a `tolerance`, whether what came out is further apart than that."""
+    if tolerance is not None:
+        return _further_apart(content, tolerance)
+    one, other = content["loss"]
+    same = [section["same"] for key in ("weights", "open_loop", "success") if (section := content[key])]
+    rows = [content[key] for key in ("parts", "config", "inputs", "norm_stats", "packages", "code")]
+    return any(rows) or one != other or not all(same)
+
+
+def _further_apart(content: dict[str, Any], tolerance: float) -> bool:
+    """Statistics, weights by layer and the held-out loss may be as far apart (relative), and success may be told
+    apart by no test at 5 %. What one side lacks, and what cannot be compared, is no closer than anything."""
+    distances = [row["distance"] for rows in content["norm_stats"].values() for row in rows]
+    if weights := content["weights"]:
+        distances += [row["relative_change"] for row in weights["layers"]]
+        distances += [None for key in ("only_a", "only_b", "reshaped") if weights[key]]
+    if loop := content["open_loop"]:
         one, other = loop["flow_loss"]
-        far.append(abs(other - one) / max(abs(one), 1e-12))
-    return any(distance > tolerance for distance in far) or bool(success and success["p"] < 0.05)
+        distances.append(abs(other - one) / max(abs(one), 1e-12))
+    success = content["success"]
+    told_apart = success is not None and (success["p"] is None or success["p"] < 0.05)
+    lacking = any(row["key"] in JUDGED for row in content["parts"])
+    return lacking or told_apart or any(distance is None or not distance <= tolerance for distance in distances)
+
+
+def _parts(side: Side) -> dict[str, str]:
+    """What of a result is there to be compared."""
+    found = {
+        "norm_stats.json": side.norm_stats,
+        "checkpoint/model.safetensors": side.weights.is_file(),
+        "metrics.csv": side.metrics,
+        "eval.json": side.evaluation,
+        "eval.json: closed_loop": side.evaluation and side.evaluation["closed_loop"],
+    }
+    return {part: "there" for part, content in found.items() if content}
 
 
 def _without(config: dict[str, Any]) -> dict[str, Any]:
@@ -86,8 +107,8 @@ def _code(side: Side) -> dict[str, str]:
 
 
 def _norm_stats(a: Side, b: Side) -> dict[str, list[dict[str, Any]]]:
-    """Of state and actions, the dims that differ: their statistics, and the shift of the mean in standard deviations
-    of a, by which they are sorted. A dim that one does not have has none."""
+    """Of state and actions, the dims that differ, the furthest apart first: `shifts` of their statistics in standard
+    deviations of a, and the largest of them as `distance`; None where only one has the statistic."""
     if a.norm_stats is None or b.norm_stats is None:
         return {}
     found = {}
@@ -99,16 +120,21 @@ def _norm_stats(a: Side, b: Side) -> dict[str, list[dict[str, Any]]]:
             values = {key: [_at(one.get(key), dim), _at(other.get(key), dim)] for key in STATISTICS}
             if all(x == y for x, y in values.values()):
                 continue
-            (x, y), (std, _) = values["mean"], values["std"]
-            known = x is not None and y is not None
-            shift = (y - x) / max(abs(std), 1e-6) if known else None
+            scale = max(abs(values["std"][0] or 0.0), 1e-6)
+            shifts = {key: _shift(x, y, scale) for key, (x, y) in values.items()}
+            distance = None if None in shifts.values() else max(map(abs, shifts.values()))
             name = names[dim] if dim < len(names) else str(dim)
-            rows.append({"dim": dim, "name": name, **values, "shift": shift})
+            rows.append({"dim": dim, "name": name, **values, "shifts": shifts, "distance": distance})
         if rows:
-            found[field] = sorted(
-                rows, key=lambda row: -abs(row["shift"]) if row["shift"] is not None else float("-inf")
-            )
+            furthest = float("inf")
+            found[field] = sorted(rows, key=lambda row: -(furthest if row["distance"] is None else row["distance"]))
     return found
+
+
+def _shift(x: float | None, y: float | None, scale: float) -> float | None:
+    if x is None or y is None:
+        return 0.0 if x is y else None
+    return (y - x) / scale
 
 
 def _at(values: list[float] | None, dim: int) -> float | None:
@@ -125,6 +151,7 @@ def _open_loop(a: Side, b: Side) -> dict[str, Any] | None:
     one, other = a.evaluation["open_loop"], b.evaluation["open_loop"]
     first, second = (loop.get("action_error", {}).get("robot", {}).get("per_dim", {}) for loop in (one, other))
     return {
+        "same": one == other,
         "flow_loss": [one["flow_loss"], other["flow_loss"]],
         "per_dim": [{"name": name, "a": first.get(name), "b": second.get(name)} for name in {**first, **second}],
     }
@@ -138,17 +165,17 @@ def _success(a: Side, b: Side) -> dict[str, Any] | None:
     try:
         overall = compare(a.evaluation, b.evaluation)
     except PisftError as error:
-        return {"why_not": str(error), "flips": None, "p": 1.0}
+        return {"same": False, "why_not": str(error), "flips": None, "p": None}
     tasks = {task: _told(compare(a.evaluation, b.evaluation, [task])) for task in loops[0]["protocol"]["tasks"]}
-    videos = [{(e["task"], e["seed"]): e["video"] for e in loop["episodes"]} for loop in loops]
+    known = [{(e["task"], e["seed"]): e for e in loop["episodes"]} for loop in loops]
     flips = overall.flips and {
         kind: [
-            {"task": task, "seed": seed, "videos": [known.get((task, seed)) for known in videos]}
+            {"task": task, "seed": seed, "videos": [by_episode[task, seed]["video"] for by_episode in known]}
             for task, seed in episodes
         ]
         for kind, episodes in overall.flips.items()
     }
-    return {"why_not": None, **_told(overall), "tasks": tasks, "flips": flips}
+    return {"same": loops[0] == loops[1], "why_not": None, **_told(overall), "tasks": tasks, "flips": flips}
 
 
 def _told(found: Comparison) -> dict[str, Any]:

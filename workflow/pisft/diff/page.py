@@ -19,22 +19,22 @@ def render(content: dict[str, Any], page: Path, films: Films | None = None, unfi
     and `unfilmed` says why there are none of some."""
     return template(Path(__file__).with_name("page.html.j2")).render(
         content=content,
-        loss=losses(content["loss"]) if any(any(curve.values()) for curve in content["loss"].values()) else None,
+        loss=losses(content["loss"], (content["a"], content["b"])) if any(map(_told, content["loss"])) else None,
         films={key: os.path.relpath(path, page.parent) for key, path in (films or {}).items()},
         unfilmed=unfilmed,
     )
 
 
-def losses(curves: dict[str, dict[str, list[list[float]]]]) -> str:
+def losses(curves: list[dict[str, list[list[float]]]], labels: tuple[str, str]) -> str:
     """SVG of both runs' training loss (thin) and held-out loss (marked) against the step."""
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(2.9)
         lowest = []
-        for (label, curve), color in zip(curves.items(), (BLUE, ORANGE), strict=True):
+        for curve, label, color in zip(curves, labels, (BLUE, ORANGE), strict=True):
             if curve["loss"]:
                 axes.plot(*zip(*curve["loss"], strict=True), color=color, linewidth=0.8, alpha=0.6)
-            if curve["val_loss"]:
-                axes.plot(*zip(*curve["val_loss"], strict=True), color=color, marker="o", ms=3, label=label)
+            held_out = tuple(zip(*curve["val_loss"], strict=True)) or ((), ())
+            axes.plot(*held_out, color=color, marker="o", ms=3, label=label)
             lowest += [value for points in curve.values() for _, value in points]
         if min(lowest) > 0:
             axes.set_yscale("log")
@@ -42,3 +42,7 @@ def losses(curves: dict[str, dict[str, list[list[float]]]]) -> str:
         axes.set_ylabel("flow loss")
         figure.legend(frameon=False, ncols=2, loc="outside upper right")
         return svg(figure, "Flow loss of both runs, in training and on held-out episodes")
+
+
+def _told(curve: dict[str, list[list[float]]]) -> bool:
+    return any(curve.values())

@@ -12,12 +12,14 @@ def summary(content: dict[str, Any], color: bool) -> str:
     """The parts that differ, a heading each; `color` for a terminal that shows it."""
     paint = (lambda code, text: f"{code}{text}{PLAIN}") if color else (lambda code, text: text)
     lines = [paint(BOLD, f"{content['a']} → {content['b']}")]
+    lines += _part(paint, "only one has it", _parts(content))
     lines += _part(paint, "configuration", _changed(paint, content["config"]))
     lines += _part(paint, "datasets and base weights", _changed(paint, content["inputs"]))
     for field, rows in content["norm_stats"].items():
-        lines += _part(paint, f"statistics of {field}: shift of the mean, in standard deviations", _shifts(rows))
+        lines += _part(paint, f"statistics of {field}: shifts, in standard deviations", _shifts(rows))
     lines += _part(paint, "weights: relative change", _weights(content["weights"]))
-    lines += _part(paint, "held-out flow loss", _loss(content["open_loop"]))
+    lines += _part(paint, "loss", _curves(content["loss"]))
+    lines += _part(paint, "open loop", _open_loop(content["open_loop"]))
     lines += _part(paint, "success", _success(paint, content["success"]))
     lines += _part(paint, "packages", _changed(paint, content["packages"]))
     lines += _part(paint, "code", [row["key"] for row in content["code"]])
@@ -32,6 +34,10 @@ def _part(paint, title: str, lines: list[str]) -> list[str]:
     return ["", paint(BOLD, title), *(f"  {line}" for line in lines[:MOST]), *more]
 
 
+def _parts(content: dict[str, Any]) -> list[str]:
+    return [f"{row['key']}: {content['a' if row['a'] else 'b']}" for row in content["parts"]]
+
+
 def _changed(paint, rows: list[dict[str, Any]]) -> list[str]:
     return [f"{row['key']}: {paint(RED, _short(row['a']))} → {paint(GREEN, _short(row['b']))}" for row in rows]
 
@@ -42,13 +48,16 @@ def _short(value: Any) -> str:
 
 
 def _shifts(rows: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"{row['name']}: " + ("only one has it" if row["shift"] is None else f"{row['shift']:+.3f}") for row in rows
-    ]
+    lines = []
+    for row in rows:
+        apart = {key: shift for key, shift in row["shifts"].items() if shift != 0}
+        told = [f"{key} " + ("in one only" if shift is None else f"{shift:+.3f}") for key, shift in apart.items()]
+        lines.append(f"{row['name']}: " + ("only one has it" if set(apart.values()) == {None} else ", ".join(told)))
+    return lines
 
 
 def _weights(weights: dict[str, Any] | None) -> list[str]:
-    if weights is None or weights["identical"]:
+    if weights is None or weights["same"]:
         return []
     rows = [f"{row['layer']}: {row['relative_change']:.2e}" for row in weights["layers"] if row["changed"]]
     still = sum(not row["changed"] for row in weights["layers"])
@@ -58,19 +67,30 @@ def _weights(weights: dict[str, Any] | None) -> list[str]:
     return [*apart, *([f"{still} of {len(weights['layers'])} layers are the same"] if still else []), *rows]
 
 
-def _loss(loop: dict[str, Any] | None) -> list[str]:
-    if loop is None or loop["flow_loss"][0] == loop["flow_loss"][1]:
+def _curves(curves: list[dict[str, list[list[float]]]]) -> list[str]:
+    lines = []
+    for key, name in (("loss", "in training"), ("val_loss", "held out")):
+        one, other = ({int(step): value for step, value in curve[key]} for curve in curves)
+        if apart := [step for step in sorted(one | other) if one.get(step) != other.get(step)]:
+            last = " → ".join(f"{curve[max(curve)]:.4f}" if curve else "–" for curve in (one, other))
+            lines.append(f"{name}: {last} at the end, apart since step {apart[0]}")
+    return lines
+
+
+def _open_loop(loop: dict[str, Any] | None) -> list[str]:
+    if loop is None or loop["same"]:
         return []
-    return [f"{loop['flow_loss'][0]:.4f} → {loop['flow_loss'][1]:.4f}"]
+    errors = [row for row in loop["per_dim"] if row["a"] != row["b"]]
+    told = [(row["name"], *("–" if row[side] is None else f"{row[side]:.4g}" for side in "ab")) for row in errors]
+    one, other = loop["flow_loss"]
+    return [f"flow loss: {one:.4f} → {other:.4f}", *(f"action error of {name}: {x} → {y}" for name, x, y in told)]
 
 
 def _success(paint, success: dict[str, Any] | None) -> list[str]:
-    if success is None:
+    if success is None or success["same"]:
         return []
     if success["why_not"]:
         return [success["why_not"]]
-    if success["flips"] is not None and not any(success["flips"].values()):
-        return []
     lines = []
     for name, rate in [("overall", success), *success["tasks"].items()]:
         counts = " → ".join(f"{s}/{n}" for s, n in zip(rate["successes"], rate["episodes"], strict=True))

@@ -43,7 +43,7 @@ def changes(a: Path, b: Path) -> dict[str, Any]:
         for layer, (difference, norm) in squares.items()
     ]
     return {
-        "identical": not (names ^ others or reshaped or any(row["changed"] for row in rows)),
+        "same": not (names ^ others or reshaped or any(row["changed"] for row in rows)),
         "layers": sorted(rows, key=lambda row: (-row["relative_change"], row["layer"])),
         "only_a": sorted(names - others),
         "only_b": sorted(others - names),
