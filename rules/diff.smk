@@ -1,13 +1,10 @@
 rule diff:
     input:
-        "results/{a}/checkpoint.json",
-        "results/{a}/eval.json",
-        "results/{b}/checkpoint.json",
-        "results/{b}/eval.json",
+        unpack(ingredients("diff")),
     output:
-        json="results/diff/{a}..{b}/diff.json",
+        json=update("results/diff/{a}..{b}/diff.json"),
         html=report(
-            "results/diff/{a}..{b}/diff.html",
+            update("results/diff/{a}..{b}/diff.html"),
             caption="../workflow/report/diff.rst",
             category="Comparisons",
         ),
@@ -17,5 +14,4 @@ rule diff:
         a=r"[^/]+?",
         b=r"[^/]+",
     shell:
-        "python scripts/diff.py {wildcards.a} {wildcards.b} --json {output.json} --html {output.html} --exit-zero"
-        " 2>&1 | tee -i {log}"
+        "python scripts/diff.py {wildcards.a} {wildcards.b} --write --exit-zero 2>&1 | tee -i {log}"

@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from pisft.canonical import write_json, write_text
 from pisft.diff.films import MOST, film_flips
@@ -23,6 +24,7 @@ from pisft.diff.revision import of_revision
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
+from pisft.provenance.graph import Node, building
 
 
 def main() -> int:
@@ -32,25 +34,49 @@ def main() -> int:
     parser.add_argument("--tolerance", type=float, help="relative distance of statistics, weights and loss")
     parser.add_argument("--json", type=Path, help="write the whole there")
     parser.add_argument("--html", type=Path, help="write the page there")
+    parser.add_argument("--write", action="store_true", help="write both to results/diff/<a>..<b>/, of two experiments")
     parser.add_argument("--films", type=int, default=MOST, help="flips of each kind to film for the page (default: 12)")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 also where something differs")
     args = parser.parse_args()
     try:
-        a, b = side(args.a), side(args.b)
-        content = measure(a, b)
-        films: tuple = (None, None)
-        if args.html and args.films:
-            films = film_flips(content, (a, b), args.html.absolute().with_name("films"), args.films, args.workers)
+        content = recorded(args) if args.write else compared(args, args.json, args.html)[0]
     except PisftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if args.json:
-        write_json(args.json, content)
-    if args.html:
-        write_text(args.html, render(content, args.html.absolute(), *films))
     print(summary(content, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     return int(differ(content, args.tolerance) and not args.exit_zero)
+
+
+def recorded(args: argparse.Namespace) -> dict[str, Any]:
+    """What differs between two experiments, written as an artefact with its record, as `snakemake` makes it."""
+    for name in (args.a, args.b):
+        if not Path("results", name, "config.json").is_file() or "/" in name:
+            raise PisftError(
+                f"{name}: is no experiment in results/; expected the name of one that was built for --write"
+            )
+    node = Node("diff", f"{args.a}..{args.b}")
+    with building(node) as build:
+        target = Path(node.target)
+        content, files = compared(args, target, target.with_name("diff.html"))
+        build.outputs.extend(files)
+    return content
+
+
+def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> tuple[dict[str, Any], list[Path]]:
+    """(what differs, the files that were written for it)."""
+    a, b = side(args.a), side(args.b)
+    content = measure(a, b)
+    files = []
+    if html:
+        folder = html.with_name("films")
+        films, unfilmed = film_flips(content, (a, b), folder, args.films, args.workers)
+        write_text(html, render(content, html.absolute(), films, unfilmed))
+        files += [html, *(path for path in films.values() if folder in path.parents)]
+    if json:
+        write_json(json, content)
+        files.append(json)
+    return content, files
 
 
 def side(name: str) -> Side:

@@ -53,9 +53,9 @@ class Project:
     def snakemake(self, *args: str, **kwargs) -> subprocess.CompletedProcess:
         return self.run(sys.executable, "-m", "snakemake", *args, **kwargs)
 
-    def plan(self, target: str = f"results/{EXPERIMENT}/report.html") -> set[str]:
-        """Names of the rules that `snakemake -n target` would run."""
-        output = self.snakemake("-n", target).stdout
+    def plan(self, *targets: str) -> set[str]:
+        """Names of the rules that `snakemake -n` would run for `targets`, by default the quickstart's report."""
+        output = self.snakemake("-n", *(targets or [f"results/{EXPERIMENT}/report.html"])).stdout
         if "Job stats:" not in output:
             assert "Nothing to be done" in output, output
             return set()

@@ -48,7 +48,7 @@ def parents(node: Node, exp: Resolved | None, root: Path = Path()) -> list[Node]
     if node.stage in OF_DATASETS:
         return [Node("dataset", node.name.split("/")[0])]
     if node.stage in SETS:
-        return [Node("eval", name) for name in experiments(node, root)]
+        return [Node(stage, name) for name in experiments(node, root) for stage in STAGES[node.stage].parents]
     found = []
     for stage in STAGES[node.stage].parents:
         if stage == "dataset":
@@ -63,7 +63,9 @@ def parents(node: Node, exp: Resolved | None, root: Path = Path()) -> list[Node]
 
 
 def experiments(node: Node, root: Path = Path()) -> list[str]:
-    """Those that a paper's or a sweep's table is of."""
+    """Those that a paper's or a sweep's table or a diff is of."""
+    if node.stage == "diff":
+        return list(dict.fromkeys(node.name.split("..", 1)))
     return list(load_paper(node.name, root).experiments if node.stage == "paper" else sweep_members(node.name, root))
 
 
@@ -328,6 +330,8 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         config = stage.slice(paper, [_resolve(name, root) for name in paper.experiments])
     elif node.stage == "sweep":
         config = stage.slice(sweep_members(node.name, root))
+    elif node.stage == "diff":
+        config = {}  # its parents say all
     else:
         config = stage.slice(exp)
         if node.stage == "eval" and exp.eval.closed_loop:

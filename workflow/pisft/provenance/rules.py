@@ -18,11 +18,12 @@ def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
 
     What decides is the stamp, newer than the output exactly when the artefact is not what would be made now. Where
     it is fresh, the other inputs are ancient and what is not there is not asked for; where it is stale, they are
-    plain, since Snakemake does not look at a job's own reasons once a job above it in the graph has some.
+    plain, since Snakemake does not look at a job's own reasons once a job above it in the graph has some. A rule's
+    wildcard is the artefact's name; a diff's two are `<a>..<b>`.
     """
 
     def inputs(wildcards: Any) -> dict[str, Any]:
-        node = Node(stage, wildcards[0])
+        node = Node(stage, "..".join(wildcards))
         try:
             fresh = state(node) is None
             files: dict[str, Any] = {"stamp": stamp(node, fresh)}

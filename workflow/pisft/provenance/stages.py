@@ -17,7 +17,7 @@ class ProvenanceError(PisftError):
 class Node(NamedTuple):
     """One artefact: a stage of an experiment, a dataset, (`stage == "inspection"`) what was seen in one,
     (`stage == "base"`) a model's converted base weights, (`stage == "frames"`) a frame store, named
-    `<dataset>/frames/<camera>.<pixels>`, or the table of a paper or a sweep."""
+    `<dataset>/frames/<camera>.<pixels>`, the table of a paper or a sweep, or a diff, named `<a>..<b>`."""
 
     stage: str
     name: str
@@ -78,21 +78,22 @@ STAGES = {
         slices.report,
         ("dataset", "norm_stats", "checkpoint", "eval"),
     ),
-    "paper": Stage("paper.py", "results/papers/{name}/table.csv", slices.paper),
-    "sweep": Stage("sweep.py", "results/sweeps/{name}/table.csv", slices.sweep),
+    "paper": Stage("paper.py", "results/papers/{name}/table.csv", slices.paper, ("eval",)),
+    "sweep": Stage("sweep.py", "results/sweeps/{name}/table.csv", slices.sweep, ("eval",)),
+    "diff": Stage("diff.py", "results/diff/{name}/diff.json", None, ("config", "norm_stats", "checkpoint", "eval")),
 }
 
 
 ROOTS = ("dataset", "base")  # of no experiment, and made from no other artefact
 OF_DATASETS = ("frames", "inspection")  # of no experiment, and made from a dataset
-SETS = ("paper", "sweep")  # of several experiments, and made from their evaluations
+SETS = ("paper", "sweep", "diff")  # of several experiments, and made from each one's `parents`
+NAMES = {"frames": "([^/]+/frames/[^/]+)", "diff": r"([^/]+\.\.[^/]+)"}  # of those that are no single word
 
 
 def node_of(target: str) -> Node:
     """The artefact whose file is `target`, a path relative to the root; raises `ProvenanceError`."""
     for stage, definition in STAGES.items():
-        name = "([^/]+/frames/[^/]+)" if stage == "frames" else "([^/]+)"
-        pattern = re.escape(definition.target).replace(re.escape("{name}"), name)
+        pattern = re.escape(definition.target).replace(re.escape("{name}"), NAMES.get(stage, "([^/]+)"))
         if match := re.fullmatch(pattern, target):
             return Node(stage, match[1])
     known = ", ".join(definition.target.replace("{name}", "<name>") for definition in STAGES.values())
