@@ -51,6 +51,18 @@ def test_the_page_shows_the_published_rate_beside_ours(tiny):
     assert "Beside what was published" in page and "a paper, 50 episodes a suite" in page and "90.0 %" in page
 
 
+def test_the_page_tells_how_the_evaluation_went(tiny, tmp_path):
+    assert "<dt>lost processes</dt><dd>none</dd>" in (tiny.root / REPORT).read_text()
+    shutil.copytree(tiny.root, tmp_path / "clone", symlinks=True)
+    clone = Project(tmp_path / "clone")
+    went = {"lost_simulators": ["was killed by signal 9"] * 2, "not_filmed": ["push, seed 3: otherwise"]}
+    (clone.root / "results/tiny/eval.timing.json").write_text(json.dumps(went))
+    clone.python("scripts/report.py", "results/tiny/config.json")
+    page = (clone.root / REPORT).read_text()
+    assert "2, and their episodes were repeated: was killed by signal 9 (2×)" in page
+    assert "Not filmed: push, seed 3: otherwise" in page
+
+
 def test_the_evaluation_is_the_same_bytes_when_run_again_with_other_workers(tiny):
     path = tiny.root / "results/tiny/eval.json"
     before = path.read_bytes()
