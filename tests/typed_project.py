@@ -35,9 +35,12 @@ class Project:
     def __init__(self, root: Path):
         self.root = root
 
-    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+    def run(
+        self, *command: str, check: bool = True, input: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess:
         result = subprocess.run(
             command,
+            input=input,
             cwd=self.root,
             env=os.environ | {"PYTHONPATH": str(self.root / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"} | env,
             capture_output=True,

@@ -1,55 +1,134 @@
-"""Every command in README and docs is one that works: planned, understood by its script, or run by another test."""
+"""Every command in README and docs works as far as a machine without GPU, hub and cluster can tell.
 
+What is typed in a block is run by a test, or marked as needing GPUs, the hub or a cluster. Marked or not, Snakemake
+plans each target, each script takes the arguments it is given, and make and DVC know what they are asked for. "Run by
+a test" is of the parts: some test makes an artefact of each stage, and runs each script and each command of DVC, with
+arguments of its own where the page's would take hours. A command in running text has to be understood, and no more.
+"""
+
+import ast
 import re
 import shlex
 import shutil
 import subprocess
-import sys
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from pisft.config import load_dataset, resolve
+from pisft.config.dataset import HubDataset
+from pisft.config.model import BaseWeights
+from pisft.evaluate.intervals import episodes_needed, power
+from pisft.provenance.graph import Node, lineage
+from pisft.provenance.stages import STAGES, ProvenanceError, node_of
+from script_arguments import parse
 from typed_project import ROOT, copy_project
 
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
-NAMES = {"<exp>": "quickstart", "<base>": "quickstart", "<dataset>": "libero", "<model>": "pi0_base"}
-# Programs of others, which need a GPU, a hub, a cluster or a container engine: read by people, run by nobody here.
-ELSEWHERE = {"apptainer", "apt-get", "cd", "curl", "docker", "export", "git", "gsutil", "hf", "source", "srun", "uv"}
-ONLY_ARGUMENTS = """
-import argparse, runpy, sys
-parse = argparse.ArgumentParser.parse_known_args
-def only_parse(self, *args, **kwargs):
-    _, unknown = parse(self, *args, **kwargs)
-    sys.exit(any(word.startswith("-") for word in unknown) and f"unknown: {unknown}")
-argparse.ArgumentParser.parse_known_args = only_parse
-sys.argv = sys.argv[1:]
-sys.path.insert(0, "scripts")
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+NAMES = {
+    "<exp>": "quickstart",
+    "<base>": "quickstart",
+    "<dataset>": "libero",
+    "<folder>": "~/mine",
+    "<file>": "dvc.lock",
+}
+WRITTEN_LATER = ("my_libero", "my_config")  # experiments that scripts/import_rlinf.py writes
+PROGRAMS = {"snakemake", "python", "make", "dvc"}
+# Programs of others, for a GPU, a hub, a cluster or a container engine: read by people, run by nobody here.
+MANY = {"apptainer", "docker", "srun", "torchrun"}  # what starts ours on GPUs, in a container or on a cluster
+ELSEWHERE = {"apptainer", "apt-get", "cd", "curl", "docker", "export", "git", "gsutil", "hf", "source", "uv"}
+MARK = re.compile(r"\bGPUs?\b|\bhub\b|\bcluster\b|--gpus|--gres|--nv\b|hub:")
+END_TO_END = "workflow/test_end_to_end.py::test_every_artefact_is_there_and_a_second_run_has_nothing_to_do"
+EXPORTS = "workflow/test_export.py::test_the_script_records_every_file_and_prints_what_the_other_side_does_otherwise"
+SETS = "workflow/test_smoke_sets.py::test_a_paper_and_a_sweep_run_tiny"
+RUN_BY = {  # stage → a test that makes one
+    **dict.fromkeys(("dataset", "config", "norm_stats", "checkpoint", "eval", "report"), END_TO_END),
+    "frames": "workflow/test_smoke.py::test_every_recipe_runs_tiny_from_its_dataset_to_its_evaluation",
+    "inspection": "workflow/test_inspect.py::test_it_is_built_once_and_what_it_proposes_is_a_format",
+    **dict.fromkeys(("export_lerobot", "export_openpi"), EXPORTS),
+    **dict.fromkeys(("paper", "sweep", "diff"), SETS),
+}
 
 
-def blocks(kind: str, page: Path) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+class Command(NamedTuple):
+    """One that stands on a page: its words from our program on, without what starts that (srun, a container)."""
+
+    page: str
+    words: tuple[str, ...]
+    starter: str = ""  # the first word of all
+    marked: bool = False  # as needing GPUs, the hub or a cluster
+    inline: bool = False  # in running text
+
+    def __str__(self):
+        return f"{self.page}: {shlex.join(self.words)}"
 
 
-def commands() -> dict[str, str]:
-    """Command → the page it stands on; comments are gone and names stand for their placeholders."""
-    found = {}
-    for page in PAGES:
-        for block in blocks("sh", page):
-            for line in re.sub(r"\\\n\s*", " ", block).splitlines():
-                command = re.sub(r"\s+#.*$", "", line).strip()
-                for placeholder, name in NAMES.items():
-                    command = command.replace(placeholder, name)
-                if command and not command.startswith(("#", "(", "-e ")):
-                    found.setdefault(command, page.name)
+def blocks(kind: str, text: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def words_of(line: str) -> tuple[str, ...]:
+    """The words from the first program of ours on; all of them where there is none."""
+    for placeholder, name in NAMES.items():
+        line = line.replace(placeholder, name)
+    words = shlex.split(line, comments=True)
+    for at, word in enumerate(words):
+        if Path(word).name in PROGRAMS and "=" not in word and not words[at - 1].startswith("-"):
+            return (Path(word).name, *words[at + 1 :])
+        if re.fullmatch(r"scripts/\w+\.py", word):
+            return ("python", *words[at:])
+    return tuple(words)
+
+
+def shell_commands(page: str, text: str) -> list[Command]:
+    """Of lines of shell; a mark stands in a line's comment, or in one above it that reaches to the next empty line."""
+    found, above = [], ""
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        if not line.strip():
+            above = ""
+        elif line.lstrip().startswith("#"):
+            above += line
+        elif not line.startswith("("):
+            found.append(Command(page, words_of(line), line.split()[0], bool(MARK.search(line + above))))
     return found
 
 
-ALL = commands()
+def all_commands() -> list[Command]:
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        found += [command for block in blocks("sh", text) for command in shell_commands(page.name, block)]
+        for code in re.findall(
+            r"(?<!`)`([^`]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        ):
+            if re.match(r"(python|snakemake|make|dvc|torchrun|srun) |scripts/\w+\.py", code):
+                found.append(Command(page.name, words_of(code), inline=True))
+    for script in sorted((ROOT / "papers").glob("*/run.sh")):
+        lines = re.findall(r"^ *(?:exec \S*/)?((?:snakemake|python|make) [^|\n]*)", script.read_text(), re.MULTILINE)
+        found += [Command(f"papers/{script.parent.name}/run.sh", words_of(line), marked=True) for line in lines]
+    return list(dict.fromkeys(found))
 
 
-def of(program: str) -> list[str]:
-    return [command for command in ALL if program in shlex.split(command)[:2]]
+ALL = all_commands()
+
+
+def of(program: str) -> list[Command]:
+    """Those of `program`, and what the Makefile types for those of make."""
+    found = [command for command in ALL if command.words[0] == program]
+    if program in ("python", "snakemake"):
+        found += [typed for command in of("make") for typed in recipe(command) if typed.words[0] == program]
+    return found
+
+
+@cache
+def recipe(command: Command) -> list[Command]:
+    """What `make` would type; a target that it does not have is an AssertionError."""
+    words = [word for word in command.words[1:] if word != "…"]
+    done = subprocess.run(["make", "-C", ROOT, "--dry-run", *words], capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    lines = re.findall(r"^((?:snakemake|python) .*)$", done.stdout, re.MULTILINE)
+    return [command._replace(page=str(command), words=words_of(line)) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -57,63 +136,157 @@ def project(tmp_path_factory):
     """The project with the files that the pages tell to write, and with a dataset of one's own."""
     copy = copy_project(tmp_path_factory.mktemp("docs") / "project")
     for page in PAGES[::-1]:  # README has the last word
-        for block in blocks("yaml", page):
+        for block in blocks("yaml", page.read_text()):
             if match := re.match(r"# (config/(?:datasets|formats|experiments)/\S+\.yaml)\n", block):
                 (copy.root / match[1]).write_text(block)
-    experiment = (copy.root / "config/experiments/pi0_libero.yaml").read_text()
-    (copy.root / "config/experiments/my_libero.yaml").write_text(experiment)
-    for name in ("Makefile", "papers", "dvc.yaml"):
-        source = ROOT / name
-        shutil.copytree(source, copy.root / name) if source.is_dir() else shutil.copy(source, copy.root)
+    for name in WRITTEN_LATER:
+        shutil.copy(copy.root / "config/experiments/pi0_libero.yaml", copy.root / f"config/experiments/{name}.yaml")
     return copy
 
 
 def test_there_are_commands_and_each_is_of_a_known_kind():
-    known = ELSEWHERE | {"snakemake", "python", "dvc", "make", "torchrun"}
     strange = [
-        command
+        str(command)
         for command in ALL
-        if not {Path(word).name for word in shlex.split(command)[:2]} & (known | {"run.sh"})
-        and "snakemake" not in command
-        and "dvc" not in command
+        if command.words[0] not in PROGRAMS | ELSEWHERE and not command.words[0].endswith("/run.sh")
     ]
-    assert len(ALL) > 80 and not strange, strange
+    assert len([command for command in ALL if not command.inline]) > 80 and len(ALL) > 140 and not strange, strange
 
 
-@pytest.mark.parametrize("command", of("snakemake"))
-def test_a_target_can_be_planned(project, command):
-    words = [word for word in shlex.split(command) if word not in ("snakemake", "-n")]
-    if "--profile" in words:
-        del words[(at := words.index("--profile")) : at + 2]  # the cluster's own tests type it
-    planned = project.snakemake("-n", *words, check=False, HOME=str(project.root))
-    assert planned.returncode == 0, f"{ALL[command]}: {command}\n{planned.stdout[-500:]}{planned.stderr[-500:]}"
+def test_every_target_can_be_planned(project):
+    from snakemake.cli import get_argument_parser
+
+    targets: dict[str, Command] = {}
+    for command in of("snakemake"):
+        if "--version" in command.words:
+            continue
+        for target in get_argument_parser().parse_args(list(command.words[1:])).targets:
+            targets.setdefault(target, command)
+    assert len(targets) > 30
+
+    def plan(*names):
+        return project.snakemake("-n", *names, "--quiet", "all", check=False, HOME=str(project.root))
+
+    together = plan(*targets)
+    if together.returncode:
+        alone = {target: plan(target) for target in targets}
+        refused = [f"{targets[name]}\n{done.stderr[-500:]}" for name, done in alone.items() if done.returncode]
+        pytest.fail("\n".join(refused or [together.stderr[-2000:]]))
 
 
-@pytest.mark.parametrize("command", of("python"))
-def test_a_script_takes_its_arguments_and_is_run_by_a_test(project, command):
-    _, script, *arguments = shlex.split(command)
-    done = project.python("-c", ONLY_ARGUMENTS, script, *arguments, check=False)
-    assert done.returncode == 0, f"{ALL[command]}: {command}\n{done.stderr[-500:]}"
-    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "rules").glob("*.smk")]  # the tests run every rule
-    assert any(Path(script).name in path.read_text() for path in files), f"{script}: no test runs it"
+def test_every_script_takes_the_arguments_it_is_given(project):
+    ours = [command for command in of("python") if command.words[1].startswith("scripts/")]
+    missing = [str(command) for command in ours if not (ROOT / command.words[1]).is_file()]
+    assert not missing
+    named = [command for command in ours if len(command.words) > 2 or not command.inline]
+    jobs = {" ".join(command.words[1:]): command for command in named}
+    answers = parse(project, [(command.words[1], list(command.words[2:])) for command in jobs.values()])
+    refused = [f"{command}\n{answers[job][0]}" for job, command in jobs.items() if answers[job][0]]
+    assert len(jobs) > 40 and not refused, "\n".join(refused)
+
+
+def test_every_target_of_make_is_in_the_makefile():
+    assert all(recipe(command) is not None for command in of("make"))
+
+
+def test_dvc_understands_and_a_test_runs_it():
+    from dvc.cli import parse_args
+
+    calls = (ROOT / "tests/workflow/test_papers.py").read_text()
+    for command in of("dvc"):
+        parse_args(list(command.words[1:]))
+        assert command.inline or f'dvc("{command.words[1]}"' in calls, f"{command}: no test runs it"
+
+
+def test_every_script_is_run_by_a_test():
+    called = {STAGES[stage].script for stage in RUN_BY}
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call | ast.Tuple | ast.List | ast.BinOp):
+                for part in ast.iter_child_nodes(node):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        called |= set(re.findall(r"^scripts/(\w+\.py)$", part.value))
+    never = [
+        str(command)
+        for command in of("python")
+        if not command.inline and Path(command.words[1]).name not in called and command.words[1] != "-m"
+    ]
+    assert not never
+
+
+def test_every_stage_is_made_by_a_test():
+    marked = STAGES.keys() - RUN_BY.keys()
+    assert marked == {"base"}, "which needs openpi's weights, and so no command that is not marked asks for it"
+    for test in set(RUN_BY.values()):
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text(), f"{test}: is no test"
+
+
+def test_what_needs_the_hub_or_a_gpu_says_so(project):
+    """All published weights are of a size that asks for a GPU, and come from outside, as do datasets of the hub."""
+    typed = [command for command in ALL if not command.inline and "-n" not in command.words]
+    unmarked = [command for command in typed if not command.marked]
+    silent = [
+        str(command)
+        for command in unmarked
+        if any(far(node, project.root) for node in nodes(command))
+        or (command.starter in MANY and command.words[0] in PROGRAMS)
+    ]
+    assert not silent, "name what it needs (GPUs, the hub, a cluster) in a comment:\n" + "\n".join(silent)
+    assert len(unmarked) > 40, "most need none of it"
+
+
+def nodes(command: Command) -> list[Node]:
+    """The artefacts that a command makes or takes, as far as its words name them."""
+    found = []
+    for word in command.words:
+        word = word.replace("diff.html", "diff.json")
+        if match := re.match(r"papers/(\w+)/(?:dvc\.yaml|run\.sh)$", word):
+            found.append(Node("paper", match[1]))
+        elif match := re.match(r"results/([^/]+)/(?:config\.json|checkpoint)$", word):
+            found.append(Node("checkpoint", match[1]))
+        else:
+            try:
+                found.append(node_of(word))
+            except ProvenanceError:
+                continue
+    return found
+
+
+@cache
+def far(node: Node, root: Path) -> bool:
+    """Whether a dataset of the hub or published weights are needed for it."""
+    for part in lineage(node, root):
+        if part.stage == "dataset" and isinstance(load_dataset(part.name, root).origin, HubDataset):
+            return True
+        if part.stage == "config":
+            base = resolve(part.name, root).model.base
+            if isinstance(base, BaseWeights) and base.experiment is None:
+                return True
+    return False
 
 
 def test_how_many_episodes_are_needed_is_what_the_page_says(project):
-    said = project.python("scripts/episodes_needed.py", "0.90", "0.95").stdout
-    assert re.search(r"466\D.*0\.801", said, re.DOTALL)
+    page = (ROOT / "docs/evaluation.md").read_text()
+    told = re.search(r"episodes_needed\.py 0\.90 0\.95 +# (\d+) episodes of each: power (\S+)", page)
+    assert f"{power(0.90, 0.95, int(told[1])):.3f}" == told[2]
+    said = project.python("scripts/episodes_needed.py", "0.9", "0.5").stdout
+    assert said.startswith(f"{episodes_needed(0.9, 0.5)} episodes of each: power 0.8")
 
 
-@pytest.mark.parametrize("command", of("make"))
-def test_a_make_target_exists(project, command):
-    assert project.run(*shlex.split(command), "--dry-run").returncode == 0
+def test_both_readmes_have_the_same_commands_files_and_links():
+    def content(page):
+        text = page.read_text()
+        code = [
+            re.sub(r"\s+#.*$", "", block, flags=re.MULTILINE) for kind in ("sh", "yaml") for block in blocks(kind, text)
+        ]
+        inline = {code for code in re.findall(r"`([^`\n]+)`", text) if " " in code}
+        return code, set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.zh-CN.md"}, inline
 
-
-@pytest.mark.parametrize("command", [command for command in ALL if re.match(r"(\w+=\w+ )?dvc ", command)])
-def test_dvc_understands(command):
-    from dvc.cli import parse_args
-
-    words = shlex.split(command)
-    parse_args(words[words.index("dvc") + 1 :])
+    english, chinese = (content(ROOT / name) for name in ("README.md", "README.zh-CN.md"))
+    assert english[0] == chinese[0] and len(english[0]) > 8
+    assert english[1] == chinese[1] and len(english[1]) > 25
+    assert english[2] == chinese[2]
 
 
 def test_links_lead_somewhere():
@@ -128,10 +301,6 @@ def test_links_lead_somewhere():
 def test_the_shell_scripts_are_sound():
     for path in sorted([*ROOT.glob("papers/**/*.sh"), *ROOT.glob("envs/*.sh"), ROOT / ".ci/run"]):
         assert subprocess.run(["bash", "-n", path]).returncode == 0
-    plan = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "results/pi05_libero/report.html"], cwd=ROOT, capture_output=True
-    )
-    assert plan.returncode == 0
 
 
 def test_the_messages_that_are_explained_are_those_that_are_said():
