@@ -52,8 +52,8 @@ def said(script, arguments):
     return [error, output.getvalue()]
 
 for name in (  # what many scripts import, once
-    "lerobot.datasets.lerobot_dataset", "transformers", "peft", "torch.distributed.checkpoint", "torch.distributed.fsdp",
-    "scipy.stats", "matplotlib.pyplot", "pydantic.main", "yaml", "jinja2",
+    "lerobot.datasets.lerobot_dataset", "transformers", "peft", "torch.distributed.checkpoint",
+    "torch.distributed.fsdp", "scipy.stats", "matplotlib.pyplot", "pydantic.main", "yaml", "jinja2",
 ):
     importlib.import_module(name)
 jobs = json.load(sys.stdin)
