@@ -67,11 +67,17 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reproduced(written, tmp_path_factory):
-    """Its clone after `dvc repro`, pushed to a folder and committed."""
-    folder = tmp_path_factory.mktemp("reproduced")
-    project = written.clone(folder / "clone")
-    project.said = project.dvc("repro").stdout
+def verified(written, tmp_path_factory):
+    """(folder with two of its clones, `one` and `other`, after `dvc repro` in each; what was said)"""
+    folder = tmp_path_factory.mktemp("verified")
+    return folder, written.python("scripts/verify_paper.py", "--keep", folder).stdout
+
+
+@pytest.fixture(scope="module")
+def reproduced(verified):
+    """One of them, pushed to a folder and committed."""
+    folder, _ = verified
+    project = Clone(folder / "one")
     project.python("scripts/remote.py", str(folder / "remote"))
     project.dvc("push")
     project.commit("reproduced")
@@ -92,10 +98,10 @@ def clone(pulled, tmp_path):
     return Clone(shutil.copytree(pulled.root, tmp_path / "clone", symlinks=True))
 
 
-def test_it_ends_with_the_table_and_a_second_time_nothing_changed(reproduced):
-    last = reproduced.said.rstrip().splitlines()[-6:]
-    assert any(line.startswith("quickstart~smoke ") and "/2" in line for line in last)
-    assert any(line.startswith("quickstart_lora~smoke ") for line in last)
+def test_it_ends_with_the_table_and_a_second_time_nothing_changed(verified, reproduced):
+    table = verified[1].split("Running stage 'table'")[2].splitlines()
+    assert any(line.startswith("quickstart~smoke ") and "/2" in line for line in table)
+    assert any(line.startswith("quickstart_lora~smoke ") for line in table)
     again = reproduced.dvc("repro").stdout
     assert "Data and pipelines are up to date" in again and "Running stage" not in again
     with (reproduced.root / TABLE).open(newline="") as file:
@@ -106,8 +112,8 @@ def test_it_ends_with_the_table_and_a_second_time_nothing_changed(reproduced):
     assert float(rows[0]["ours_high"]) == pytest.approx(overall["wilson95"][1], rel=1e-5)
 
 
-def test_two_fresh_clones_make_the_same_bits(written):
-    said = written.python("scripts/verify_paper.py").stdout
+def test_two_fresh_clones_make_the_same_bits(verified):
+    _, said = verified
     assert int(re.search(r"(\d+) are the same in both clones", said)[1]) > 25
     assert "differs" not in said and said.count("metrics.csv: same") == 2
 
@@ -132,6 +138,7 @@ def test_after_a_pull_nothing_is_planned_and_an_edit_is_seen(clone):
     assert clone.plan(f"{FULL}/eval.json") == {"config", "frames", "train", "evaluate"}
 
 
+@pytest.mark.long
 def test_an_older_revision_comes_back_and_is_fresh(clone):
     before = clone.outs()
     clone.edit("config/experiments/quickstart_lora.yaml", "steps: 1000, decay", "peak_lr: 5.0e-4, steps: 1000, decay")
@@ -177,6 +184,7 @@ def test_weights_that_were_edited_in_place_are_found_by_their_hash(clone):
     assert clone.python("scripts/verify.py", FULL, check=False).returncode == 1
 
 
+@pytest.mark.long
 def test_dvc_tells_revisions_apart_and_runs_experiments(clone):
     said = clone.dvc("exp", "run", "-S", "config/experiments/quickstart.yaml:train.peak_lr=0.0005").stdout
     assert "Ran experiment(s)" in said
@@ -192,6 +200,7 @@ def test_dvc_tells_revisions_apart_and_runs_experiments(clone):
     assert "metrics.csv" in page
 
 
+@pytest.mark.long
 def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
     clone.edit("workflow/pisft/train/optim.py", "import math", "import math  # for the schedule")
@@ -210,6 +219,7 @@ def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
     assert unknown.returncode == 2 and "git knows no revision 'v9'" in unknown.stderr
 
 
+@pytest.mark.long
 def test_any_episode_can_be_filmed_later(clone):
     episodes = json.loads((clone.root / FULL / "eval.json").read_text())["closed_loop"]["episodes"]
     clone.python("scripts/film.py", FULL, "--all")
@@ -256,6 +266,7 @@ def test_what_is_not_committed_is_not_rebuilt(clone):
     assert refused.returncode == 1 and "quickstart.yaml: changed and not committed" in refused.stderr
 
 
+@pytest.mark.long
 def test_an_experiment_is_rebuilt_elsewhere_and_compared(clone):
     same = clone.python("scripts/rebuild.py", "quickstart~smoke").stdout
     assert "every file is the same, bit for bit" in same
