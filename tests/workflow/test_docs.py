@@ -44,7 +44,7 @@ EXPORTS = "workflow/test_export.py::test_the_script_records_every_file_and_print
 SETS = "workflow/test_smoke_sets.py::test_a_paper_and_a_sweep_run_tiny"
 RUN_BY = {  # stage → a test that makes one
     **dict.fromkeys(("dataset", "config", "norm_stats", "checkpoint", "eval", "report"), END_TO_END),
-    "frames": "workflow/test_smoke.py::test_every_recipe_runs_tiny_from_its_dataset_to_its_evaluation",
+    "frames": "workflow/test_smoke.py::test_recipes_run_tiny_from_their_datasets_to_their_evaluations",
     "inspection": "workflow/test_inspect.py::test_it_is_built_once_and_what_it_proposes_is_a_format",
     **dict.fromkeys(("export_lerobot", "export_openpi"), EXPORTS),
     **dict.fromkeys(("paper", "sweep", "diff"), SETS),
