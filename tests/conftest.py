@@ -1,11 +1,14 @@
 """Datasets that are recorded once a run, and copied for tests that change them."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pisft  # noqa: F401 - before torch: it says how torch's threads wait
 import pytest
 from lerobot_data import make_lerobot_dataset
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at once as there are cores; read with torch, later
 
 
 @pytest.fixture(scope="session")
