@@ -1,6 +1,7 @@
 """A copy of the project, and what one types there."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,12 +59,18 @@ class Project:
 
     def plan(self, *targets: str) -> set[str]:
         """Names of the rules that `snakemake -n` would run for `targets`, by default the quickstart's report."""
+        return set(self.jobs(*targets))
+
+    def jobs(self, *targets: str) -> dict[str, set[str]]:
+        """Rule → what its jobs are for (an experiment, a dataset, …), of a plan as `plan` has it."""
         output = self.snakemake("-n", *(targets or [f"results/{EXPERIMENT}/report.html"])).stdout
         if "Job stats:" not in output:
             assert "Nothing to be done" in output, output
-            return set()
-        table = output.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:]
-        return {line.split()[0] for line in table if line.strip()} - {"total"}
+            return {}
+        found: dict[str, set[str]] = {}
+        for rule, job in re.findall(r"^(?:local)?rule (\w+):\n((?: .*\n)*)", output, re.MULTILINE):
+            found.setdefault(rule, set()).update(re.findall(r"^    wildcards: \w+=([^,\n]+)", job, re.MULTILINE))
+        return found
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.root / path
