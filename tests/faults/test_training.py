@@ -151,6 +151,7 @@ def test_a_run_that_ended_before_it_published_only_publishes(tmp_path, image_dat
     assert steps_and_losses(tmp_path) == table
 
 
+@pytest.mark.slow
 def test_a_run_that_loses_any_of_its_processes_ends_and_goes_on_to_the_same_weights(tmp_path, image_dataset):
     cluster = {"gpus": 2}
     for name in ("undisturbed", "killed"):
