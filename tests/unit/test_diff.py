@@ -1,5 +1,6 @@
 """A diff says what differs between two results, and nothing where nothing does."""
 
+import argparse
 import json
 import runpy
 import subprocess
@@ -13,6 +14,7 @@ from pisft.diff.page import render
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
+from pisft.provenance.graph import Node, node_of, parents
 from safetensors.torch import save_file
 from typed_project import ROOT
 
@@ -305,3 +307,20 @@ def test_the_command_ends_as_diff_does(make, tmp_path):
     assert run("a", "c", "--exit-zero").returncode == 0
     missing = run("a", "nowhere")
     assert missing.returncode == 2 and "nowhere: is no folder and no experiment that was built" in missing.stderr
+
+
+def test_only_a_diff_of_two_experiments_is_an_artefact(make, tmp_path, monkeypatch):
+    pair = Node("diff", "quickstart..quickstart_seeds~seed=0")
+    assert node_of(pair.target) == pair and pair.provenance == f"results/diff/{pair.name}/provenance.json"
+    both = [
+        Node(stage, exp) for exp in pair.name.split("..") for stage in ("config", "norm_stats", "checkpoint", "eval")
+    ]
+    assert parents(pair, None) == both
+    monkeypatch.chdir(tmp_path)
+    make("a")
+    recorded = runpy.run_path(str(ROOT / "scripts/diff.py"))["recorded"]
+    for a, b, found in (("a", "results/a", "results/a"), ("main:a", "a", "main:a")):
+        with pytest.raises(
+            PisftError, match=f"{found}: is no experiment in results/; expected the name of one that was"
+        ):
+            recorded(argparse.Namespace(a=a, b=b))
