@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 
+from pisft.diff.terminal import short
 from pisft.report.figures import BLUE, ORANGE, STYLE, blank, svg
 from pisft.report.template import template
 
@@ -19,6 +20,7 @@ def render(content: dict[str, Any], page: Path, films: Films | None = None, unfi
     and `unfilmed` says why there are none of some."""
     return template(Path(__file__).with_name("page.html.j2")).render(
         content=content,
+        short=short,
         loss=losses(content["loss"], (content["a"], content["b"])) if any(map(_told, content["loss"])) else None,
         films={key: os.path.relpath(path, page.parent) for key, path in (films or {}).items()},
         unfilmed=unfilmed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 RED, GREEN, BOLD, DIM, PLAIN = "\033[31m", "\033[32m", "\033[1m", "\033[2m", "\033[0m"
@@ -39,11 +40,12 @@ def _parts(content: dict[str, Any]) -> list[str]:
 
 
 def _changed(paint, rows: list[dict[str, Any]]) -> list[str]:
-    return [f"{row['key']}: {paint(RED, _short(row['a']))} → {paint(GREEN, _short(row['b']))}" for row in rows]
+    return [f"{row['key']}: {paint(RED, short(row['a']))} → {paint(GREEN, short(row['b']))}" for row in rows]
 
 
-def _short(value: Any) -> str:
-    text = "–" if value is None else str(value)
+def short(value: Any) -> str:
+    """A value of a configuration as YAML would have it, in one line; the beginning of a hash; a dash for None."""
+    text = "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{text[:12]}…" if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
 
 
