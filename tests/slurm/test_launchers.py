@@ -37,13 +37,13 @@ def inline(_prepared, tmp_path_factory):
 def test_local_gives_the_same_losses(run, inline):
     short(run, gpus=2)
     run.ended(run.start(launcher="local"))
-    assert run.losses() == pytest.approx(inline, abs=1e-5)
+    assert run.losses() == pytest.approx(inline, rel=1e-4, abs=1e-5)  # sums in another order
 
 
 def test_slurm_gives_the_same_losses(run, inline):
     short(run, num_nodes=2)
     run.ended(run.start())
-    assert run.losses() == pytest.approx(inline, abs=1e-5)
+    assert run.losses() == pytest.approx(inline, rel=1e-4, abs=1e-5)  # sums in another order
 
 
 @pytest.mark.long
@@ -51,7 +51,7 @@ def test_torchrun_may_start_it(run, inline):
     short(run, gpus=2)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     run.ended(run.start(*torchrun, "scripts/train.py", "results/tiny/config.json"))
-    assert run.losses() == pytest.approx(inline, abs=1e-5)
+    assert run.losses() == pytest.approx(inline, rel=1e-4, abs=1e-5)  # sums in another order
     assert run.project.plan("results/tiny/checkpoint.json") == set()
 
 
@@ -59,7 +59,7 @@ def test_srun_may_start_it(run, inline):
     short(run, num_nodes=2)
     srun = ["srun", "--nodes=2", "--ntasks=2", "--gres=gpu:1", sys.executable]
     run.ended(run.start(*srun, "scripts/train.py", "results/tiny/config.json"))
-    assert run.losses() == pytest.approx(inline, abs=1e-5)
+    assert run.losses() == pytest.approx(inline, rel=1e-4, abs=1e-5)  # sums in another order
     assert run.project.plan("results/tiny/checkpoint.json") == set()
 
 
@@ -67,7 +67,7 @@ def test_srun_may_start_it(run, inline):
 def test_two_gpus_on_each_of_two_nodes(run, inline):
     short(run, num_nodes=2, gpus=2)
     run.ended(run.start())
-    assert run.losses() == pytest.approx(inline, abs=1e-5)
+    assert run.losses() == pytest.approx(inline, rel=1e-4, abs=1e-5)  # sums in another order
     visible = (run.run_dir / "slurm").glob("*_3_log.out")
     assert len(list(visible)) == 1
 
