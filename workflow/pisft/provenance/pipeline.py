@@ -131,10 +131,11 @@ def _table(paper: str, root: Path) -> dict[str, Any]:
 
 def _left(name: str, root: Path) -> list[str]:
     """What an experiment leaves that is worth keeping; its logs, its timing, the machine it was made on and the state
-    of its training are not."""
+    of its training are not. Of its records, those of what is kept: an export has one of its own."""
     rolled = ["rollouts.safetensors", "videos"] if resolve(name, root).eval.closed_loop else []
     stats = ["norm_stats.json", "norm_stats.report.json", "norm_stats.report.png"]
-    return ["config.json", *stats, "checkpoint.json", "checkpoint", "traces.json", *rolled, "report.html", "provenance"]
+    records = [f"provenance/{stage}.json" for stage in ("config", "norm_stats", "checkpoint", "eval", "report")]
+    return ["config.json", *stats, "checkpoint.json", "checkpoint", "traces.json", *rolled, "report.html", *records]
 
 
 def _files(node: Node, root: Path) -> list[str]:
