@@ -5,9 +5,9 @@
 
 On a machine like the one that made it, every file has to be the same, bit for bit. On another (processor, cores,
 threads or GPU), where bits may differ, statistics, weights and the held-out loss have to be within --tolerance, and
-success must not be told apart by the paired test at 5 %. So it is where nobody noted on what machine it was made, as
-after `dvc pull`. Datasets that were not generated, and converted base weights, are taken from here. Exit code 1 where
-it fails.
+success must not be told apart by the paired test at 5 %. So it is on a GPU without train.deterministic, and where
+nobody noted on what machine it was made, as after `dvc pull`. Datasets that were not generated, and converted base
+weights, are taken from here. Exit code 1 where it fails.
 """
 
 import argparse
@@ -16,16 +16,15 @@ import tempfile
 from pathlib import Path
 
 from pisft.cli import run
-from pisft.config import load_dataset
-from pisft.config.dataset import GeneratedDataset, SyntheticDataset
+from pisft.config import resolve
 from pisft.diff.measure import differ, measure
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
-from pisft.provenance.graph import Node, ProvenanceError, lineage, recorded
-from pisft.provenance.rebuild import fresh_clone, run_in, take
+from pisft.provenance.graph import Node, ProvenanceError, lineage, recorded, state
+from pisft.provenance.rebuild import fresh_clone, given, run_in, take
 
 UNKNOWN = "unknown"  # a machine that nobody noted
-BUILT = (GeneratedDataset, SyntheticDataset)
+AT_RANDOM = "a GPU without train.deterministic"
 
 
 def main() -> int:
@@ -36,13 +35,10 @@ def main() -> int:
     here = Path.cwd()
     goal = Node("eval", args.experiment)
     nodes = lineage(goal)
-    if missing := [node.target for node in nodes if recorded(node) is None]:
-        raise ProvenanceError(f"{missing[0]}: is missing or has no record; run: snakemake {goal.target}")
-    taken = [
-        node
-        for node in nodes
-        if node.stage == "base" or (node.stage == "dataset" and not isinstance(load_dataset(node.name).origin, BUILT))
-    ]
+    for node in nodes:
+        if reason := state(node):
+            raise ProvenanceError(f"{node.target}: {reason}; run: snakemake {goal.target}")
+    taken = given(nodes)
     with tempfile.TemporaryDirectory() as temporary:
         clone = fresh_clone(Path(temporary) / "clone")
         for node in taken:
@@ -57,6 +53,8 @@ def main() -> int:
             print("every file is the same, bit for bit")
             return 0
         print(*(f"{path}: differs" for path in differing), sep="\n")
+        if at_random(here, args.experiment):
+            machines.append(AT_RANDOM)
         if not machines:
             print("and it was made on a machine like this one: it should not")
             return 1
@@ -85,10 +83,19 @@ def other(here: Path, there: Path) -> list[str]:
     return [key for key in sorted(one | two) if key != "commit" and one.get(key) != two.get(key)]
 
 
+def at_random(here: Path, exp: str) -> bool:
+    """Whether `exp` was trained on a GPU that was not told to give the same bits again."""
+    noted = here / Node("checkpoint", exp).machine
+    on_gpu = noted.is_file() and json.loads(noted.read_text()).get("gpu") is not None
+    return on_gpu and not resolve(exp, here).train.deterministic
+
+
 def made_on(machines: list[str]) -> str:
-    """On what machine it was made, as far as `other` knows."""
-    known = [key for key in machines if key != UNKNOWN]
-    return f"a machine with another {', '.join(known)}" if known else "a machine of which nothing is noted here"
+    """On what machine it was made, as far as is known."""
+    known = [key for key in machines if key not in (UNKNOWN, AT_RANDOM)]
+    if known:
+        return f"a machine with another {', '.join(known)}"
+    return "a machine of which nothing is noted here" if UNKNOWN in machines else AT_RANDOM
 
 
 if __name__ == "__main__":

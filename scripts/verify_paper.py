@@ -3,8 +3,9 @@
     python scripts/verify_paper.py                           (make verify-paper)
     python scripts/verify_paper.py libero_openpi --keep clones
 
-`dvc repro` runs in both, each with nothing but what git holds; then the hashes in their dvc.lock are compared with each
-other, and with the committed ones, which another machine may have made. Exit code 1 where the two differ.
+`dvc repro` runs in both, each with nothing but what git holds, and datasets that were not generated and converted base
+weights, which are taken from here; then the hashes in their locks are compared with each other, and with the committed
+ones, which another machine may have made. Exit code 1 where the two differ.
 """
 
 import argparse
@@ -12,8 +13,9 @@ import tempfile
 from pathlib import Path
 
 from pisft.cli import run
+from pisft.provenance.graph import Node, lineage
 from pisft.provenance.pipeline import DEFAULT
-from pisft.provenance.rebuild import fresh_clone, locked, run_in
+from pisft.provenance.rebuild import fresh_clone, given, locked, run_in, take
 
 
 def main() -> int:
@@ -22,14 +24,16 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="clone into this folder, and leave the clones there")
     args = parser.parse_args()
     path = "dvc.yaml" if args.paper == DEFAULT else f"papers/{args.paper}/dvc.yaml"
+    taken = given(lineage(Node("paper", args.paper)))
     with tempfile.TemporaryDirectory(delete=args.keep is None) as temporary:
         folder = args.keep.absolute() if args.keep else Path(temporary)
         clones = [fresh_clone(folder / name) for name in ("one", "other")]
         for clone in clones:
+            for node in taken:
+                take(node, clone)
             run_in(clone, "dvc", "repro", path)
-        lock = Path(path).with_suffix(".lock")
-        one, other = (dict(locked(clone / lock)) for clone in clones)
-    committed = dict(locked(lock)) if lock.is_file() else {}
+        one, other = map(locked, clones)
+    committed = locked(Path())
     differing = [out for out in one if one[out] != other[out]]
     for out, md5 in one.items():
         told = "differs" if out in differing else "same"

@@ -8,6 +8,7 @@ from dvc.repo import Repo
 from pisft.config import papers
 from pisft.provenance.graph import Node, lineage
 from pisft.provenance.pipeline import DEFAULT
+from pisft.provenance.rebuild import given
 from typed_project import ROOT, copy_repository
 
 SCRIPT = "papers/libero_openpi/run.sh"
@@ -31,6 +32,16 @@ def test_dvc_knows_all_that_a_papers_table_is_made_from(repository):
             outs = {out.def_path for stage in above for out in stage.outs}
             assert table.cmd.startswith(f"snakemake results/papers/{paper}/table.csv")
             assert {node.target for node in lineage(Node("paper", paper), ROOT)} <= outs, paper
+
+
+def test_what_was_not_generated_is_not_built_again_to_compare():
+    nodes = lineage(Node("paper", "libero_openpi"), ROOT)
+    taken = {node.target for node in given(nodes, ROOT)}
+    assert taken == {
+        "data/libero/manifest.json",
+        *(f"data/base/{model}/model.safetensors" for model in ("pi0_base", "pi05_base")),
+    }
+    assert given(lineage(Node("paper", DEFAULT), ROOT), ROOT) == []
 
 
 def test_the_papers_script_says_in_a_fresh_clone_what_it_would_do(repository):

@@ -8,14 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pisft.config import load_dataset
+from pisft.config.dataset import GeneratedDataset, SyntheticDataset
 from pisft.errors import PisftError
 from pisft.provenance.graph import SMALL, Node, ProvenanceError, recorded, state
+
+BUILT = (GeneratedDataset, SyntheticDataset)
 
 
 def fresh_clone(folder: Path, root: Path = Path()) -> Path:
@@ -26,6 +29,17 @@ def fresh_clone(folder: Path, root: Path = Path()) -> Path:
         raise PisftError(f"{files}: changed and not committed; what is rebuilt is what is committed: commit first")
     _git(root, "clone", "--quiet", str(root.absolute()), str(folder))
     return folder
+
+
+def given(nodes: list[Node], root: Path = Path()) -> list[Node]:
+    """Those of `nodes` that are not built again but taken as they are: datasets that were not generated, and converted
+    base weights."""
+    return [
+        node
+        for node in nodes
+        if node.stage == "base"
+        or (node.stage == "dataset" and not isinstance(load_dataset(node.name, root).origin, BUILT))
+    ]
 
 
 def take(node: Node, clone: Path, root: Path = Path()) -> None:
@@ -60,12 +74,15 @@ def run_in(folder: Path, *command: str) -> None:
         raise PisftError(f"{' '.join(command)}: ended with exit code {code} in {folder}; see above")
 
 
-def locked(path: Path) -> Iterator[tuple[str, str]]:
-    """(path, md5) of everything that a dvc.lock says a stage leaves; a folder's md5 is that of its list."""
-    lock: dict[str, Any] = yaml.safe_load(path.read_text())
-    for stage in lock["stages"].values():
-        for out in stage.get("outs", []):
-            yield out["path"], out["md5"]
+def locked(root: Path) -> dict[str, str]:
+    """path → md5 of everything that each dvc.lock of the project at `root` says a stage leaves; a folder's md5 is that
+    of its list."""
+    found = {}
+    for path in sorted((*root.glob("dvc.lock"), *root.glob("papers/**/dvc.lock"))):
+        lock: dict[str, Any] = yaml.safe_load(path.read_text())
+        for stage in lock["stages"].values():
+            found |= {out["path"]: out["md5"] for out in stage.get("outs", [])}
+    return found
 
 
 def _git(root: Path, *arguments: str) -> str:
