@@ -69,7 +69,7 @@ def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> 
     content = measure(a, b)
     files = []
     if html:
-        folder = html.with_name("films")
+        folder = html.with_name(f"{html.stem}.films")  # another page beside it has its own
         films, unfilmed = film_flips(content, (a, b), folder, args.films, args.workers)
         write_text(html, render(content, html.absolute(), films, unfilmed))
         files += [html, *(path for path in films.values() if folder in path.parents)]
@@ -80,14 +80,14 @@ def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> 
 
 
 def side(name: str) -> Side:
-    folder = Path(name)
+    folder, commit = Path(name), None
     if not folder.is_dir():
         folder = Path("results") / name
     if not folder.is_dir() and ":" in name:
-        folder = of_revision(name)
+        folder, commit = of_revision(name)
     if not folder.is_dir():
         raise PisftError(f"{name}: is no folder and no experiment that was built; expected results/<exp> or its name")
-    return Side.read(folder.absolute(), name.rstrip("/").removeprefix("results/"))
+    return Side.read(folder.absolute(), name.rstrip("/").removeprefix("results/"), commit)
 
 
 if __name__ == "__main__":

@@ -268,6 +268,54 @@ def test_a_rebuild_is_judged_by_the_same_numbers(make):
     assert verdict(a, b, 0.05) == ("further apart than a tolerance of 0.05, or not comparable", 1)
 
 
+def test_tasks_that_change_places_are_not_the_same_within_a_tolerance(make):
+    def evaluation(succeeds):
+        content = _evaluation([])
+        content["closed_loop"]["protocol"]["tasks"] = {"push": "push it", "pull": "pull it"}
+        content["closed_loop"]["episodes"] = [
+            {"task": task, "seed": seed, "success": task == succeeds, "video": None}
+            for task in ("push", "pull")
+            for seed in range(20)
+        ]
+        return {"files": {"eval": content}}
+
+    content = measure(make("a", **evaluation("push")), make("b", **evaluation("pull")))
+    assert content["success"]["p"] == 1.0 and differ(content, 1e9)
+
+
+def test_stages_that_were_made_with_other_packages_are_told_apart(make):
+    records = {f"provenance/{stage}": RECORD for stage in ("checkpoint", "eval")}
+    earlier = records | {"provenance/checkpoint": RECORD | {"packages": {"torch": "2.10"}}}
+    content = measure(make("a", files=earlier), make("b", files=records))
+    assert content["packages"] == [{"key": "checkpoint: torch", "a": "2.10", "b": "2.11"}] and content["code"] == []
+    content = measure(make("c", files=records), make("d"))
+    assert content["parts"] == [{"key": "provenance/eval.json", "a": "there", "b": None}]
+    assert content["packages"] == content["code"] == []
+
+
+def test_commits_between_two_results_are_those_that_touched_what_differs(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "workflow/pisft").mkdir(parents=True)
+
+    def commit(file):
+        git = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org")
+        (tmp_path / "workflow/pisft" / file).write_text(str(len(list(tmp_path.rglob("*.py")))) + file)
+        for command in (("init", "-q"), ("add", "workflow"), ("commit", "-qm", f"Mends {file}")):
+            subprocess.run([*git, *command], check=True)
+        return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+    first, _, last = (commit(file) for file in ("a.py", "unrelated.py", "b.py"))
+    changed = {"provenance/checkpoint": RECORD | {"code": {"pisft/a.py": "h1", "pisft/b.py": "h2"}}}
+    a, b = make("a"), make("b", files=changed)
+    assert measure(a, b)["commits"] == [], "nobody noted of which commit they are"
+    for side, commit_of in ((a, first), (b, f"{last}+")):
+        (side.folder / "machine").mkdir()
+        (side.folder / "machine/eval.json").write_text(json.dumps({"commit": commit_of}))
+    noted = measure(*(Side.read(side.folder, side.label) for side in (a, b)))
+    assert [line.split(" ", 1)[1] for line in noted["commits"]] == ["Mends b.py"]
+    assert Side.read(a.folder, "main:a", commit=last).commit == last, "a revision's own"
+
+
 def test_two_of_one_name_have_a_curve_each(make, tmp_path):
     a = make("a")
     curve = {"loss": [[10, 1.0], [20, 0.5]], "val_loss": [[20, 0.6]]}
@@ -305,8 +353,24 @@ def test_the_command_ends_as_diff_does(make, tmp_path):
     assert done.returncode == 1 and "train.peak_lr: 0.001 → –" in done.stdout and "\033" not in done.stdout
     assert json.loads((tmp_path / "out/d.json").read_text())["config"] and (tmp_path / "out/d.html").is_file()
     assert run("a", "c", "--exit-zero").returncode == 0
+    (tmp_path / "results/c/checkpoint/model.safetensors").write_bytes(b"half")
+    half = run("a", "c")
+    assert half.returncode == 2 and "model.safetensors: cannot be read as safetensors" in half.stderr
+    (tmp_path / "results/c/metrics.csv").write_text("step,loss\n10,much\n")
+    assert run("a", "c").returncode == 2
     missing = run("a", "nowhere")
     assert missing.returncode == 2 and "nowhere: is no folder and no experiment that was built" in missing.stderr
+
+
+def test_each_page_has_its_own_films(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make("a"), make("b")
+    compared = runpy.run_path(str(ROOT / "scripts/diff.py"))["compared"]
+    folders = []
+    monkeypatch.setitem(compared.__globals__, "film_flips", lambda *args: folders.append(args[2]) or ({}, None))
+    for page in ("one.html", "other.html"):
+        compared(argparse.Namespace(a="a", b="b", films=1, workers=1), None, tmp_path / page)
+    assert len(set(folders)) == 2
 
 
 def test_only_a_diff_of_two_experiments_is_an_artefact(make, tmp_path, monkeypatch):

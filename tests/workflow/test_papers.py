@@ -175,6 +175,11 @@ def test_a_damaged_result_is_found(clone, file, damage, planned):
     assert file.split("/")[0] in clone.dvc("status").stdout
 
 
+def test_exporting_changes_nothing_that_dvc_keeps(clone):
+    shutil.copyfile(clone.root / f"{FULL}/provenance/eval.json", clone.root / f"{FULL}/provenance/export_openpi.json")
+    assert "Data and pipelines are up to date" in clone.dvc("status").stdout
+
+
 def test_weights_that_were_edited_in_place_are_found_by_their_hash(clone):
     path = clone.root / FULL / "checkpoint/model.safetensors"
     content = bytearray(path.read_bytes())
@@ -203,7 +208,8 @@ def test_dvc_tells_revisions_apart_and_runs_experiments(clone):
 @pytest.mark.long
 def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
-    clone.edit("workflow/pisft/train/optim.py", "import math", "import math  # for the schedule")
+    with (clone.root / "workflow/pisft/train/optim.py").open("a") as file:
+        file.write("\nRENAMED = True\n")
     clone.dvc("repro", "experiments")
     clone.commit("half the rate")
     page = clone.root / "diff.html"
@@ -212,6 +218,7 @@ def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
     )
     assert told.returncode == 1, told.stderr
     assert "train.peak_lr: 0.001 → 0.0005" in told.stdout and "weights: relative change" in told.stdout
+    assert "pisft/train/optim.py" in told.stdout and "half the rate" in told.stdout, "the code, and the commit"
     assert clone.python("scripts/diff.py", "main:quickstart~smoke", "quickstart~smoke").returncode == 0
     unknown = clone.python("scripts/diff.py", "main:nothing", "quickstart~smoke", check=False)
     assert unknown.returncode == 2 and "its dvc.lock has no results/nothing" in unknown.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from pisft.config import read_resolved
 from pisft.diff.side import Side
 from pisft.errors import PisftError
@@ -41,7 +43,7 @@ def film_flips(
             config = read_resolved(side.folder / "config.json")
             simulator = config.simulators[config.eval.closed_loop.simulator]
             failed = film(simulator, episodes(side.folder, missing), target, workers).failed
-        except PisftError as error:
+        except (PisftError, SafetensorError) as error:
             failed = [str(error)]
         reasons += [f"{side.label}: {why}" for why in failed]
         videos = {(number, task, seed): target / file_name(task, seed) for task, seed in missing}

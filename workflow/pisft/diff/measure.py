@@ -28,9 +28,9 @@ def measure(a: Side, b: Side) -> dict[str, Any]:
         "loss": [_curve(side) for side in (a, b)],
         "open_loop": _open_loop(a, b),
         "success": _success(a, b),
-        "packages": _rows(_packages(a), _packages(b)),
-        "code": (code := _rows(_code(a), _code(b))),
-        "commits": commits(a.commit, b.commit, [row["key"] for row in code]),
+        "packages": _made_with("packages", a, b),
+        "code": (code := _made_with("code", a, b)),
+        "commits": commits(a.commit, b.commit, [row["key"].split(": ")[-1] for row in code]),
     }
 
 
@@ -46,7 +46,8 @@ def differ(content: dict[str, Any], tolerance: float | None = None) -> bool:
 
 def _further_apart(content: dict[str, Any], tolerance: float) -> bool:
     """Statistics, weights by layer and the held-out loss may be as far apart (relative), and success may be told
-    apart by no test at 5 %. What one side lacks, and what cannot be compared, is no closer than anything."""
+    apart by no test at 5 %: overall, or of a task, by Bonferroni's correction for their number. What one side lacks,
+    and what cannot be compared, is no closer than anything."""
     distances = [row["distance"] for rows in content["norm_stats"].values() for row in rows]
     if weights := content["weights"]:
         distances += [row["relative_change"] for row in weights["layers"]]
@@ -55,9 +56,14 @@ def _further_apart(content: dict[str, Any], tolerance: float) -> bool:
         one, other = loop["flow_loss"]
         distances.append(abs(other - one) / max(abs(one), 1e-12))
     success = content["success"]
-    told_apart = success is not None and (success["p"] is None or success["p"] < 0.05)
+    told_apart = success is not None and (success["p"] is None or _told_apart(success))
     lacking = any(row["key"] in JUDGED for row in content["parts"])
     return lacking or told_apart or any(distance is None or not distance <= tolerance for distance in distances)
+
+
+def _told_apart(success: dict[str, Any]) -> bool:
+    of_tasks = [rate["p"] for rate in success["tasks"].values()]
+    return success["p"] < 0.05 or min(of_tasks) * len(of_tasks) < 0.05
 
 
 def _parts(side: Side) -> dict[str, str]:
@@ -69,6 +75,7 @@ def _parts(side: Side) -> dict[str, str]:
         "eval.json": side.evaluation,
         "eval.json: closed_loop": side.evaluation and side.evaluation["closed_loop"],
     }
+    found |= {f"provenance/{stage}.json": side.provenance.get(stage) for stage in STAGES}
     return {part: "there" for part, content in found.items() if content}
 
 
@@ -98,12 +105,25 @@ def _inputs(side: Side) -> dict[str, str]:
     return parents | record.get("pins", {})
 
 
-def _packages(side: Side) -> dict[str, str]:
-    return {k: v for stage in STAGES for k, v in side.provenance.get(stage, {}).get("packages", {}).items()}
-
-
-def _code(side: Side) -> dict[str, str]:
-    return {k: v for stage in STAGES for k, v in side.provenance.get(stage, {}).get("code", {}).items()}
+def _made_with(what: str, a: Side, b: Side) -> list[dict[str, Any]]:
+    """Rows of the `packages` or the `code` of the stages that both have a record of; named `<stage>: <name>` where the
+    stages of a side were not made with the same."""
+    rows: dict[str, dict[str, dict[str, Any]]] = {}  # name → stage → row
+    for stage in STAGES:
+        if stage in a.provenance and stage in b.provenance:
+            one, other = (side.provenance[stage].get(what, {}) for side in (a, b))
+            for name in {**one, **other}:
+                rows.setdefault(name, {})[stage] = {"a": one.get(name), "b": other.get(name)}
+    found = []
+    for name, stages in rows.items():
+        if len({(row["a"], row["b"]) for row in stages.values()}) == 1:
+            stages = {"": next(iter(stages.values()))}
+        found += [
+            {"key": f"{stage}: {name}" if stage else name, **row}
+            for stage, row in stages.items()
+            if row["a"] != row["b"]
+        ]
+    return found
 
 
 def _norm_stats(a: Side, b: Side) -> dict[str, list[dict[str, Any]]]:

@@ -11,8 +11,8 @@ from pisft.errors import PisftError
 CACHE = Path(".snakemake/pisft/revisions")
 
 
-def of_revision(name: str) -> Path:
-    """The folder into which `<revision>:<experiment>` is copied from DVC's cache or its remote.
+def of_revision(name: str) -> tuple[Path, str]:
+    """(the folder into which `<revision>:<experiment>` is copied from DVC's cache or its remote, its commit).
 
     Raises `PisftError` where git does not know the revision, or DVC has no results of it.
     """
@@ -25,7 +25,7 @@ def of_revision(name: str) -> Path:
         raise PisftError(f"{name}: git knows no revision '{revision}'; expected <revision>:<experiment>")
     folder = CACHE / commit / exp
     if folder.is_dir():
-        return folder
+        return folder, commit
     partial = folder.with_name(f".{exp}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def of_revision(name: str) -> Path:
         raise PisftError(f"{name}: DVC cannot give its files ({error}); run: dvc fetch --all-commits") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return folder
+    return folder, commit
 
 
 def commits(a: str | None, b: str | None, code: list[str]) -> list[str]:

@@ -27,8 +27,11 @@ class Side:
     commit: str | None = None
 
     @classmethod
-    def read(cls, folder: Path, label: str) -> Self:
-        """Read what there is; a folder without config.json, or a file that is not JSON, is a `PisftError`."""
+    def read(cls, folder: Path, label: str, commit: str | None = None) -> Self:
+        """Read what there is; a folder without config.json, or a file that cannot be read, is a `PisftError`.
+
+        `commit` is where the folder is from; by default the one at which it was evaluated, or else trained.
+        """
         if not (folder / "config.json").is_file():
             raise PisftError(f"{folder}: holds no config.json; expected results/<exp>")
         records = {stage: _json(folder / f"provenance/{stage}.json") for stage in STAGES}
@@ -37,10 +40,10 @@ class Side:
             folder=folder,
             config=_json(folder / "config.json"),
             norm_stats=(_json(folder / "norm_stats.json") or {}).get("norm_stats"),
-            evaluation=_json(folder / "eval.json"),
+            evaluation=_evaluation(folder / "eval.json"),
             metrics=_metrics(folder / "metrics.csv"),
             provenance={stage: record for stage, record in records.items() if record},
-            commit=(_json(folder / "machine/checkpoint.json") or {}).get("commit"),
+            commit=commit or _commit(folder),
         )
 
     @property
@@ -63,8 +66,23 @@ def _json(path: Path) -> Any:
         raise PisftError(f"{path}: is not JSON ({error}); build it again") from error
 
 
+def _evaluation(path: Path) -> dict[str, Any] | None:
+    content = _json(path)
+    if content is not None and (missing := {"experiment", "open_loop", "closed_loop"} - set(content)):
+        raise PisftError(f"{path}: has no {', '.join(sorted(missing))}; expected what an evaluation writes")
+    return content
+
+
+def _commit(folder: Path) -> str | None:
+    machines = (_json(folder / f"machine/{stage}.json") or {} for stage in ("eval", "checkpoint"))
+    return next((machine["commit"] for machine in machines if machine.get("commit")), None)
+
+
 def _metrics(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="") as file:
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    except (ValueError, TypeError) as error:
+        raise PisftError(f"{path}: is not the table that training writes ({error}); build it again") from error

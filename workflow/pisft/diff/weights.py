@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+
+from pisft.errors import PisftError
 
 LAYER = re.compile(r"^(.*?\.layers\.\d+)\.")
 
@@ -15,24 +19,38 @@ LAYER = re.compile(r"^(.*?\.layers\.\d+)\.")
 def changes(a: Path, b: Path) -> dict[str, Any]:
     """Of two .safetensors: the relative change ‖b − a‖ / ‖a‖ of each layer, largest first, and what only one has.
 
-    A tensor at a time is in memory. Tensors of other shapes are named apart.
+    A tensor at a time is in memory. Tensors of other shapes are named apart. Raises `PisftError` for a file that cannot
+    be read.
     """
+    with _open(a) as one, _open(b) as other:
+        return _changes(one, other)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(path, "pt") as tensors:
+            yield tensors
+    except (OSError, SafetensorError) as error:
+        raise PisftError(f"{path}: cannot be read as safetensors ({error}); build it again") from error
+
+
+def _changes(one: safe_open, other: safe_open) -> dict[str, Any]:
     squares: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     counts: dict[str, int] = defaultdict(int)
     changed: dict[str, int] = defaultdict(int)
     reshaped = []
-    with safe_open(a, "pt") as one, safe_open(b, "pt") as other:
-        names, others = set(one.keys()), set(other.keys())
-        for name in sorted(names & others):
-            x, y = one.get_tensor(name), other.get_tensor(name)
-            if x.shape != y.shape:
-                reshaped.append({"name": name, "a": list(x.shape), "b": list(y.shape)})
-                continue
-            layer, x, y = layer_of(name), x.double(), y.double()
-            squares[layer][0] += float((y - x).square().sum())
-            squares[layer][1] += float(x.square().sum())
-            counts[layer] += x.numel()
-            changed[layer] += int((x != y).sum())
+    names, others = set(one.keys()), set(other.keys())
+    for name in sorted(names & others):
+        x, y = one.get_tensor(name), other.get_tensor(name)
+        if x.shape != y.shape:
+            reshaped.append({"name": name, "a": list(x.shape), "b": list(y.shape)})
+            continue
+        layer, x, y = layer_of(name), x.double(), y.double()
+        squares[layer][0] += float((y - x).square().sum())
+        squares[layer][1] += float(x.square().sum())
+        counts[layer] += x.numel()
+        changed[layer] += int((x != y).sum())
     rows = [
         {
             "layer": layer,
