@@ -4,7 +4,7 @@
     python scripts/publish.py results/quickstart --license apache-2.0 --to hub:owner/name --layout lerobot
 
 To a folder, or to the hub (a private repository unless --public; the token is `hf auth login`'s or HF_TOKEN), in place
-of the files that the repository has; its history keeps them. What is stale or was not evaluated is refused.
+of the files that the repository has; its history keeps them. What is stale, damaged or was not evaluated is refused.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pisft.cli import run
 from pisft.export.publish import LAYOUTS, PublishError, assemble, upload
-from pisft.provenance.graph import Node, state
+from pisft.provenance.graph import Node, damage, recorded, state
 
 
 def main() -> None:
@@ -25,11 +25,7 @@ def main() -> None:
     parser.add_argument("--public", action="store_true", help="a repository on the hub that everybody sees")
     args = parser.parse_args()
     name = args.run_dir.name
-    stages = ["config", "checkpoint", "eval", *([f"export_{args.layout}"] if args.layout != "checkpoint" else [])]
-    for stage in stages:
-        node = Node(stage, name)
-        if reason := state(node):
-            raise PublishError(f"{node.target}: {reason}; run: snakemake {node.target}")
+    check(args.run_dir, args.layout)
     if not args.to.startswith("hub:"):
         folder = Path(args.to).expanduser()
         print(*assemble(args.run_dir, args.layout, args.license, folder), sep="\n")
@@ -38,6 +34,19 @@ def main() -> None:
         folder = Path(temporary) / name
         assemble(args.run_dir, args.layout, args.license, folder)
         print(upload(folder, args.to.removeprefix("hub:"), private=not args.public))
+
+
+def check(run_dir: Path, layout: str) -> None:
+    """Raise `PublishError` unless what is published of `run_dir`, `<project>/results/<exp>`, is fresh there and, to the
+    byte, what was built."""
+    root, name = run_dir.absolute().parents[1], run_dir.absolute().name
+    if run_dir.absolute().parent.name != "results":
+        raise PublishError(f"{run_dir}: is no results/<exp>; what it was made from is looked up in its project")
+    for stage in ["config", "checkpoint", "eval", *([f"export_{layout}"] if layout != "checkpoint" else [])]:
+        node = Node(stage, name)
+        reason = state(node, root)
+        if reason or (reason := next(damage(recorded(node, root)["outputs"], root), None)):
+            raise PublishError(f"{node.target}: {reason}; run: snakemake {node.target}")
 
 
 if __name__ == "__main__":

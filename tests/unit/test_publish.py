@@ -66,6 +66,14 @@ def test_publishing_again_replaces_and_something_else_is_never_replaced(run_dir,
     with pytest.raises(PublishError, match=r"export/lerobot: is missing; build .*export/lerobot/ with snakemake first"):
         assemble(run_dir, "lerobot", "apache-2.0", tmp_path / "new")
     assert (other / "chapter").is_file() and not (tmp_path / "new").exists()
+    (target / ".git").mkdir()
+    with pytest.raises(PublishError, match="published: holds something else"):
+        assemble(run_dir, "openpi", "apache-2.0", target)
+    only_named_alike = tmp_path / "alike"
+    only_named_alike.mkdir()
+    (only_named_alike / "experiment.json").write_text("somebody's own")
+    with pytest.raises(PublishError, match="alike: holds something else"):
+        assemble(run_dir, "openpi", "apache-2.0", only_named_alike)
 
 
 class Hub(BaseHTTPRequestHandler):

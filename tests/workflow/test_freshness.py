@@ -1,10 +1,13 @@
 """What is rerun when something changes, and what is not: decided by keys, never by modification times."""
 
+import json
 import os
 import re
 import shutil
 import time
 
+from pisft.canonical import file_facts
+from pisft.provenance.graph import SMALL
 from typed_project import STAND_INS
 
 QUICKSTART = "config/experiments/quickstart.yaml"
@@ -121,6 +124,67 @@ def test_truncated_artefacts_are_noticed(project):
     assert "evaluate" in project.plan()
 
 
+def test_an_edit_of_a_long_json_is_noticed_too(project):
+    long = """
+from pathlib import Path
+from pisft.canonical import write_json
+from pisft.provenance.graph import SMALL, Node, building
+node = Node("eval", "quickstart")
+with building(node) as build:
+    write_json(Path(node.target), {"rates": [0.912] * (SMALL // 5)})
+    build.outputs.append(Path(node.target))
+"""
+    project.python("-c", long)
+    assert project.plan() == set()
+    project.edit("results/quickstart/eval.json", "0.912", "0.982")
+    assert "evaluate" in project.plan()
+
+
+def test_verify_finds_records_that_cannot_be_read_and_what_a_broken_build_left(project):
+    def verify():
+        done = project.python("scripts/verify.py", "results", check=False)
+        return done.returncode, done.stdout
+
+    assert verify()[0] == 0
+    weights, record = (
+        project.root / f"results/quickstart/{file}"
+        for file in ("checkpoint/model.safetensors", "provenance/checkpoint.json")
+    )
+    weights.write_bytes(b"x" * 1000)
+    changed = "results/quickstart/checkpoint/model.safetensors: changed"
+    assert verify()[0] == 1 and changed in verify()[1]
+    record.rename(record.with_suffix(".previous.json"))
+    assert verify()[0] == 1 and changed in verify()[1]
+    record.write_text("{half")
+    assert verify()[0] == 1 and "provenance/checkpoint.json: is no record that can be read" in verify()[1]
+
+
+def test_only_what_is_fresh_is_rebuilt_and_compared(project):
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    refused = project.python("scripts/rebuild.py", "quickstart", check=False)
+    assert refused.returncode == 1
+    assert "train.peak_lr: 0.001 → 0.002; run: snakemake results/quickstart/eval.json" in refused.stderr
+
+
+def test_only_what_is_fresh_and_whole_in_its_own_project_is_published(project, bare_project):
+    def publish(where):
+        asked = ("scripts/publish.py", project.root / "results/quickstart", "--license", "mit", "--to", "published")
+        return where.python(*asked, check=False).stderr
+
+    name = "results/quickstart/checkpoint/model.safetensors"
+    weights, record = project.root / name, project.root / "results/quickstart/provenance/checkpoint.json"
+    weights.write_bytes(bytes(SMALL + 1))
+    content = json.loads(record.read_text())
+    content["outputs"][name] = file_facts(weights)
+    record.write_text(json.dumps(content))
+    weights.write_bytes(b"x" * (SMALL + 1))
+    assert f"{name}: changed; its sha256 was" in publish(bare_project), "planning would not have seen it"
+    weights.write_bytes(bytes(SMALL + 1))
+    project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
+    assert "train.peak_lr: 0.001 → 0.002; run: snakemake" in publish(bare_project)
+    assert not (bare_project.root / "published").exists()
+
+
 def test_the_reason_is_told(project):
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
     told = project.python("scripts/why.py", "results/quickstart/eval.json", check=False).stdout
@@ -134,6 +198,15 @@ def test_an_accepted_refactoring_does_not_retrain(project):
     assert "train" in project.plan()
     project.python("scripts/why.py", "--accept", "results/quickstart/report.html")
     assert project.plan() == set()
+
+
+def test_a_refactoring_is_accepted_where_the_data_were_left_elsewhere(project, bare_project):
+    shutil.copytree(project.root / "results", bare_project.root / "results")
+    with (bare_project.root / "workflow/pisft/train/optim.py").open("a") as file:
+        file.write("\nRENAMED = True\n")
+    assert "train" in bare_project.plan()
+    bare_project.python("scripts/why.py", "--accept", REPORT, check=False)
+    assert bare_project.plan() == set()
 
 
 def test_a_changed_setting_cannot_be_accepted_away(project):
@@ -161,7 +234,7 @@ def test_what_goes_on_from_another_experiment_is_built_after_it(project):
     assert jobs["train"] == {"quickstart_lora"}
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
     why = project.python("scripts/why.py", "results/quickstart_lora/checkpoint.json", check=False).stdout
-    assert "results/quickstart/checkpoint.json" in why
+    assert "results/quickstart/checkpoint.json: config train.peak_lr" in why
 
 
 def test_more_steps_and_another_choice_of_weights_train_again_and_keeping_more_does_not(project):

@@ -13,7 +13,7 @@ from pisft.export.card import card, keys_of
 from pisft.export.checkpoint import replacing
 
 LAYOUTS = {"checkpoint": "checkpoint", "lerobot": "export/lerobot", "openpi": "export/openpi"}
-MARK = "experiment.json"  # what a published folder has, and so may be replaced
+MARK = "experiment.json"
 OURS = """In a model of pi-sft, `base: {path: <this folder>}`: an experiment goes on from it, or, with
 `train: {steps: 0}`, evaluates and serves it as it is. `model.safetensors` has openpi's names."""
 OPENPI = "openpi's PyTorch policies and RLinf load this folder as it is."
@@ -30,7 +30,7 @@ def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Pat
     if not source.is_dir():
         how = "checkpoint.json" if layout == "checkpoint" else f"export/{layout}/"
         raise PublishError(f"{source}: is missing; build {run_dir}/{how} with snakemake first")
-    if target.exists() and not (target / MARK).is_file() and any(target.iterdir()):
+    if target.exists() and any(target.iterdir()) and not _ours(target):
         raise PublishError(f"{target}: holds something else; give an empty or a new folder")
     evaluation = json.loads((run_dir / "eval.json").read_text())
     config = read_resolved(run_dir / "config.json")
@@ -70,6 +70,13 @@ def upload(folder: Path, repo: str, private: bool) -> str:
         reason = str(error).splitlines()[0]
         raise PublishError(f"{repo}: the hub did not take it: {reason}; see hf auth whoami and HF_ENDPOINT") from error
     return str(told.repo_url if hasattr(told, "repo_url") else told)
+
+
+def _ours(target: Path) -> bool:
+    """Whether a folder was published by this, and so may be replaced; a clone of a repository has its history, too."""
+    return all((target / file).is_file() for file in (MARK, "provenance/checkpoint.json")) and (
+        not (target / ".git").exists()
+    )
 
 
 def _body(readme: str) -> str:

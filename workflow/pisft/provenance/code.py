@@ -29,7 +29,6 @@ PACKAGES_THAT_MATTER = {
     "torch": "torch",
     "transformers": "transformers",
 }
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DATA_SUFFIXES = frozenset({".css", ".html", ".j2", ".js", ".json"})
 
 

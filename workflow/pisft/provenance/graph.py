@@ -32,7 +32,7 @@ from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, Prov
 from pisft.simulators.versions import versions
 
 ABSENT = "absent"  # pin of what is not there
-SMALL = 1 << 18  # bytes of a file that is hashed whenever freshness is asked for
+SMALL = 1 << 18  # bytes of a file that is hashed whenever freshness is asked for, as every JSON is
 MANIFESTS = ("dataset", "checkpoint", "eval")  # stages whose target is a JSON that says what it was made from
 OF_NO_EXPERIMENT = ROOTS + OF_DATASETS + SETS
 
@@ -101,12 +101,23 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
     return record
 
 
-def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each record of provenance below `folder`, and the files that it lists: path → {"size", "sha256"}."""
-    paths = {*folder.rglob("provenance.json"), *folder.rglob("provenance/*.json")}
-    for path in sorted(paths):
-        if not path.name.endswith(".previous.json") and (record := _read_record(path)) is not None:
-            yield path, record["outputs"]
+def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """Each record of provenance below `folder`, and the files that it lists, path → {"size", "sha256"}; None where it
+    cannot be read. Where a build did not end, the previous record."""
+    paths = {*folder.rglob("*provenance.json"), *folder.rglob("provenance/*.json")}
+    paths |= {*folder.rglob("*provenance.previous.json")}
+    for path in sorted(paths - {_previous(path) for path in paths}):
+        record = _read_record(path)
+        yield path, record["outputs"] if record else None
+
+
+def damage(outputs: dict[str, dict[str, Any]], root: Path = Path()) -> Iterator[str]:
+    """What is wrong with each file of a record's `outputs` that is not, to the byte, what it was."""
+    for path, facts in outputs.items():
+        if not (root / path).is_file():
+            yield f"{path}: is missing"
+        elif _altered(root / path, facts):
+            yield f"{path}: changed; its sha256 was {facts['sha256'][:12]}…"
 
 
 def state(node: Node, root: Path = Path()) -> str | None:
@@ -123,7 +134,7 @@ def state(node: Node, root: Path = Path()) -> str | None:
             return f"{path} is missing"
         if size != facts["size"]:
             return f"{path} has {size} bytes, not {facts['size']}"
-        if size <= SMALL and _altered(root / path, facts):
+        if (size <= SMALL or path.endswith(".json")) and _altered(root / path, facts):
             return f"{path} was changed by hand: its sha256 is not what was recorded"
     now = expected(node, root)
     if record["key"] != now["key"]:
@@ -152,11 +163,12 @@ def lineage(node: Node, root: Path = Path()) -> list[Node]:
 def accept(node: Node, root: Path = Path()) -> bool:
     """Record that `node`, whose code changed, is what the new code would make; True where there was anything to do.
 
-    Call it along a `lineage`, since a parent's new key is part of the child's. Raises `ProvenanceError` where
-    something besides code and parents' keys differs, or the artefact is missing or damaged.
+    Call it along a `lineage`, since a parent's new key is part of the child's. One that is not here, such as data that
+    were left elsewhere, is passed over. Raises `ProvenanceError` where something besides code and parents' keys
+    differs, or the artefact is damaged.
     """
     reason = state(node, root)
-    if reason is None:
+    if reason is None or not (root / node.target).is_file():
         return False
     record, now = recorded(node, root), expected(node, root)
     if record is None or record["key"] == now["key"]:
