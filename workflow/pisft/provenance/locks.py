@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from pathlib import Path
 
 from pisft.process import identity, is_dead
@@ -13,10 +14,10 @@ from pisft.process import identity, is_dead
 def unlock(root: Path = Path()) -> None:
     """Take away the locks below `root` where every Snakemake that was noted there is dead, and note this one.
 
-    Called wherever the Snakefile is read, so each Snakemake is noted before it can lock. Those that Snakemake starts in
-    SLURM jobs lock nothing.
+    Called wherever the Snakefile is read, so each Snakemake is noted before it can lock. Those that Snakemake starts
+    for its jobs lock nothing.
     """
-    if "SLURM_JOB_ID" in os.environ:
+    if "--nolock" in sys.argv:
         return
     notes, locks = root / ".snakemake/pisft/running", root / ".snakemake/locks"
     notes.mkdir(parents=True, exist_ok=True)
