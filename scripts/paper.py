@@ -12,7 +12,7 @@ from pathlib import Path
 from pisft.canonical import write_text
 from pisft.cli import run
 from pisft.config import load_paper
-from pisft.provenance.graph import Node, building
+from pisft.provenance.graph import Node, building, state
 from pisft.report.set_page import csv_text, paper_page, paper_text
 from pisft.report.sets import paper_rows
 
@@ -34,6 +34,9 @@ def main() -> None:
         print(target, page, sep="\n")
     else:
         print(paper_text(paper_rows(args.paper)))
+        for node in (Node("eval", exp) for exp in load_paper(args.paper).experiments):
+            if Path(node.target).is_file() and (reason := state(node)):
+                print(f"{node.target}: is stale: {reason}; run: snakemake {node.target}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -89,10 +91,11 @@ def test_a_sweeps_table_has_an_interval_over_its_seeds_and_one_over_its_episodes
     assert [row["train.peak_lr"] for row in table] == [0.001, 0.0005] and len(runs) == 6
     first, second = table
     assert first["mean"] == pytest.approx(0.8) and (first["least"], first["most"]) == (0.7, 0.9)
-    assert (first["low"], first["high"]) == pytest.approx((0.8 - 0.2484, 0.8 + 0.2484), abs=1e-4)  # t = 4.303
+    # t = 4.303; a rate is no more than 1
+    assert (first["low"], first["high"]) == pytest.approx((0.8 - 0.2484, 1.0), abs=1e-4)
     assert (first["successes"], first["episodes"]) == (24, 30)
     assert (first["pooled_low"], first["pooled_high"]) == wilson95(24, 30)
-    assert second["low"] == second["high"] == pytest.approx(0.2)
+    assert second["mean"] == pytest.approx(0.2) and second["low"] is second["high"] is None, "no spread is no certainty"
     assert "swept~peak_lr=0.001~seed=1" in sweep_text(table, runs)
     (row, _) = csv.DictReader(io.StringIO(csv_text(table)))
     assert row["train.peak_lr"] == "0.001" and row["successes"] == "24"
@@ -107,6 +110,17 @@ def test_a_papers_table_says_what_was_not_run_yet(project):
     assert "90.0 %" in said and said.count("not yet run") == 3
     page = paper_page("quickstart", load_paper("quickstart", project), list(rows.values()))
     assert page.count("not yet run") == 3 and "9/10" in page
+
+
+def test_numbers_that_would_be_others_now_are_said_to_be_stale(project):
+    evaluated(project, "quickstart", 9)
+    for name in ("scripts", "workflow"):
+        (project / name).symlink_to(ROOT / name)
+    said = subprocess.run(
+        [sys.executable, "scripts/paper.py", "quickstart"], cwd=project, capture_output=True, text=True, check=True
+    ).stdout
+    assert "90.0 %" in said and "results/quickstart/eval.json: is stale: no record of what it was made from" in said
+    assert said.count("is stale") == 1
 
 
 def test_what_the_evaluation_does_not_measure_is_not_said_to_be_still_to_run(project):

@@ -116,11 +116,11 @@ def beside_published(closed: dict[str, Any] | None, published: dict[str, Any]) -
     episodes, suites = published["episodes"], published["suites"]
     rows = []
     for suite, value in suites.items():
-        rate = closed and closed["suites"][suite]
+        rate = closed and closed["suites"].get(suite)
         ours = rate and {"value": rate["success"], "interval95": rate["wilson95"]}
         rows.append(_row(suite, ours, value, episodes, rate))
     if (value := published["average"]) is not None:
-        mean = closed and over_suites(closed)
+        mean = over_suites(closed) if closed and len(closed["suites"]) > 1 else None  # a suite is not their mean
         ours = mean and {"value": mean["success"], "interval95": mean["interval95"]}
         of_all = episodes * len(closed["suites"]) if closed and episodes else None
         rows.append(_row(MEAN, ours, value, of_all, mean if mean and mean["episodes"] else None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from html import escape
 from typing import Any
 
 import matplotlib
@@ -116,4 +117,4 @@ def svg(figure: Figure, title: str) -> str:
     figure.savefig(buffer, format="svg", metadata={"Date": none, "Creator": none}, transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)

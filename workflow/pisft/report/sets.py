@@ -43,7 +43,8 @@ def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
     """(a row for each combination of values but for the seeds, a row for each experiment) of the sweep `name`.
 
     Of a combination: the mean over its seeds with Student's 95 % interval, which is of training again from another
-    seed, and the pooled episodes with Wilson's, which is of these checkpoints. Raises `PisftError`.
+    seed, and the pooled episodes with Wilson's, which is of these checkpoints. Seeds that came to the same say nothing
+    of how far others would be apart: no interval. Raises `PisftError`.
     """
     members = sweep_members(name, root)
     measure, runs = None, []
@@ -66,7 +67,9 @@ def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
 
 def _pooled(measure: str, group: list[Row]) -> Row:
     values = [run["value"] for run in group]
-    low, high = mean95(values) or (None, None)
+    low, high = (mean95(values) if len(set(values)) > 1 else None) or (None, None)
+    if low is not None and measure == "success":
+        low, high = max(low, 0.0), min(high, 1.0)
     row = {"measure": measure, "runs": len(group), "mean": fmean(values), "low": low, "high": high}
     row |= {"least": min(values), "most": max(values)}
     if group[0]["episodes"] is None:
@@ -82,7 +85,7 @@ def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
     if config.eval.closed_loop:
         suites = config.eval.closed_loop.suites
         for suite in suites:
-            rows[suite] = _rate(closed["suites"][suite]) if closed else {}
+            rows[suite] = _rate(closed["suites"][suite]) if closed and suite in closed["suites"] else {}
         if len(suites) > 1:
             rows[MEAN] = _rate(over_suites(closed), "interval95") if closed else {}
     else:
