@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from pisft.config import resolve
 from pisft.train import estimate
 from pisft.train.errors import TrainingError
 from pisft.train.loop import Trainer
 from pisft.train.objective import flow_losses
 from pisft.train.world import World
 from tiny_training import KEY, make_experiment, run
+from typed_project import ROOT
 
 
 def trainer(folder, dataset, **options):
@@ -76,3 +78,9 @@ def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path, image_datas
         run(tmp_path)
     assert "parameters are trained; each process needs about" in capsys.readouterr().err
     assert not list((tmp_path / "results/tiny/train_state").glob("*/step_*"))
+
+
+@pytest.mark.parametrize("exp", ["pi0_libero_lora", "pi05_libero_lora"])
+def test_the_recipes_for_a_gpu_of_24_gb_fit_it(exp):
+    config = resolve(exp, ROOT)
+    assert config.cluster.gpus == 1 and estimate.estimate(config, 1).device < 20 * 2**30
