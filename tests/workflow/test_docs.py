@@ -37,7 +37,7 @@ WRITTEN_LATER = ("my_libero", "my_config")  # experiments that scripts/import_rl
 PROGRAMS = {"snakemake", "python", "make", "dvc"}
 # Programs of others, for a GPU, a hub, a cluster or a container engine: read by people, run by nobody here.
 MANY = {"apptainer", "docker", "srun", "torchrun"}  # what starts ours on GPUs, in a container or on a cluster
-ELSEWHERE = {"apptainer", "apt-get", "cd", "curl", "docker", "export", "git", "gsutil", "hf", "source", "uv"}
+ELSEWHERE = {"apptainer", "apt-get", "cd", "curl", "docker", "export", "git", "gsutil", "hf", "mkdir", "source", "uv"}
 MARK = re.compile(r"\bGPUs?\b|\bhub\b|\bcluster\b|--gpus|--gres|--nv\b|hub:")
 END_TO_END = "workflow/test_end_to_end.py::test_every_artefact_is_there_and_a_second_run_has_nothing_to_do"
 EXPORTS = "workflow/test_export.py::test_the_script_records_every_file_and_prints_what_the_other_side_does_otherwise"
@@ -292,10 +292,19 @@ def test_both_readmes_have_the_same_commands_files_and_links():
 def test_links_lead_somewhere():
     broken = []
     for page in [*PAGES, ROOT / "data/README.md", ROOT / "results/README.md"]:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
-            if "://" not in target and not (page.parent / target).exists():
-                broken.append(f"{page.name}: {target}")
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
+            there = page.parent / target if target else page
+            if "://" not in target and not (there.exists() and (not anchor or anchor in anchors(there))):
+                broken.append(f"{page.name}: {target}#{anchor}")
     assert not broken
+
+
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as they are named where it is shown."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE), re.M
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_shell_scripts_are_sound():
@@ -308,5 +317,6 @@ def test_the_messages_that_are_explained_are_those_that_are_said():
     cells = re.findall(r"^\| `(.*?)` \| ", table, re.MULTILINE)
     quoted = [part.strip("… ") for cell in cells for part in cell.split("`, `")]
     files = [*(ROOT / "workflow/pisft").rglob("*.py"), *(ROOT / "scripts").glob("*.py"), *(ROOT / "envs").glob("*.sh")]
+    files += [ROOT / "envs/orbax/dump.py"]
     said = "".join(path.read_text() for path in files)
     assert len(quoted) > 20 and [message for message in quoted if message not in said] == []
