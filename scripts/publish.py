@@ -37,15 +37,16 @@ def main() -> None:
 
 
 def check(run_dir: Path, layout: str) -> None:
-    """Raise `PublishError` unless what is published of `run_dir`, `<project>/results/<exp>`, is fresh there and, to the
-    byte, what was built."""
-    root, name = run_dir.absolute().parents[1], run_dir.absolute().name
-    if run_dir.absolute().parent.name != "results":
-        raise PublishError(f"{run_dir}: is no results/<exp>; what it was made from is looked up in its project")
+    """Raise `PublishError` unless what is published of `run_dir` is fresh and, to the byte, what was built."""
+    name = run_dir.resolve().name
+    if run_dir.resolve().parent != Path("results").resolve():
+        raise PublishError(
+            f"{run_dir}: is no results/<exp> of this project, whose code and configuration tell whether it is fresh"
+        )
     for stage in ["config", "checkpoint", "eval", *([f"export_{layout}"] if layout != "checkpoint" else [])]:
         node = Node(stage, name)
-        reason = state(node, root)
-        if reason or (reason := next(damage(recorded(node, root)["outputs"], root), None)):
+        reason = state(node)
+        if reason or (reason := next(damage(recorded(node)["outputs"]), None)):
             raise PublishError(f"{node.target}: {reason}; run: snakemake {node.target}")
 
 

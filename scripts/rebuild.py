@@ -5,9 +5,9 @@
 
 On a machine like the one that made it, every file has to be the same, bit for bit. On another (processor, cores,
 threads or GPU), where bits may differ, statistics, weights and the held-out loss have to be within --tolerance, and
-success must not be told apart by the paired test at 5 %. So it is on a GPU without train.deterministic, and where
-nobody noted on what machine it was made, as after `dvc pull`. Datasets that were not generated, and converted base
-weights, are taken from here. Exit code 1 where it fails.
+success must not be told apart by the paired test at 5 %. The same holds on a GPU without train.deterministic, under
+another uv.lock, and where nobody noted on what machine it was made, as after `dvc pull`. Datasets that were not
+generated, and converted base weights, are taken from here. Exit code 1 where it fails.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pisft.provenance.graph import Node, ProvenanceError, lineage, recorded, sta
 from pisft.provenance.rebuild import fresh_clone, given, run_in, take
 
 UNKNOWN = "unknown"  # a machine that nobody noted
+LOCK = "uv.lock"  # whose hash is told beside the key
 AT_RANDOM = "a GPU without train.deterministic"
 
 
@@ -48,7 +49,9 @@ def main() -> int:
         for node in (node for node in nodes if node not in taken):
             ours, theirs = recorded(node)["outputs"], recorded(node, clone)["outputs"]
             differing += [path for path in ours | theirs if ours.get(path) != theirs.get(path)]
-            machines += [key for key in other(here / node.machine, clone / node.machine) if key not in machines]
+            apart = other(here / node.machine, clone / node.machine)
+            apart += [LOCK] if recorded(node)["uv_lock"] != recorded(node, clone)["uv_lock"] else []
+            machines += [key for key in apart if key not in machines]
         if not differing:
             print("every file is the same, bit for bit")
             return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from pisft.cli import run
 from pisft.provenance.graph import Node, lineage
 from pisft.provenance.pipeline import DEFAULT
-from pisft.provenance.rebuild import fresh_clone, given, locked, run_in, take
+from pisft.provenance.rebuild import fresh_clone, given, locked, locks, run_in, take
 
 
 def main() -> int:
@@ -31,6 +31,8 @@ def main() -> int:
         for clone in clones:
             for node in taken:
                 take(node, clone)
+            for lock in locks(clone):  # then has what ran, and nothing else
+                lock.unlink()
             run_in(clone, "dvc", "repro", path)
         one, other = map(locked, clones)
     committed = locked(Path())

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from pisft.config import resolve
 from pisft.diff.films import film_flips
 from pisft.diff.measure import differ, measure
 from pisft.diff.page import render
@@ -314,6 +315,21 @@ def test_commits_between_two_results_are_those_that_touched_what_differs(make, t
     noted = measure(*(Side.read(side.folder, side.label) for side in (a, b)))
     assert [line.split(" ", 1)[1] for line in noted["commits"]] == ["Mends b.py"]
     assert Side.read(a.folder, "main:a", commit=last).commit == last, "a revision's own"
+
+
+def test_on_a_gpu_that_was_not_told_to_bits_may_differ(tmp_path, monkeypatch):
+    at_random = runpy.run_path(str(ROOT / "scripts/rebuild.py"))["at_random"]
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    noted = tmp_path / Node("checkpoint", "quickstart").machine
+    assert not at_random(tmp_path, "quickstart")
+    noted.parent.mkdir(parents=True)
+    for gpu, expected in ((None, False), ("H100", True)):
+        noted.write_text(json.dumps({"gpu": gpu}))
+        assert at_random(tmp_path, "quickstart") is expected
+    told = resolve("quickstart", tmp_path)
+    told = told.model_copy(update={"train": told.train.model_copy(update={"deterministic": True})})
+    monkeypatch.setitem(at_random.__globals__, "resolve", lambda *_: told)
+    assert not at_random(tmp_path, "quickstart")
 
 
 def test_two_of_one_name_have_a_curve_each(make, tmp_path):

@@ -112,6 +112,24 @@ def test_a_papers_table_says_what_was_not_run_yet(project):
     assert page.count("not yet run") == 3 and "9/10" in page
 
 
+def test_an_evaluation_of_fewer_suites_is_not_the_papers(project):
+    def rows():
+        found = paper_rows("libero_fewshot", project)
+        return {row["measure"]: row for row in found if row["experiment"] == "pi05_libero_fewshot"}
+
+    suites = resolve("pi05_libero_fewshot", project).eval.closed_loop.suites
+    evaluated(project, "pi05_libero_fewshot", 9)
+    path = project / "results/pi05_libero_fewshot/eval.json"
+    content = json.loads(path.read_text())
+    rate = content["closed_loop"]["overall"]
+    content["closed_loop"]["suites"] = {suites[0]: rate}
+    path.write_text(json.dumps(content))
+    assert {row["state"] for row in rows().values()} == {"not yet run"}
+    content["closed_loop"]["suites"] = dict.fromkeys(suites, rate)
+    path.write_text(json.dumps(content))
+    assert {row["state"] for row in rows().values()} == {"measured"} and rows()["mean over suites"]["ours"] == 0.9
+
+
 def test_numbers_that_would_be_others_now_are_said_to_be_stale(project):
     evaluated(project, "quickstart", 9)
     for name in ("scripts", "workflow"):

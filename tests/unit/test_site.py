@@ -72,6 +72,8 @@ def test_snakemakes_executor_asks_for_the_same(tmp_path):
     assert said["set-threads"] | {"norm_stats": 3, "evaluate": 16, "train": 1} == said["set-threads"]
     assert profile(Site(gpu=None))["set-resources"]["evaluate"]["gpu"] == 0
     assert profile(Site())["slurm-no-account"] is True
+    converted = [profile(Site(job={"memory_gb": gb}))["set-resources"]["convert"]["mem_mb"] for gb in (8, 64)]
+    assert converted == [20 * 1024, 64 * 1024], "never less than the weights take"
 
 
 def test_only_a_job_has_the_sites_commands_before_its_own(monkeypatch):

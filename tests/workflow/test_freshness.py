@@ -155,8 +155,10 @@ def test_verify_finds_records_that_cannot_be_read_and_what_a_broken_build_left(p
     assert verify()[0] == 1 and changed in verify()[1]
     record.rename(record.with_suffix(".previous.json"))
     assert verify()[0] == 1 and changed in verify()[1]
+    (project.root / "results/quickstart/provenance/others.json").write_text('{"of": "somebody else"}')
     record.write_text("{half")
-    assert verify()[0] == 1 and "provenance/checkpoint.json: is no record that can be read" in verify()[1]
+    assert verify()[0] == 1 and "others.json" not in verify()[1]
+    assert "provenance/checkpoint.json: is no record that can be read" in verify()[1]
 
 
 def test_only_what_is_fresh_is_rebuilt_and_compared(project):
@@ -178,11 +180,12 @@ def test_only_what_is_fresh_and_whole_in_its_own_project_is_published(project, b
     content["outputs"][name] = file_facts(weights)
     record.write_text(json.dumps(content))
     weights.write_bytes(b"x" * (SMALL + 1))
-    assert f"{name}: changed; its sha256 was" in publish(bare_project), "planning would not have seen it"
+    assert f"{name}: changed; its sha256 was" in publish(project), "planning would not have seen it"
+    assert "results/quickstart: is no results/<exp> of this project" in publish(bare_project)
     weights.write_bytes(bytes(SMALL + 1))
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    assert "train.peak_lr: 0.001 → 0.002; run: snakemake" in publish(bare_project)
-    assert not (bare_project.root / "published").exists()
+    assert "train.peak_lr: 0.001 → 0.002; run: snakemake" in publish(project)
+    assert not (project.root / "published").exists() and not (bare_project.root / "published").exists()
 
 
 def test_the_reason_is_told(project):

@@ -11,6 +11,7 @@ from pisft.cluster import queue
 from pisft.config.site import Job, Site, load
 from pisft.errors import PisftError
 
+CONVERT_GB = 20  # one copy of a π₀ in float32, and what reads it
 WIDE = ("convert", "dataset", "frames", "norm_stats")  # rules that use as many processors as they get
 
 
@@ -57,7 +58,11 @@ def profile(site: Site) -> dict[str, Any]:
     return {
         "slurm-no-account": site.account is None,  # or it guesses one
         "default-resources": _said(common) | _said(_resources(site.job)),
-        "set-resources": {"evaluate": _said(_resources(site.evaluate) | gpus), "train": {"launcher": "slurm"}},
+        "set-resources": {
+            "convert": {"mem_mb": int(max(site.job.memory_gb, CONVERT_GB) * 1024)},
+            "evaluate": _said(_resources(site.evaluate) | gpus),
+            "train": {"launcher": "slurm"},
+        },
         "set-threads": dict.fromkeys(WIDE, site.job.cpus) | {"evaluate": site.evaluate.cpus, "train": 1},
     }
 

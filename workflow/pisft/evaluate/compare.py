@@ -116,7 +116,7 @@ def beside_published(closed: dict[str, Any] | None, published: dict[str, Any]) -
     episodes, suites = published["episodes"], published["suites"]
     rows = []
     for suite, value in suites.items():
-        rate = closed and closed["suites"].get(suite)
+        rate = closed and closed["suites"][suite]
         ours = rate and {"value": rate["success"], "interval95": rate["wilson95"]}
         rows.append(_row(suite, ours, value, episodes, rate))
     if (value := published["average"]) is not None:

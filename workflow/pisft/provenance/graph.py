@@ -103,12 +103,14 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
 
 def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """Each record of provenance below `folder`, and the files that it lists, path → {"size", "sha256"}; None where it
-    cannot be read. Where a build did not end, the previous record."""
+    is no JSON. Where a build did not end, the previous record. What others have by such a name is left out."""
     paths = {*folder.rglob("*provenance.json"), *folder.rglob("provenance/*.json")}
     paths |= {*folder.rglob("*provenance.previous.json")}
     for path in sorted(paths - {_previous(path) for path in paths}):
-        record = _read_record(path)
-        yield path, record["outputs"] if record else None
+        if (record := _read_record(path)) is not None:
+            yield path, record["outputs"]
+        elif not _is_json(path):
+            yield path, None
 
 
 def damage(outputs: dict[str, dict[str, Any]], root: Path = Path()) -> Iterator[str]:
@@ -172,6 +174,8 @@ def accept(node: Node, root: Path = Path()) -> bool:
         return False
     record, now = recorded(node, root), expected(node, root)
     if record is None or record["key"] == now["key"]:
+        if record and not all((root / path).is_file() for path in record["outputs"]):
+            return False
         raise ProvenanceError(f"{node.target}: cannot be accepted: {reason}")
     equivalent = {
         f"parents {parent} changed"
@@ -380,6 +384,14 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and {"key", "outputs"} <= record.keys() else None
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _altered(path: Path, facts: dict[str, Any]) -> bool:

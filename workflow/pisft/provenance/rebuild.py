@@ -74,11 +74,16 @@ def run_in(folder: Path, *command: str) -> None:
         raise PisftError(f"{' '.join(command)}: ended with exit code {code} in {folder}; see above")
 
 
+def locks(root: Path) -> list[Path]:
+    """Each dvc.lock of the project at `root`."""
+    return sorted((*root.glob("dvc.lock"), *root.glob("papers/**/dvc.lock")))
+
+
 def locked(root: Path) -> dict[str, str]:
     """path → md5 of everything that each dvc.lock of the project at `root` says a stage leaves; a folder's md5 is that
     of its list."""
     found = {}
-    for path in sorted((*root.glob("dvc.lock"), *root.glob("papers/**/dvc.lock"))):
+    for path in locks(root):
         lock: dict[str, Any] = yaml.safe_load(path.read_text())
         for stage in lock["stages"].values():
             found |= {out["path"]: out["md5"] for out in stage.get("outs", [])}

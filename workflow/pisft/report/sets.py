@@ -32,6 +32,8 @@ def paper_rows(name: str, root: Path = Path()) -> list[Row]:
     rows = []
     for exp, label in load_paper(name, root).experiments.items():
         config, evaluation = resolve(exp, root), _evaluation(exp, root)
+        if evaluation and not _is_of(config, evaluation):
+            evaluation = None
         for values in _measures(config, evaluation):
             row = dict.fromkeys(PAPER) | {"experiment": exp, "label": label} | values
             row["state"] = MEASURED if row["ours"] is not None else NOT_MEASURED if evaluation else NOT_RUN
@@ -79,13 +81,19 @@ def _pooled(measure: str, group: list[Row]) -> Row:
     return row | {"successes": successes, "episodes": episodes, "pooled_low": pooled_low, "pooled_high": pooled_high}
 
 
+def _is_of(config: Resolved, evaluation: dict[str, Any]) -> bool:
+    """Whether all suites of `config` were rolled out; an evaluation from before one was named is another one."""
+    suites = config.eval.closed_loop.suites if config.eval.closed_loop else []
+    return set(suites) <= set((evaluation["closed_loop"] or {"suites": {}})["suites"])
+
+
 def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
     closed = evaluation["closed_loop"] if evaluation else None
     rows: dict[str, Row] = {}
     if config.eval.closed_loop:
         suites = config.eval.closed_loop.suites
         for suite in suites:
-            rows[suite] = _rate(closed["suites"][suite]) if closed and suite in closed["suites"] else {}
+            rows[suite] = _rate(closed["suites"][suite]) if closed else {}
         if len(suites) > 1:
             rows[MEAN] = _rate(over_suites(closed), "interval95") if closed else {}
     else:
