@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import subprocess
 from pathlib import Path
 
 from pisft.errors import PisftError
+from pisft.git import git
 
 CACHE = Path(".snakemake/pisft/revisions")
 
@@ -20,9 +21,10 @@ def of_revision(name: str) -> tuple[Path, str]:
     from dvc.exceptions import DvcException
 
     revision, _, exp = name.rpartition(":")
-    commit = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    if commit is None:
-        raise PisftError(f"{name}: git knows no revision '{revision}'; expected <revision>:<experiment>")
+    try:
+        commit = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    except PisftError as error:
+        raise PisftError(f"{name}: git knows no revision '{revision}'; expected <revision>:<experiment>") from error
     folder = CACHE / commit / exp
     if folder.is_dir():
         return folder, commit
@@ -48,13 +50,6 @@ def commits(a: str | None, b: str | None, code: list[str]) -> list[str]:
     if not a or not b or not code:
         return []
     paths = [f"workflow/{path}" if path.startswith("pisft/") else path for path in code]
-    found = _git("log", "--format=%h %s", f"{a.rstrip('+')}...{b.rstrip('+')}", "--", *paths)
-    return found.splitlines() if found else []
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    with contextlib.suppress(PisftError):
+        return git("log", "--format=%h %s", f"{a.rstrip('+')}...{b.rstrip('+')}", "--", *paths).splitlines()
+    return []

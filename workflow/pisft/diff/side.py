@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pisft import metrics_csv
 from pisft.errors import PisftError
 
 STAGES = ("norm_stats", "checkpoint", "eval")
@@ -41,7 +41,7 @@ class Side:
             config=_json(folder / "config.json"),
             norm_stats=(_json(folder / "norm_stats.json") or {}).get("norm_stats"),
             evaluation=_evaluation(folder / "eval.json"),
-            metrics=_metrics(folder / "metrics.csv"),
+            metrics=metrics_csv.read(path) if (path := folder / "metrics.csv").is_file() else [],
             provenance={stage: record for stage, record in records.items() if record},
             commit=commit or _commit(folder),
         )
@@ -76,13 +76,3 @@ def _evaluation(path: Path) -> dict[str, Any] | None:
 def _commit(folder: Path) -> str | None:
     machines = (_json(folder / f"machine/{stage}.json") or {} for stage in ("eval", "checkpoint"))
     return next((machine["commit"] for machine in machines if machine.get("commit")), None)
-
-
-def _metrics(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="") as file:
-            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    except (ValueError, TypeError) as error:
-        raise PisftError(f"{path}: is not the table that training writes ({error}); build it again") from error

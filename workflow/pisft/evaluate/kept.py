@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pisft import metrics_csv
 from pisft.config.experiment import Resolved, check_seeds
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
@@ -55,5 +55,4 @@ def val_losses(metrics: Path) -> dict[int, float]:
     """Step → validation loss, of a run's metrics.csv; of a step that was run twice, the later one's."""
     if not metrics.is_file():
         return {}
-    with metrics.open(newline="") as file:
-        return {int(row["step"]): float(row["val_loss"]) for row in csv.DictReader(file) if row.get("val_loss")}
+    return {int(row["step"]): row["val_loss"] for row in metrics_csv.read(metrics) if "val_loss" in row}

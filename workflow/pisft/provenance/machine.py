@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from pisft.errors import PisftError
+from pisft.git import git
 
 
 def machine(root: Path) -> dict[str, Any]:
@@ -36,14 +39,10 @@ def machine(root: Path) -> dict[str, Any]:
 
 def _commit(root: Path) -> str | None:
     """HEAD, with a plus sign where tracked files differ from it; None where git is not there."""
-    try:
-        asked = [
-            subprocess.run(["git", *command], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        ]
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return asked[0] + ("+" if asked[1] else "")
+    with contextlib.suppress(PisftError):
+        changed = git("status", "--porcelain", "--untracked-files=no", root=root)
+        return git("rev-parse", "HEAD", root=root) + ("+" if changed else "")
+    return None
 
 
 def _processor() -> str:

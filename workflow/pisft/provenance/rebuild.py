@@ -16,6 +16,7 @@ import yaml
 from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, SyntheticDataset
 from pisft.errors import PisftError
+from pisft.git import git
 from pisft.provenance.graph import SMALL, Node, ProvenanceError, recorded, state
 
 BUILT = (GeneratedDataset, SyntheticDataset)
@@ -23,11 +24,11 @@ BUILT = (GeneratedDataset, SyntheticDataset)
 
 def fresh_clone(folder: Path, root: Path = Path()) -> Path:
     """Clone the project at `root`, as it is committed, to `folder`; raises `PisftError` where something is not."""
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    changed = git("status", "--porcelain", "--untracked-files=no", root=root)
     if changed:
         files = ", ".join(line[3:] for line in changed.splitlines())
         raise PisftError(f"{files}: changed and not committed; what is rebuilt is what is committed: commit first")
-    _git(root, "clone", "--quiet", str(root.absolute()), str(folder))
+    git("clone", "--quiet", str(root.absolute()), str(folder))
     return folder
 
 
@@ -88,10 +89,3 @@ def locked(root: Path) -> dict[str, str]:
         for stage in lock["stages"].values():
             found |= {out["path"]: out["md5"] for out in stage.get("outs", [])}
     return found
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        raise PisftError(f"git {arguments[0]}: {done.stderr.strip()}")
-    return done.stdout.rstrip("\n")

@@ -28,12 +28,12 @@ STYLE = {
 }
 
 
-def loss_curve(metrics: list[dict[str, float | None]]) -> str:
+def loss_curve(metrics: list[dict[str, float]]) -> str:
     """Training loss (smoothed beside raw) and validation loss against the step, from rows of metrics.csv."""
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(2.7)
-        train = [(row["step"], row["loss"]) for row in metrics if row.get("loss") is not None]
-        valid = [(row["step"], row["val_loss"]) for row in metrics if row.get("val_loss") is not None]
+        train = [(row["step"], row["loss"]) for row in metrics if "loss" in row]
+        valid = [(row["step"], row["val_loss"]) for row in metrics if "val_loss" in row]
         if train:
             axes.plot(*zip(*train, strict=True), color=BLUE, linewidth=1.2, label="training")
         if valid:

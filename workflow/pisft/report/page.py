@@ -6,7 +6,6 @@ Start from `render(run_dir)`, which reads the artefacts of `results/<exp>/` and 
 from __future__ import annotations
 
 import base64
-import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from pisft import metrics_csv
 from pisft.config.experiment import Published
 from pisft.data.health import lines
 from pisft.errors import PisftError
@@ -48,7 +48,7 @@ def render(run_dir: Path) -> str:
         health=health,
         warnings=lines(health),
         pictures={
-            "loss": figures.loss_curve(_metrics(run_dir / "metrics.csv")),
+            "loss": figures.loss_curve(metrics_csv.read(run_dir / "metrics.csv")),
             "state": figures.statistics(stats, "state", names["state"]),
             "actions": figures.statistics(stats, "actions", names["actions"]),
             "open_loop": figures.action_errors(evaluation["open_loop"]["action_error"]["robot"]),
@@ -85,14 +85,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise PisftError(f"{path}: cannot be read ({error}); expected JSON; build it again") from error
-
-
-def _metrics(path: Path) -> list[dict[str, float | None]]:
-    try:
-        with path.open(newline="") as file:
-            return [{key: float(v) if v else None for key, v in row.items()} for row in csv.DictReader(file)]
-    except (OSError, ValueError) as error:
-        raise PisftError(f"{path}: cannot be read ({error}); expected the table that training writes") from error
 
 
 def _picture(path: Path) -> str:

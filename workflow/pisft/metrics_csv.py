@@ -1,0 +1,17 @@
+"""metrics.csv, as training writes it: a row a logged step."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from pisft.errors import PisftError
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """Each row's values by column, without what was not measured at that step; raises `PisftError`."""
+    try:
+        with path.open(newline="") as file:
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError) as error:
+        raise PisftError(f"{path}: cannot be read ({error}); expected the table that training writes") from error
