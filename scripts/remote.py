@@ -27,7 +27,7 @@ SSH (with your own keys):
 
 Then, after a paper or an experiment has been reproduced:
   dvc push            # what dvc.lock lists, to the remote
-  dvc pull            # in another clone: the same files, fresh for Snakemake too"""
+  dvc pull dvc.yaml   # in another clone: the same files, fresh for Snakemake too"""
 
 
 def main() -> None:

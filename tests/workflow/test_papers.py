@@ -25,6 +25,7 @@ experiments: {quickstart~smoke: all parameters, quickstart_lora~smoke: adapters}
 """
 FULL, LORA = "results/quickstart~smoke", "results/quickstart_lora~smoke"
 TABLE = "results/papers/quickstart/table.csv"
+UNRUN = "realworld_franka"  # a paper that is there, and that nobody has run
 
 
 class Clone(Project):
@@ -55,10 +56,11 @@ class Clone(Project):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The project with a paper of two tiny experiments, committed and not yet reproduced."""
+    """The project with a paper of two tiny experiments, committed and not yet reproduced, beside one that never is."""
     project = Clone(copy_repository(tmp_path_factory.mktemp("paper") / "written").root)
     for paper in (project.root / "config/papers").glob("*.yaml"):
-        paper.unlink()
+        if paper.stem != UNRUN:
+            paper.unlink()
     shutil.rmtree(project.root / "papers")
     (project.root / "config/papers/quickstart.yaml").write_text(PAPER)
     project.python("scripts/pipelines.py")
@@ -88,7 +90,8 @@ def reproduced(verified):
 def pulled(reproduced, tmp_path_factory):
     """A fresh clone of that with everything from the remote; not to be changed."""
     clone = reproduced.clone(tmp_path_factory.mktemp("pulled") / "clone")
-    clone.dvc("pull")
+    assert (clone.root / f"papers/{UNRUN}/dvc.yaml").is_file()
+    clone.dvc("pull", "dvc.yaml")
     return clone
 
 
@@ -147,10 +150,10 @@ def test_an_older_revision_comes_back_and_is_fresh(clone):
     clone.commit("a smaller rate")
     assert clone.plan(TABLE) == set()
     clone.git("checkout", "-q", "HEAD~1")
-    clone.dvc("checkout")
+    clone.dvc("checkout", "dvc.yaml")
     assert clone.outs() == before and clone.plan(TABLE) == set()
     clone.git("checkout", "-q", "-")
-    clone.dvc("checkout")
+    clone.dvc("checkout", "dvc.yaml")
     assert clone.plan(TABLE) == set()
 
 
@@ -172,12 +175,12 @@ def test_a_damaged_result_is_found(clone, file, damage, planned):
     assert clone.plan(f"{FULL}/eval.json") == planned
     found = clone.python("scripts/verify.py", FULL, check=False)
     assert found.returncode == 1 and f"{FULL}/{file}: changed" in found.stdout
-    assert file.split("/")[0] in clone.dvc("status").stdout
+    assert file.split("/")[0] in clone.dvc("status", "dvc.yaml").stdout
 
 
 def test_exporting_changes_nothing_that_dvc_keeps(clone):
     shutil.copyfile(clone.root / f"{FULL}/provenance/eval.json", clone.root / f"{FULL}/provenance/export_openpi.json")
-    assert "Data and pipelines are up to date" in clone.dvc("status").stdout
+    assert "Data and pipelines are up to date" in clone.dvc("status", "dvc.yaml").stdout
 
 
 def test_weights_that_were_edited_in_place_are_found_by_their_hash(clone):
@@ -259,7 +262,7 @@ def test_a_real_s3_server_holds_it_all(clone, tmp_path):
         clone.commit("another remote")
         shutil.rmtree(clone.root / ".dvc/cache")
         fresh = clone.clone(tmp_path / "fresh")
-        assert "files" in fresh.dvc("pull", **keys).stdout
+        assert "files" in fresh.dvc("pull", "dvc.yaml", **keys).stdout
         assert fresh.plan(TABLE) == set()
         assert fresh.python("scripts/verify.py").returncode == 0
     finally:
