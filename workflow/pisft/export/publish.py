@@ -13,7 +13,7 @@ from pisft.export.card import card, keys_of
 from pisft.export.checkpoint import replacing
 
 LAYOUTS = {"checkpoint": "checkpoint", "lerobot": "export/lerobot", "openpi": "export/openpi"}
-MARK = "experiment.json"
+MARK = "experiment.json"  # with its record, what a published folder has
 OURS = """In a model of pi-sft, `base: {path: <this folder>}`: an experiment goes on from it, or, with
 `train: {steps: 0}`, evaluates and serves it as it is. `model.safetensors` has openpi's names."""
 OPENPI = "openpi's PyTorch policies and RLinf load this folder as it is."
@@ -74,9 +74,8 @@ def upload(folder: Path, repo: str, private: bool) -> str:
 
 def _ours(target: Path) -> bool:
     """Whether a folder was published by this, and so may be replaced; a clone of a repository has its history, too."""
-    return all((target / file).is_file() for file in (MARK, "provenance/checkpoint.json")) and (
-        not (target / ".git").exists()
-    )
+    marked = all((target / file).is_file() for file in (MARK, "provenance/checkpoint.json"))
+    return marked and not (target / ".git").exists()
 
 
 def _body(readme: str) -> str:

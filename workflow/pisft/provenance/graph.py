@@ -113,12 +113,12 @@ def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
             yield path, None
 
 
-def damage(outputs: dict[str, dict[str, Any]], root: Path = Path()) -> Iterator[str]:
+def damage(outputs: dict[str, dict[str, Any]]) -> Iterator[str]:
     """What is wrong with each file of a record's `outputs` that is not, to the byte, what it was."""
     for path, facts in outputs.items():
-        if not (root / path).is_file():
+        if not Path(path).is_file():
             yield f"{path}: is missing"
-        elif _altered(root / path, facts):
+        elif _altered(Path(path), facts):
             yield f"{path}: changed; its sha256 was {facts['sha256'][:12]}…"
 
 
