@@ -22,6 +22,7 @@ from pisft.data.camera import Camera
 from pisft.data.check import check_fps, check_frames, check_lengths, check_video, check_widths
 from pisft.data.errors import DataError
 from pisft.data.format import Format
+from pisft.data.template import check_key, file_of
 from pisft.data.vectors import BATCH, Vectors, batches, parquet, to_array
 
 NUMERIC = ("float", "int", "uint", "bool")
@@ -35,7 +36,7 @@ class LeRobotData:
         info = self._info()
         self.features: dict[str, Any] = info["features"]
         self.fps = float(info["fps"])
-        self._video_path: str | None = info.get("video_path")
+        self._video_path = info.get("video_path")
         self._episodes = self._read_episodes()
         self.episode_lengths: np.ndarray = self._episodes["length"]
         self._ends = np.cumsum(self.episode_lengths)
@@ -165,6 +166,7 @@ class LeRobotData:
     def open_camera(self, key: str) -> Camera:
         """A reader of one camera's pictures, for one thread."""
         feature = self.feature(key)
+        check_key(key, f"{self.root}/meta/info.json")
         if feature["dtype"] not in ("video", "image"):
             raise DataError(f"{self.root}/meta/info.json: '{key}' is {feature['dtype']}; expected video or image")
         return Camera(self, key)
@@ -274,7 +276,9 @@ class LeRobotData:
 
     def _video_file(self, key: str, episode: int) -> Path:
         chunk, file = (self._episode(f"videos/{key}/{name}_index", episode) for name in ("chunk", "file"))
-        return self.root / self._video_path.format(video_key=key, chunk_index=int(chunk), file_index=int(file))
+        source = f"{self.root}/meta/info.json: video_path"
+        places = {"chunk_index": int(chunk), "file_index": int(file)}
+        return file_of(self.root, self._video_path, source, video_key=key, **places)
 
     def _episode(self, name: str, episode: int) -> float:
         if name not in self._episodes:

@@ -24,6 +24,7 @@ from pisft.canonical import write_json
 from pisft.data.errors import DataError
 from pisft.data.manifest import describe
 from pisft.data.reproducible import same_bytes
+from pisft.data.template import check_cameras
 
 OLD = ("v2.0", "v2.1")
 
@@ -39,12 +40,18 @@ def version(root: Path) -> str:
         raise DataError(f"{path}: is not valid JSON with a codebase_version ({error})") from error
 
 
+def _features(root: Path) -> dict[str, Any]:
+    features = json.loads((root / "meta/info.json").read_text()).get("features")
+    return features if isinstance(features, dict) else {}
+
+
 def convert(original: Path, root: Path) -> dict[str, Any]:
     """Write the v3.0 version of `original` to `root`, which is put in place when it is whole; what was converted.
 
     Nothing is asked of the network. Raises `DataError` where the converter cannot read the original.
     """
     found = version(original)
+    check_cameras(_features(original), f"{original}/meta/info.json")
     if strange := sorted(path for name in ("data", "videos") for path in (original / name).rglob("._*")):
         raise DataError(f"{strange[0]}: macOS's note beside a file ({len(strange)} such), taken for data; delete them")
     work = root.with_name(".converting")
