@@ -8,6 +8,8 @@ over all episodes, to `<output>/<exp-name>/<repo-id>/`, where openpi and RLinf l
 """
 
 import argparse
+import contextlib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from pisft.cli import node_of, run
 from pisft.config import read_resolved
 from pisft.config.base import find_named
 from pisft.data.assets import asset_folders, find_dataset
+from pisft.data.base_stats import base_stats
 from pisft.data.check import check_fps, check_frames, check_lengths
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
@@ -27,7 +30,6 @@ from pisft.data.norm_stats import load, save, widen
 from pisft.data.normalise import NormStats
 from pisft.data.split import parts
 from pisft.provenance.graph import building
-from pisft.train.base import base_stats
 
 
 def main() -> None:
@@ -37,14 +39,25 @@ def main() -> None:
     parser.add_argument("--repo-id", help="a dataset's folder, or its name in HF_LEROBOT_HOME")
     parser.add_argument("--output", type=Path, default=Path("assets"), help="upstream's assets_dir (%(default)s)")
     parser.add_argument("--exp-name", help="as in upstream's path (default: the config name)")
+    parser.add_argument("--min-std", type=_limit, default=0.0, help="raise a smaller std to it, and say so")
+    parser.add_argument("--min-range", type=_limit, default=0.0, help="widen a smaller q99 − q01 to it, and say so")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (%(default)s)")
     args = parser.parse_args()
     if args.config and not (args.config_name or args.repo_id):
+        if args.min_std or args.min_range:
+            parser.error("an experiment's limits stand in its file: norm_stats: {min_std: …, min_range: …}")
         of_experiment(args.config, args.workers)
     elif args.config_name and args.repo_id and not args.config:
         of_dataset(args)
     else:
         parser.error("give an experiment's config.json, or --config-name and --repo-id")
+
+
+def _limit(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"found {text!r}; expected a number, 0 or more")
 
 
 def of_experiment(path: Path, workers: int) -> None:
@@ -59,7 +72,11 @@ def of_experiment(path: Path, workers: int) -> None:
             data.check(format, chosen, config.model.action_dim)
             train, _ = parts(use, data, config.split)
             datasets.append((data, train))
-        base = load(base_stats(config, root)) if config.norm_stats.source == "base" else None
+        base = None
+        if config.norm_stats.source == "base":
+            found = base_stats(config, root)
+            print(f"statistics of the base weights: {found}")
+            base = load(found)
         limits = (config.norm_stats.min_std, config.norm_stats.min_range)
         build.outputs.extend(compute((root / node.target).parent, datasets, format, workers, limits, base))
 
@@ -71,7 +88,7 @@ def of_dataset(args: argparse.Namespace) -> None:
     check_lengths(data, format)
     check_frames(data)
     folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, format)
-    stats = compute(folder, [(data, None)], format, args.workers)[0]
+    stats = compute(folder, [(data, None)], format, args.workers, (args.min_std, args.min_range))[0]
     for other in others:
         write_text(other / stats.name, stats.read_text())
         print(other / stats.name)

@@ -27,8 +27,9 @@ class Hub:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, repo: str, revision: str, tag: str = "v3.0") -> Iterator[Hub]:
-    """Files of `folder` as `repo` at the commit `revision`, which is also named `tag`; anything else is not found."""
+def serve(folder: Path, repo: str, revision: str, tag: str = "v3.0", kind: str = "datasets") -> Iterator[Hub]:
+    """Files of `folder` as `repo`, of `kind` datasets or models, at the commit `revision`, also named `tag`; anything
+    else is not found."""
     hub = Hub("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,17 +40,17 @@ def serve(folder: Path, repo: str, revision: str, tag: str = "v3.0") -> Iterator
             path = unquote(urlparse(self.path).path)
             files = sorted(p for p in folder.rglob("*") if p.is_file())
             names = [p.relative_to(folder).as_posix() for p in files]
-            if path in {f"/api/datasets/{repo}/revision/{name}" for name in (revision, tag)}:
+            if path in {f"/api/{kind}/{repo}/revision/{name}" for name in (revision, tag)}:
                 content = {"id": repo, "sha": revision, "siblings": [{"rfilename": name} for name in names]}
                 self._send(json.dumps(content).encode(), {"Content-Type": "application/json"})
-            elif path == f"/api/datasets/{repo}/tree/{revision}":
+            elif path == f"/api/{kind}/{repo}/tree/{revision}":
                 content = [_listed(name, file.read_bytes()) for name, file in zip(names, files, strict=True)]
                 self._send(json.dumps(content).encode(), {"Content-Type": "application/json"})
             else:
                 self._file(body=True)
 
         def _file(self, body: bool) -> None:
-            prefix = f"/datasets/{repo}/resolve/{revision}/"
+            prefix = f"/{'' if kind == 'models' else f'{kind}/'}{repo}/resolve/{revision}/"
             path = unquote(urlparse(self.path).path)
             file = folder / path.removeprefix(prefix)
             if not path.startswith(prefix) or not file.is_file():

@@ -18,6 +18,7 @@ import tiny_training
 import torch
 from pisft.config.experiment import load_simulator
 from pisft.data import norm_stats
+from pisft.data.base_stats import base_stats
 from pisft.data.format import Format
 from pisft.data.preprocess import Preprocessor
 from pisft.evaluate.policy import Policy
@@ -29,7 +30,6 @@ from pisft.export.lerobot import export
 from pisft.model import Pi0, load_weights
 from pisft.simulators import gl
 from pisft.simulators.base import open_simulator
-from pisft.train.base import base_stats
 
 gl.choose()
 

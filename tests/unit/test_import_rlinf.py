@@ -116,6 +116,21 @@ def test_rlinfs_own_recipes_come_out_as_the_experiments_that_follow_them(project
     assert ours.train.ema is None and ours.cluster.micro_batch_size
 
 
+RECIPES = sorted(
+    path.stem
+    for path in (ROOT / "config/formats").glob("pi0*.yaml")
+    if (ROOT / "config/experiments" / path.name).exists()
+)
+
+
+@pytest.mark.parametrize("format", RECIPES)
+def test_a_placeholder_stands_for_the_formats_own_data_whether_its_experiment_names_them_or_what_it_extends(
+    project, format
+):
+    _, ours = imported(project, f"actor.model.openpi.config_name={format}")
+    assert [use.name for use in ours.datasets] == [use.name for use in resolve(format).datasets]
+
+
 def test_the_published_numbers(project):
     _, libero = imported(project)
     train = libero.train

@@ -1,5 +1,6 @@
 """`scripts/norm_stats.py --config-name … --repo-id …`, typed as a person would."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -74,6 +75,63 @@ def test_a_name_is_looked_up_where_lerobot_keeps_datasets_and_stays_the_name(fol
     assert found(folder) == {Path("assets/known/me/robot"): FILES}
     looked_up = folder / "assets/known/upstream/robot/norm_stats.json"
     assert looked_up.read_bytes() == (folder / "assets/known/me/robot/norm_stats.json").read_bytes()
+
+
+def hub_cache(home: Path, dataset: Path, *commits: str, **refs: str) -> Path:
+    """A dataset as the hub's client keeps it for lerobot: commits of links to blobs, and refs that name one."""
+    cache = home / "hub/datasets--me--robot"
+    shutil.copytree(dataset, cache / "blobs")
+    for commit in commits:
+        for file in (path for path in (cache / "blobs").rglob("*") if path.is_file()):
+            link = cache / "snapshots" / commit / file.relative_to(cache / "blobs")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+    for ref, commit in refs.items():
+        (cache / "refs").mkdir(exist_ok=True)
+        (cache / "refs" / ref.replace("_", ".")).write_text(commit)
+    return cache
+
+
+@pytest.mark.parametrize("refs", [{}, {"main": "a1"}, {"main": "b2", "v3_0": "a1"}])
+def test_a_name_is_found_in_the_hub_cache_that_lerobot_fetches_into(folder, video_dataset, refs):
+    commits = ["a1", "b2"] if len(refs) > 1 else ["a1"]
+    hub_cache(folder / "cache", video_dataset, *commits, **refs)
+    if len(commits) > 1:
+        shutil.rmtree(folder / "cache/hub/datasets--me--robot/snapshots/b2/data")  # the wrong one could not be read
+    home = {"HF_LEROBOT_HOME": str(folder / "cache")}
+    done = type_command(folder, "--config-name", "mine", "--repo-id", "me/robot", **home)
+    assert done.returncode == 0, done.stderr
+    done = type_command(folder, "--config-name", "mine", "--repo-id", video_dataset, "--output", "by_folder")
+    assert done.returncode == 0, done.stderr
+    stats = (folder / "assets/mine/me/robot/norm_stats.json").read_bytes()
+    assert stats == next((folder / "by_folder").rglob("norm_stats.json")).read_bytes()
+
+
+def test_of_several_commits_that_nothing_names_none_is_taken(folder, video_dataset):
+    hub_cache(folder / "cache", video_dataset, "a1", "b2")
+    home = {"HF_LEROBOT_HOME": str(folder / "cache")}
+    done = type_command(folder, "--config-name", "mine", "--repo-id", "me/robot", **home)
+    assert done.returncode == 1 and "found 2 commits of me/robot: a1, b2; give the folder" in done.stderr
+
+
+def test_dims_are_widened_where_asked_and_both_numbers_are_told(folder, video_dataset):
+    args = ("--config-name", "mine", "--repo-id", video_dataset)
+    before = type_command(folder, *args, "--output", "before")
+    after = type_command(folder, *args, "--output", "after", "--min-std", "50", "--min-range", "300")
+    assert before.returncode == after.returncode == 0, after.stderr
+    assert "widened" not in before.stdout and "widened: std " in after.stdout and " → 50" in after.stdout
+    was, now = (norm_stats.load(next((folder / name).rglob("norm_stats.json"))) for name in ("before", "after"))
+    assert (was.state.std < 50).all() and (now.state.std == 50).all()
+    np.testing.assert_allclose(now.actions.q99 - now.actions.q01, 300)
+    report = json.loads(next((folder / "after").rglob("norm_stats.report.json")).read_text())
+    told = report["state"]["dims"][0]["widened"]["std"]
+    assert told == {"before": was.state.std[0], "after": 50.0}
+
+
+@pytest.mark.parametrize("limit", ["-1", "nan", "inf", "wide"])
+def test_a_limit_is_a_number_of_0_or_more(folder, video_dataset, limit):
+    done = type_command(folder, "--config-name", "mine", "--repo-id", video_dataset, f"--min-std={limit}")
+    assert done.returncode == 2 and f"found '{limit}'; expected a number, 0 or more" in done.stderr
 
 
 def test_what_cannot_be_found_is_one_message(folder, video_dataset):

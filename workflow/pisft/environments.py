@@ -10,6 +10,7 @@ from pathlib import Path
 from pisft.errors import PisftError
 
 ROOT = Path(__file__).parents[2]
+UV = ROOT / ".uv/bin/uv"  # where `make setup` puts it if there is none on PATH
 
 
 def python(name: str) -> Path:
@@ -41,7 +42,7 @@ def clean() -> dict[str, str]:
 
 def find_uv() -> str:
     """The `uv` that `make setup` uses: the project's own, else the one on PATH."""
-    for uv in (str(ROOT / ".uv/bin/uv"), "uv"):
+    for uv in (str(UV), "uv"):
         try:
             subprocess.run([uv, "--version"], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):

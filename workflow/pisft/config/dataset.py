@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from pisft.config.base import Strict
+from pisft.config.base import ConfigError, Strict
 from pisft.config.format import Feature
+
+RELEASES = ("v3.0", "v2.1", "v2.0", "main")  # refs that lerobot and people ask the hub for, the newest first
 
 
 class HubDataset(Strict):
@@ -34,11 +36,33 @@ class LocalDataset(Strict):
         return self
 
     def folder(self) -> Path:
-        """Where it lies on this machine: lerobot's own folder is `~/.cache/huggingface/lerobot` unless it is told."""
+        """Where it lies on this machine: lerobot's own folder is `~/.cache/huggingface/lerobot` unless it is told.
+
+        What lerobot itself fetched lies there in `hub/datasets--<owner>--<name>/snapshots/<commit>`. Raises
+        `ConfigError` where several commits do and none is a release that lerobot asks for, or `main`.
+        """
         if self.path is not None:
             return Path(self.path).expanduser()
         hub = os.environ.get("HF_HOME", "~/.cache/huggingface")
-        return Path(os.environ.get("HF_LEROBOT_HOME", f"{hub}/lerobot")).expanduser() / self.name
+        home = Path(os.environ.get("HF_LEROBOT_HOME", f"{hub}/lerobot")).expanduser()
+        folder = home / self.name
+        return folder if folder.is_dir() else _snapshot(home, self.name) or folder
+
+
+def _snapshot(home: Path, name: str) -> Path | None:
+    """The commit of dataset repo `name` in the hub client's cache below `home`."""
+    cache = home / "hub" / f"datasets--{name.replace('/', '--')}"
+    found = {path.name: path for path in sorted(cache.glob("snapshots/*")) if (path / "meta").is_dir()}
+    for ref in RELEASES:
+        note = cache / "refs" / ref
+        if note.is_file() and (commit := note.read_text().strip()) in found:
+            return found[commit]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{cache}: found {len(found)} commits of {name}: {', '.join(found)}; give the folder of the one that is "
+            "meant, below snapshots/"
+        )
+    return next(iter(found.values()), None)
 
 
 class GeneratedDataset(Strict):

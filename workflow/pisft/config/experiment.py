@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from pisft.config import smoke
 from pisft.config.base import ConfigError, Strict, find_named, load_yaml, nearest, parse, read_yaml
 from pisft.config.dataset import DatasetConfig, GeneratedDataset, Origin
+from pisft.config.extends import inherit
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.simulator import AnySimulator, SimulatorConfig, SimulatorFile
@@ -81,8 +82,18 @@ class NormStatsConfig(Strict):
     """
 
     source: Literal["dataset", "base"] = Field("dataset", alias="from")
+    asset_id: str | None = Field(
+        None, description="which of the base's statistics: the folder's name under its assets; null for the format's"
+    )
     min_std: NonNegativeFloat = 0.0
     min_range: NonNegativeFloat = 0.0
+
+    @field_validator("asset_id")
+    @classmethod
+    def _of_the_base(cls, value, info):
+        if value is not None and info.data.get("source") != "base":
+            raise ValueError("only the statistics of base weights have one: write from: base")
+        return value
 
 
 class Full(Strict):
@@ -307,7 +318,7 @@ def sweep_members(sweep: str, root: str | Path = ".") -> dict[str, dict[str, Any
     `ConfigError`."""
     name = smoke.original(sweep)
     path = find_named(Path(root) / "config/experiments", name, source=f"results/sweeps/{sweep}", key="sweep")
-    found = members(name, _inherit(path), path)
+    found = members(name, inherit(path), path)
     if not found:
         raise ConfigError(f"{path}: sweep: is missing; ask for results/{sweep}/eval.json")
     return {member + smoke.SUFFIX * smoke.is_smoke(sweep): values for member, values in found.items()}
@@ -348,8 +359,8 @@ def _wrapped(content: Any) -> Any:
 def load_model(name: str, root: str | Path = ".", source: str | Path = "") -> ModelConfig:
     """Read `config/models/<name>.yaml`; `source` says who asked, for the error."""
     path = find_named(Path(root) / "config/models", smoke.original(name), source or f"data/base/{name}", "model")
-    whole = parse(_inherit(path), ModelConfig, path)
-    return parse(smoke.shrink_model(_inherit(path)), ModelConfig, path) if smoke.is_smoke(name) else whole
+    whole = parse(inherit(path), ModelConfig, path)
+    return parse(smoke.shrink_model(inherit(path)), ModelConfig, path) if smoke.is_smoke(name) else whole
 
 
 def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -> Resolved:
@@ -360,7 +371,7 @@ def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -
     """
     root = Path(root)
     path = experiment_path(name, root)
-    content = choose(smoke.original(name), _inherit(path), path)
+    content = choose(smoke.original(name), inherit(path), path)
     experiment = parse(content, Experiment, path)
     if smoke.is_smoke(name):
         resolve(smoke.original(name), root, tuple(map(smoke.original, children)))
@@ -405,28 +416,8 @@ def read_resolved(path: str | Path) -> Resolved:
     return read_yaml(path, Resolved)  # JSON is YAML
 
 
-def _inherit(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The mapping in `path`, laid over that of the experiment which its `extends` names."""
-    content = load_yaml(path)
-    if not isinstance(content, dict) or "extends" not in content:
-        return content
-    content = dict(content)
-    parent = find_named(path.parent, content.pop("extends"), path, "extends")
-    if parent in (*seen, path):
-        raise ConfigError(f"{path}: extends: goes round in a circle through {parent}")
-    return _overlay(_inherit(parent, (*seen, path)), content)
-
-
-def _overlay(below: Any, above: Any) -> Any:
-    """Mappings are merged, all else is replaced; so are those that choose another `method`, and `base`, one place."""
-    if isinstance(below, dict) and isinstance(above, dict) and above.get("method") in (None, below.get("method")):
-        merged = {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
-        return merged | ({"base": above["base"]} if "base" in above else {})
-    return above
-
-
 def _from_dataset(stats: NormStatsConfig) -> NormStatsConfig:
-    return stats.model_copy(update={"source": "dataset"})
+    return stats.model_copy(update={"source": "dataset", "asset_id": None})
 
 
 def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Path, line: tuple[str, ...]) -> None:
@@ -442,11 +433,12 @@ def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Pa
             )
         return
     if (base := model.base.experiment) is None:
-        if experiment.norm_stats.source == "base" and model.base.path is None:
-            raise ConfigError(
-                f"{path}: norm_stats.from: found base; only an experiment or a folder has statistics beside its weights"
-            )
         return
+    if experiment.norm_stats.asset_id is not None:
+        raise ConfigError(
+            f"{path}: norm_stats.asset_id: found {experiment.norm_stats.asset_id}; the base experiment {base} has one "
+            "norm_stats.json: leave it out"
+        )
     if base in line:
         raise ConfigError(f"{path}: model: base.experiment: goes round in a circle through {base}")
     other = resolve(base, root, line).model

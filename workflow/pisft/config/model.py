@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -52,6 +53,12 @@ class BaseWeights(Strict):
         if (self.repo is None) != (self.revision is None):
             raise ValueError("a hub repo needs a pinned revision, and nothing else does")
         return self
+
+    def statistics_folder(self) -> Path:
+        """Where statistics lie beside weights on disk: the folder of `path`, or the checkpoint's whose params `orbax`
+        is."""
+        where = Path(self.path or self.orbax).expanduser()
+        return where.parent if where.suffix == ".safetensors" or where.name == "params" else where
 
 
 class ModelConfig(Strict):

@@ -19,6 +19,7 @@ import yaml
 from pisft.canonical import write_text
 from pisft.config.base import ConfigError, find_named, load_yaml, nearest, parse, read_yaml
 from pisft.config.experiment import Experiment, load_model, resolve
+from pisft.config.extends import inherit
 from pisft.config.format import FormatConfig
 from pisft.config.hydra import compose, unresolved
 from pisft.config.rlinf_vocabulary import VOCABULARY, WORDS, How
@@ -246,7 +247,7 @@ class _Translation:
     def _usual_datasets(self, key: str) -> list[dict[str, Any]]:
         """Those of the experiment that is called like the format."""
         path = self.root / f"config/experiments/{self.format}.yaml"
-        content = load_yaml(path) if path.is_file() else None
+        content = inherit(path) if path.is_file() else None
         if not isinstance(content, dict) or not content.get("datasets"):
             raise self._error(key, f"names no dataset, and {path} has none to take instead")
         return content["datasets"]

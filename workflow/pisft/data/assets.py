@@ -13,16 +13,17 @@ from pisft.data.format import Format
 
 
 def find_dataset(repo_id: str) -> Path:
-    """The folder of a dataset: `repo_id` where it is one, else that of this name in lerobot's cache."""
+    """The folder of a dataset: `repo_id` where it is one, else that of this name where lerobot keeps its own."""
     folder = Path(repo_id).expanduser()
     if folder.is_dir():
         return folder
     cached = LocalDataset(name=repo_id).folder()
     if not cached.is_dir():
         raise DataError(
-            f"--repo-id {repo_id}: there is no such folder, nor {cached}; give a LeRobot dataset's folder, set "
-            "HF_LEROBOT_HOME, or fetch it first: describe it in config/datasets/<name>.yaml (source: hub), run "
-            "`snakemake data/<name>/manifest.json` and give data/<name>/lerobot"
+            f"--repo-id {repo_id}: there is no such folder, nor {cached}, nor one that lerobot fetched into its hub/; "
+            "give a LeRobot dataset's folder, set HF_LEROBOT_HOME, or fetch it first: describe it in "
+            "config/datasets/<name>.yaml (source: hub), run `snakemake data/<name>/manifest.json` and give "
+            "data/<name>/lerobot"
         )
     return cached
 

@@ -77,11 +77,18 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     found = []
     for field in FIELDS:
         for dim in report[field]["dims"]:
-            words = [WARNINGS[warning] for warning in dim["warnings"]] + (["widened"] if dim.get("widened") else [])
+            words, widened = [WARNINGS[warning] for warning in dim["warnings"]], dim.get("widened") or {}
+            changes = [f"{key} {_change(widened[key])}" for key in QUANTITIES if key in widened]
+            if widened:
+                words.append(f"widened: {', '.join(changes)}")
             if words:
-                largest = f"largest normalised value {dim['largest_normalised']:.3g}"
-                found.append(f"{field} {dim['name']}: {', '.join(words)} ({largest})")
+                largest = _change(widened.get("largest_normalised")) or f"{dim['largest_normalised']:.3g}"
+                found.append(f"{field} {dim['name']}: {', '.join(words)} (largest normalised value {largest})")
     return found
+
+
+def _change(value: Mapping[str, float] | None) -> str:
+    return f"{value['before']:.4g} → {value['after']:.4g}" if value else ""
 
 
 def _values(stats: Stats, dim: int) -> dict[str, float]:

@@ -74,6 +74,25 @@ def fetch_file(repo: str, name: str, revision: str | None = None) -> Path:
     return Path(hf_hub_download(repo, name, revision=revision))
 
 
+def list_files(repo: str, revision: str) -> list[str]:
+    """Names of the files of a model's repo; without the hub, of those that were fetched of this revision. Raises
+    `DataError` where neither is to be had."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        commit = HfApi().repo_info(repo, revision=revision, timeout=PATIENCE).sha
+        return HfApi().list_repo_files(repo, revision=commit)
+    except Exception as error:  # a dozen types, as above
+        try:
+            folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+        except Exception:
+            raise DataError(
+                f"{repo} at {revision}: its files cannot be listed: {_first_line(error)}; check the network, the name "
+                "and the revision, or download it and name its folder as model.base.path"
+            ) from error
+        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
 def _entry(file: RepoFile) -> dict[str, Any]:
     """Large files are listed with their sha256, small ones with git's own hash."""
     return {"size": file.size, **({"sha256": file.lfs.sha256} if file.lfs is not None else {"blob": file.blob_id})}

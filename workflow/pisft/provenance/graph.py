@@ -54,9 +54,10 @@ def parents(node: Node, exp: Resolved | None, root: Path = Path()) -> list[Node]
         if stage == "dataset":
             found += [Node("dataset", use.name) for use in exp.datasets]
         elif stage == "base":
-            found += _base(exp, "checkpoint")
+            found += _base(exp)
         elif stage == "base_stats":
-            found += _base(exp, "norm_stats") if exp.norm_stats.source == "base" else []
+            if exp.norm_stats.source == "base" and exp.model.base.experiment is not None:
+                found.append(Node("norm_stats", exp.model.base.experiment))
         else:
             found.append(Node(stage, node.name))
     return found
@@ -69,12 +70,12 @@ def experiments(node: Node, root: Path = Path()) -> list[str]:
     return list(load_paper(node.name, root).experiments if node.stage == "paper" else sweep_members(node.name, root))
 
 
-def _base(exp: Resolved, stage: str) -> list[Node]:
-    """The artefact that the base weights of `exp` are: `stage` of another experiment, or converted ones."""
+def _base(exp: Resolved) -> list[Node]:
+    """The artefact that the base weights of `exp` are: another experiment's checkpoint, or converted ones."""
     if not isinstance(exp.model.base, BaseWeights):
         return []
     if exp.model.base.experiment is not None:
-        return [Node(stage, exp.model.base.experiment)]
+        return [Node("checkpoint", exp.model.base.experiment)]
     return [Node("base", exp.model_name)] if exp.model.base.orbax is not None else []
 
 

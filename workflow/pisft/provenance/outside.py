@@ -43,9 +43,10 @@ def sources(node: Node, exp: Resolved | None, root: Path) -> dict[str, Source]:
         paths["files"] = load_model(node.name, root).base.orbax
     elif exp is not None:
         base = exp.model.base
-        reads_base = node.stage == "checkpoint" or (node.stage == "norm_stats" and exp.norm_stats.source == "base")
-        if reads_base and isinstance(base, BaseWeights) and base.path is not None:
+        if node.stage == "checkpoint" and isinstance(base, BaseWeights) and base.path is not None:
             paths["base"] = base.path
+        if node.stage == "norm_stats" and exp.norm_stats.source == "base" and (base.path or base.orbax):
+            paths["base"] = str(base.statistics_folder())
         if node.stage == "checkpoint" and isinstance(exp.finetune, Lora) and exp.finetune.adapter is not None:
             paths["adapter"] = exp.finetune.adapter
     return {name: Source(path, root / Path(path).expanduser()) for name, path in paths.items()}

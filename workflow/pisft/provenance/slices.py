@@ -41,12 +41,16 @@ def inspection(dataset: str) -> dict[str, Any]:
 
 def norm_stats(exp: Resolved) -> dict[str, Any]:
     """The vectors, the chunks and the episodes that the statistics are taken over."""
-    return {
+    content = {
         "format": exp.format.model_dump(mode="json", include=FORMAT),
         "datasets": _datasets(exp),
         "split": exp.split.model_dump(mode="json"),
         "norm_stats": exp.norm_stats.model_dump(mode="json", by_alias=True),
     }
+    if exp.norm_stats.source == "base":
+        repos = [getattr(use.origin, "repo", None) for use in exp.datasets]
+        content |= {"base": _model(exp.model)["base"], "looked_up": [exp.format.asset_id, *repos]}
+    return content
 
 
 def base(model: ModelConfig) -> dict[str, Any]:
