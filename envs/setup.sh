@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export PATH="$PWD/.uv/bin:$PATH"
+# Behind a proxy or a mirror it is the system's certificates that count, not uv's own; older ones know the other name.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1; fi
 if ! uv --version >/dev/null 2>&1; then
   if ! { python3 -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv; }; then
     echo "uv is missing and could not be installed with python3 -m venv and pip; see docs/install.md" >&2

@@ -10,6 +10,7 @@ from pathlib import Path
 from pisft.errors import PisftError
 
 ROOT = Path(__file__).parents[2]
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 UV = ROOT / ".uv/bin/uv"  # where `make setup` puts it if there is none on PATH
 
 
@@ -35,9 +36,11 @@ def python(name: str) -> Path:
 
 
 def clean() -> dict[str, str]:
-    """This process's variables without those that would let one environment into another."""
+    """This process's variables without those that would let one environment into another; uv is told to trust what
+    the system trusts, as in envs/setup.sh."""
     foreign = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME"}
-    return {name: value for name, value in os.environ.items() if name not in foreign}
+    trusted = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"} if CERTIFICATES.is_file() else {}
+    return trusted | {name: value for name, value in os.environ.items() if name not in foreign}
 
 
 def find_uv() -> str:
