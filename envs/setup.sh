@@ -20,7 +20,7 @@ if [ ! -e .venv/.complete ] || [ uv.lock -nt .venv/.complete ] || [ pyproject.to
   touch .venv/.complete
 fi
 
-if ! ldconfig -p | grep -qE 'libEGL\.so\.1|libOSMesa\.so'; then
+if ! PATH="$PATH:/usr/sbin:/sbin" ldconfig -p | grep -qE 'libEGL\.so\.1|libOSMesa\.so'; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && apt-get install -y -qq libegl1 libgl1-mesa-dri >/dev/null
   else
