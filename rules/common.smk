@@ -7,16 +7,17 @@ from pisft.provenance.locks import unlock
 from pisft.provenance.rules import ingredients
 
 # Jobs run in the environment that Snakemake runs in, whether it was activated or not.
-here = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+here = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ".replace("{", "{{").replace("}", "}}")
 shell.prefix(here + site.prefix(site.load()) + "set -euo pipefail; ")
 
 unlock()
 
 
+# Which names are allowed is said by `ingredients`, with the reason.
 wildcard_constraints:
-    exp=r"[A-Za-z0-9][A-Za-z0-9_.~=+-]*",
-    dataset=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
-    view=r"[A-Za-z0-9][A-Za-z0-9_.~-]*/frames/[^/]+\.[0-9]+",
-    paper=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
-    sweep=r"[A-Za-z0-9][A-Za-z0-9_.~-]*",
-    model=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    exp=r"[^/]+",
+    dataset=r"[^/]+",
+    view=r"[^/]+/frames/[^/]+\.[0-9]+",
+    paper=r"[^/]+",
+    sweep=r"[^/]+",
+    model=r"[^/]+",

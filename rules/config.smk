@@ -7,4 +7,4 @@ rule config:
         "results/{exp}/logs/config.log",
     localrule: True
     shell:
-        "python scripts/resolve.py {wildcards.exp} 2>&1 | tee -i {log}"
+        "python scripts/resolve.py {wildcards.exp:q} 2>&1 | tee -i {log:q}"

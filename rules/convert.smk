@@ -7,4 +7,4 @@ rule convert:
         "data/base/{model}/logs/convert.log",
     threads: 8
     shell:
-        "python scripts/convert.py {wildcards.model} 2>&1 | tee -i {log}"
+        "python scripts/convert.py {wildcards.model:q} 2>&1 | tee -i {log:q}"

@@ -7,4 +7,4 @@ rule dataset:
         "data/{dataset}/logs/dataset.log",
     threads: 8
     shell:
-        "python scripts/make_dataset.py {wildcards.dataset} --workers {threads} 2>&1 | tee -i {log}"
+        "python scripts/make_dataset.py {wildcards.dataset:q} --workers {threads} 2>&1 | tee -i {log:q}"

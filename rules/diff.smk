@@ -14,4 +14,4 @@ rule diff:
         a=r"[^/]+?",
         b=r"[^/]+",
     shell:
-        "python scripts/diff.py {wildcards.a} {wildcards.b} --write --exit-zero 2>&1 | tee -i {log}"
+        "python scripts/diff.py {wildcards.a:q} {wildcards.b:q} --write --exit-zero 2>&1 | tee -i {log:q}"

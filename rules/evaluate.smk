@@ -9,4 +9,4 @@ rule evaluate:
     resources:
         gpu=1,
     shell:
-        "python scripts/evaluate.py results/{wildcards.exp}/config.json --workers {threads} 2>&1 | tee -i {log}"
+        "python scripts/evaluate.py results/{wildcards.exp:q}/config.json --workers {threads} 2>&1 | tee -i {log:q}"

@@ -6,7 +6,7 @@ rule export_lerobot:
     log:
         "results/{exp}/logs/export_lerobot.log",
     shell:
-        "python scripts/export.py results/{wildcards.exp}/config.json --to lerobot 2>&1 | tee -i {log}"
+        "python scripts/export.py results/{wildcards.exp:q}/config.json --to lerobot 2>&1 | tee -i {log:q}"
 
 
 rule export_openpi:
@@ -17,4 +17,4 @@ rule export_openpi:
     log:
         "results/{exp}/logs/export_openpi.log",
     shell:
-        "python scripts/export.py results/{wildcards.exp}/config.json --to openpi 2>&1 | tee -i {log}"
+        "python scripts/export.py results/{wildcards.exp:q}/config.json --to openpi 2>&1 | tee -i {log:q}"

@@ -7,4 +7,4 @@ rule frames:
         "data/{view}.log",
     threads: 16
     shell:
-        "python scripts/make_frames.py data/{wildcards.view} --workers {threads} 2>&1 | tee -i {log}"
+        "python scripts/make_frames.py data/{wildcards.view:q} --workers {threads} 2>&1 | tee -i {log:q}"

@@ -7,4 +7,4 @@ rule inspect:
     log:
         "data/{dataset}/logs/inspect.log",
     shell:
-        "python scripts/inspect_dataset.py data/{wildcards.dataset}/lerobot 2>&1 | tee -i {log}"
+        "python scripts/inspect_dataset.py data/{wildcards.dataset:q}/lerobot 2>&1 | tee -i {log:q}"

@@ -13,4 +13,4 @@ rule norm_stats:
         "results/{exp}/logs/norm_stats.log",
     threads: 64
     shell:
-        "python scripts/norm_stats.py results/{wildcards.exp}/config.json --workers {threads} 2>&1 | tee -i {log}"
+        "python scripts/norm_stats.py results/{wildcards.exp:q}/config.json --workers {threads} 2>&1 | tee -i {log:q}"

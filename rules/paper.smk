@@ -12,7 +12,7 @@ rule paper:
         "results/papers/{paper}/paper.log",
     localrule: True
     shell:
-        "python scripts/paper.py {wildcards.paper} --write 2>&1 | tee -i {log}"
+        "python scripts/paper.py {wildcards.paper:q} --write 2>&1 | tee -i {log:q}"
 
 
 rule sweep:
@@ -29,4 +29,4 @@ rule sweep:
         "results/sweeps/{sweep}/sweep.log",
     localrule: True
     shell:
-        "python scripts/sweep.py {wildcards.sweep} 2>&1 | tee -i {log}"
+        "python scripts/sweep.py {wildcards.sweep:q} 2>&1 | tee -i {log:q}"

@@ -10,4 +10,4 @@ rule report:
     log:
         "results/{exp}/logs/report.log",
     shell:
-        "python scripts/report.py results/{wildcards.exp}/config.json 2>&1 | tee -i {log}"
+        "python scripts/report.py results/{wildcards.exp:q}/config.json 2>&1 | tee -i {log:q}"

@@ -11,4 +11,4 @@ rule train:
         gpu=1,
         launcher="local",
     shell:
-        "python scripts/train.py results/{wildcards.exp}/config.json --launcher {resources.launcher} 2>&1 | tee -i {log}"
+        "python scripts/train.py results/{wildcards.exp:q}/config.json --launcher {resources.launcher:q} 2>&1 | tee -i {log:q}"

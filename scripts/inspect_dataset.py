@@ -17,6 +17,7 @@ from pisft.errors import PisftError
 from pisft.inspection.look import inspect
 from pisft.inspection.page import render
 from pisft.inspection.proposal import propose
+from pisft.names import shown, why_no_name
 from pisft.provenance.graph import Node, building
 
 
@@ -29,6 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     ours = len(args.path.parts) == 3 and args.path.parts[::2] == ("data", "lerobot")
     name = args.name or (args.path.parts[1] if ours else args.path.resolve().name)
+    if not args.out and (reason := why_no_name(name)):
+        raise PisftError(f"{shown(name)} cannot name a folder in data/: {reason}; give --name, or --out")
     if ours and not (args.out or args.name or args.variant):
         with building(Node("inspection", name)) as build:
             build.outputs.extend(write(args.path, Path("data") / name, name, "pi0"))

@@ -1,6 +1,7 @@
 """What info.json says of paths stays in the dataset's folder, and is text, not a program."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,8 +125,8 @@ def test_a_dataset_whose_videos_would_lie_elsewhere_is_refused(copied_dataset, v
         LeRobotData(copied_dataset)
 
 
-def test_an_image_camera_that_is_no_folder_is_refused_before_a_picture_is_read(image_dataset, tmp_path):
-    data = LeRobotData(image_dataset)
-    data.features = {f"$({key})": feature for key, feature in data.features.items()}
+def test_an_image_camera_that_is_no_folder_is_refused_when_the_dataset_is_opened(image_dataset, tmp_path):
+    root = shutil.copytree(image_dataset, tmp_path / "lerobot")
+    rename_camera(root, "$(touch X)")
     with pytest.raises(DataError, match="cannot name a folder"):
-        data.open_camera("$(observation.image)")
+        LeRobotData(root)

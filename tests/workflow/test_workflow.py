@@ -1,6 +1,7 @@
 """The workflow reads well, starts fast, and tells an unknown name from a known one."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,22 @@ def test_lint_has_no_remark_but_that_the_environment_is_locked_elsewhere(bare_pr
     output = bare_project.snakemake("--lint", check=False)
     remarks = {line.strip() for line in (output.stdout + output.stderr).splitlines() if line.startswith("    * ")}
     assert remarks <= {"* Specify a conda environment or container for each rule.:"}
+
+
+def unquoted(rules: str) -> list[str]:
+    """What the shell commands of `rules` substitute without quoting it, but for the number of threads."""
+    commands = re.findall(r"^( +)shell:\n((?:\1 +.*\n|\n)*)|\bshell\((.*)\)", rules, re.MULTILINE)
+    fields = [field for _, block, call in commands for field in re.findall(r"(?<!\{)\{[^{}]+\}", block + call)]
+    return [field for field in fields if field != "{threads}" and not field.endswith(":q}")]
+
+
+def test_lint_finds_no_word_in_a_shell_command_that_is_not_quoted():
+    files = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+    texts = {path.name: path.read_text() for path in files}
+    assert sum(text.count("shell:\n") for text in texts.values()) > 12
+    assert {name: found for name, text in texts.items() if (found := unquoted(text))} == {}
+    assert unquoted(texts["frames.smk"].replace(":q}", "}")) == ["{wildcards.view}", "{log}"]
+    assert unquoted("rule x:\n    run:\n        shell('rm {output}')\n") == ["{output}"]
 
 
 def test_planning_imports_no_torch(bare_project):

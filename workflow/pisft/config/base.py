@@ -13,14 +13,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pisft.errors import PisftError
-
-
-class ConfigError(PisftError, ValueError):
-    """A mistake in a configuration file, told as one line."""
+from pisft.config.document import LARGEST, ConfigError, parse_yaml
+from pisft.names import shown, why_no_name
 
 
 class Strict(BaseModel):
@@ -52,16 +48,16 @@ def noting_files() -> Iterator[dict[Path, None]]:
 
 
 def load_yaml(path: str | Path) -> Any:
-    """`yaml.safe_load` of a file; an unreadable or malformed file is a `ConfigError`."""
+    """What a YAML file holds; an unreadable or malformed file is a `ConfigError`."""
     path = Path(path)
     if (noted := _read.get()) is not None:
         noted[path] = None
     try:
-        return yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    return parse_yaml(content, path)
 
 
 def read_yaml(path: str | Path, cls: type[T]) -> T:  # noqa: UP047  simulators may need an older Python
@@ -72,7 +68,7 @@ def read_yaml(path: str | Path, cls: type[T]) -> T:  # noqa: UP047  simulators m
 def parse(content: Any, cls: type[T], source: str | Path) -> T:  # noqa: UP047
     """Validate `content` (plain YAML data that came from `source`) as `cls`."""
     if not isinstance(content, dict):
-        raise ConfigError(f"{source}: expected a mapping of keys to values, found {_show(content)}")
+        raise ConfigError(f"{source}: expected a mapping of keys to values, found {shown(content)}")
     try:
         return cls.model_validate(content)
     except ValidationError as error:
@@ -103,17 +99,14 @@ def nearest(name: str, valid: list[str]) -> str:
 
 def find_named(folder: str | Path, name: str, source: str | Path, key: str) -> Path:
     """Path of `folder/<name>.yaml`; a missing one is a `ConfigError` on `key` of `source` with the nearest name."""
+    if reason := why_no_name(str(name)):
+        raise ConfigError(f"{source}: {key}: {shown(name)} cannot be a name: {reason}")
     folder = Path(folder)
     path = folder / f"{name}.yaml"
     if not path.is_file():
         valid = sorted(p.stem for p in folder.glob("*.yaml"))
         raise ConfigError(f"{source}: {key}: no file {path}; {nearest(name, valid)}")
     return path
-
-
-def _show(value: Any, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _message(source: str | Path, cls: type[BaseModel], error: dict[str, Any]) -> str:
@@ -129,13 +122,13 @@ def _message(source: str | Path, cls: type[BaseModel], error: dict[str, Any]) ->
         if error["type"] == "union_tag_invalid":
             key = ".".join([*map(str, path), error["ctx"]["discriminator"].strip("'")])
         names = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
-        return f"{source}: {key}: found {_show(found)}; expected {expected}; {nearest(str(found), names)}"
+        return f"{source}: {key}: found {shown(found)}; expected {expected}; {nearest(str(found), names)}"
     if error["type"] == "union_tag_not_found":
         key = ".".join([*map(str, path), error["ctx"]["discriminator"].strip("'")])
         return f"{source}: {key}: is required and missing"
     reason = error["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    return f"{source}: {key}: found {_show(error['input'])}; {reason}"
+    return f"{source}: {key}: found {shown(error['input'])}; {reason}"
 
 
 def _follow(cls: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[list[type[BaseModel]], list[str | int]]:

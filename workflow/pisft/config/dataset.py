@@ -6,10 +6,18 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from pisft.config.base import ConfigError, Strict
-from pisft.config.format import Feature
+from pisft.config.format import Feature, named
 
 RELEASES = ("v3.0", "v2.1", "v2.0", "main")  # refs that lerobot and people ask the hub for, the newest first
 
@@ -84,7 +92,7 @@ class SyntheticDataset(Strict):
     """Made-up demonstrations with given features: smooth random motion and moving pictures, to try a format with."""
 
     source: Literal["synthetic"] = "synthetic"
-    features: dict[str, Feature] = Field(min_length=1)
+    features: Annotated[dict[str, Feature], AfterValidator(named)] = Field(min_length=1)
     fps: PositiveFloat
     episodes: PositiveInt
     frames: PositiveInt = Field(description="of the shortest episode; each is one longer than the one before")

@@ -20,6 +20,9 @@ from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.simulator import AnySimulator, SimulatorConfig, SimulatorFile
 from pisft.config.sweep import choose, members, sweep_of
+from pisft.names import shown
+
+NUMBER = re.compile(r"[0-9]{1,7}")  # of a range; a longer one fills the memory
 
 
 def _numbers(text: str) -> list[int]:
@@ -27,8 +30,8 @@ def _numbers(text: str) -> list[int]:
     numbers: set[int] = set()
     for item in filter(None, text.split(",")):
         first, _, last = item.strip().partition("-")
-        if not first.isdigit() or (last and not last.isdigit()) or int(last or first) < int(first):
-            raise ValueError(f"{item!r} is neither a number nor a range such as 0-49")
+        if not NUMBER.fullmatch(first) or not NUMBER.fullmatch(last or first) or int(last or first) < int(first):
+            raise ValueError(f"{shown(item)} is neither a number nor a range such as 0-49")
         numbers |= set(range(int(first), int(last or first) + 1))
     return sorted(numbers)
 

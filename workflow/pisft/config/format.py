@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from pisft.config.base import Strict, nearest
+from pisft.names import why_no_key
 
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 ALOHA_DIMS = 14  # two arms of six joints and a gripper
 Slot = Literal["base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb"]
 
 
+def _camera(key: str) -> str:
+    if reason := why_no_key(key):
+        raise ValueError(f"a camera's key names a folder: {reason}")
+    return key
+
+
+def _column(key: str) -> str:
+    if not key.isprintable():
+        raise ValueError("a key holds what cannot be printed")
+    return key
+
+
+Camera = Annotated[str, AfterValidator(_camera)]
+Column = Annotated[str, AfterValidator(_column)]
 Rotation = Literal["rpy", "axis_angle", "quaternion_xyzw", "quaternion_wxyz"]
 ROTATION_DIMS = {"rpy": 3, "axis_angle": 3, "quaternion_xyzw": 4, "quaternion_wxyz": 4}
 ROT6D_DIMS = 6
@@ -41,10 +56,18 @@ class Feature(Strict):
         return self.dtype in ("image", "video")
 
 
+def named(features: dict[str, Feature]) -> dict[str, Feature]:
+    """`features` whose cameras can name folders; a `ValueError` otherwise."""
+    for key, feature in features.items():
+        if feature.is_picture:
+            _camera(key)
+    return features
+
+
 class Source(Strict):
     """A vector feature of the dataset, whole or its dims `dims[0]` up to and without `dims[1]`."""
 
-    key: str
+    key: Column
     dims: tuple[int, int] | None = None
     rotation: Rotation | None = Field(
         None, description="these dims are a rotation (rpy in radians, x first); the model sees rot6d, six dims"
@@ -88,11 +111,11 @@ class Prompt(Strict):
 class FormatConfig(Strict):
     """One format; several `state` or `actions` sources are concatenated in order."""
 
-    features: dict[str, Feature] = Field(
+    features: Annotated[dict[Column, Feature], AfterValidator(named)] = Field(
         {}, description="what the dataset holds; vectors are checked against it, and ~smoke generates it"
     )
     fps: PositiveFloat | None = Field(None, description="of the dataset, checked; null for any")
-    cameras: dict[Slot, str] = Field(description="OpenPI slot → dataset key; a slot left out is never computed")
+    cameras: dict[Slot, Camera] = Field(description="OpenPI slot → dataset key; a slot left out is never computed")
     state: Sources
     actions: Sources
     action_type: Literal["absolute", "delta"] = Field(

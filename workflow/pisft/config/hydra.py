@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pisft.config.base import ConfigError, load_yaml
+from pisft.config.document import DEEPEST, MOST, parse_yaml
+from pisft.names import shown
 
 INTERPOLATION = re.compile(r"\$\{([^${}]+)\}")
 # OmegaConf takes 1e-10 for a number; YAML 1.1 only 1.0e-10.
 FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 MISSING = object()
+LINE = 100  # characters that count as one value
 Place = tuple[str, ...]  # the keys that lead to a value
 
 
@@ -54,10 +55,7 @@ def compose(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, 
             content = _overlay(content, _nested(package, part))
     for override in overrides:
         content = _overlay(content, _override(override, path))
-    try:
-        return _resolved(content, content, (), frozenset()), absent
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested in itself (an anchor that holds its own alias)") from None
+    return _Whole(path, content).resolved(content), absent
 
 
 def unresolved(value: Any) -> bool:
@@ -82,7 +80,7 @@ def _folders(path: Path, own: dict[str, Any]) -> tuple[list[Path], list[str]]:
     hydra = own.get("hydra")
     search = hydra.get("searchpath") if isinstance(hydra, dict) else None
     for entry in search if isinstance(search, list) else []:
-        place = _resolved(own, str(entry), (), frozenset())
+        place = _Whole(path, own).resolved(str(entry))
         if unresolved(place):
             absent.append(f"hydra.searchpath: {entry} is not resolved: set the variable in the environment")
         elif place.startswith("pkg://"):
@@ -118,10 +116,7 @@ def _override(text: str, path: Path) -> dict[str, Any]:
     key = key.lstrip("+")
     if not equals or not re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", key):
         raise ConfigError(f"{path}: {text}: expected <key>=<value>, such as runner.max_steps=1000")
-    try:
-        return _nested(key, yaml.safe_load(value))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: {text}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+    return _nested(key, parse_yaml(value, f"{path}: {shown(text)}"))
 
 
 def _overlay(below: Any, above: Any) -> Any:
@@ -130,43 +125,55 @@ def _overlay(below: Any, above: Any) -> Any:
     return above
 
 
-def _resolved(root: dict[str, Any], node: Any, at: Place, open_: frozenset[Place]) -> Any:
-    """`node`, which stands at `at` in `root`, with every interpolation replaced that can be; `open_` are being read."""
-    if isinstance(node, dict):
-        return {str(key): _resolved(root, value, (*at, str(key)), open_) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_resolved(root, value, (*at, str(i)), open_) for i, value in enumerate(node)]
-    if not isinstance(node, str):
-        return node
-    if FLOAT.fullmatch(node):
-        return float(node)
-    open_ |= {at}
-    if whole := INTERPOLATION.fullmatch(node):
-        value = _look_up(root, whole[1], at, open_)
-        return node if value is MISSING else value
+class _Whole:
+    """What is to be resolved, and how much has been: a few lines can stand for more than a machine has memory."""
 
-    def piece(match: re.Match) -> str:
-        value = _look_up(root, match[1], at, open_)
-        return match[0] if value is MISSING or isinstance(value, (dict, list)) else str(value)
+    def __init__(self, path: Path, root: dict[str, Any]):
+        self.path, self.root, self.left = path, root, MOST
 
-    replaced = INTERPOLATION.sub(piece, node)
-    return _resolved(root, replaced, at, open_) if replaced != node and "${" in replaced else replaced
+    def resolved(self, node: Any, at: Place = (), open_: frozenset[Place] = frozenset()) -> Any:
+        """`node`, which stands at `at`, with every interpolation replaced that can be; `open_` are being read."""
+        self.left -= 1 + (len(node) // LINE if isinstance(node, str) else 0)
+        if self.left < 0 or len(at) > DEEPEST or len(open_) > DEEPEST:
+            key = ".".join(at[:DEEPEST])
+            raise ConfigError(
+                f"{self.path}: {key}: its ${{...}} unfold to more than {MOST:,} values, or more than {DEEPEST} deep; "
+                "write out what is meant"
+            )
+        if isinstance(node, dict):
+            return {str(key): self.resolved(value, (*at, str(key)), open_) for key, value in node.items()}
+        if isinstance(node, list):
+            return [self.resolved(value, (*at, str(i)), open_) for i, value in enumerate(node)]
+        if not isinstance(node, str):
+            return node
+        if FLOAT.fullmatch(node):
+            return float(node)
+        open_ |= {at}
+        if whole := INTERPOLATION.fullmatch(node):
+            value = self._look_up(whole[1], at, open_)
+            return node if value is MISSING else value
 
+        def piece(match: re.Match) -> str:
+            value = self._look_up(match[1], at, open_)
+            return match[0] if value is MISSING or isinstance(value, (dict, list)) else str(value)
 
-def _look_up(root: dict[str, Any], key: str, at: Place, open_: frozenset[Place]) -> Any:
-    if key.startswith("oc.env:"):
-        name, _, default = key.removeprefix("oc.env:").partition(",")
-        value = os.environ.get(name.strip(), default.strip() or MISSING)
-        return MISSING if value is not MISSING and "${" in value else value
-    if ":" in key:
-        return MISSING
-    up = len(key) - len(key.lstrip("."))
-    target = (*at[: len(at) - up], *key[up:].split(".")) if up else tuple(key.split("."))
-    if target in open_ or up > len(at):
-        return MISSING
-    node: Any = root
-    for part in target:
-        if not isinstance(node, dict) or part not in node:
+        replaced = INTERPOLATION.sub(piece, node)
+        return self.resolved(replaced, at, open_) if replaced != node and "${" in replaced else replaced
+
+    def _look_up(self, key: str, at: Place, open_: frozenset[Place]) -> Any:
+        if key.startswith("oc.env:"):
+            name, _, default = key.removeprefix("oc.env:").partition(",")
+            value = os.environ.get(name.strip(), default.strip() or MISSING)
+            return MISSING if value is not MISSING and "${" in value else value
+        if ":" in key:
             return MISSING
-        node = node[part]
-    return _resolved(root, node, target, open_ | {target}) if node != "???" else MISSING
+        up = len(key) - len(key.lstrip("."))
+        target = (*at[: len(at) - up], *key[up:].split(".")) if up else tuple(key.split("."))
+        if target in open_ or up > len(at):
+            return MISSING
+        node: Any = self.root
+        for part in target:
+            if not isinstance(node, dict) or part not in node:
+                return MISSING
+            node = node[part]
+        return self.resolved(node, target, open_ | {target}) if node != "???" else MISSING

@@ -23,6 +23,7 @@ from pisft.config.extends import inherit
 from pisft.config.format import FormatConfig
 from pisft.config.hydra import compose, unresolved
 from pisft.config.rlinf_vocabulary import VOCABULARY, WORDS, How
+from pisft.names import printable, shown, why_no_name
 
 MODEL_TYPES = ["openpi", "openpi_rlinf", "openpi_pytorch"]
 SCHEDULES = ["constant", "cosine", "openpi_cosine", "torch_constant", "torch_cosine"]
@@ -49,7 +50,7 @@ class Line(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.how:<10}  {self.text}"
+        return printable(f"{self.how:<10}  {self.text}").replace("\n", "\\n")
 
 
 class Import(NamedTuple):
@@ -66,8 +67,10 @@ def translate(path: str | Path, name: str, root: str | Path = ".", overrides: It
     `overrides` are Hydra's `key=value`, as RLinf's launch scripts take them. Raises `ConfigError` for what an
     experiment cannot be without (data, format, batch, length, learning rate) and for what is no fine-tuning of a π₀.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError(f"{path}: found the name '{name}'; expected letters, digits, '_', '-' and '.': give --name")
+    if not Path(path).name.isprintable():
+        raise ConfigError(f"{shown(str(path))}: cannot be printed, and what is written names it; rename the file")
+    if reason := why_no_name(name):
+        raise ConfigError(f"{path}: found the name {shown(name)}; {reason}: give --name")
     content, missing = compose(path, overrides)
     return _Translation(Path(path), content, name, Path(root)).run(missing)
 

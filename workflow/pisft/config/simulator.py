@@ -9,10 +9,20 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pisft.config.base import Strict
 from pisft.config.format import Feature
+from pisft.names import why_no_task
+
+
+def _task(name: str) -> str:
+    if reason := why_no_task(name):
+        raise ValueError(f"a task names files: {reason}")
+    return name
+
+
+Task = Annotated[str, AfterValidator(_task)]
 
 
 class SeedRange(Strict):
@@ -33,7 +43,7 @@ class SimulatorConfig(Strict):
     packages: ClassVar[tuple[str, ...]]  # whose versions its episodes depend on
 
     simulator: str
-    tasks: dict[str, str] = Field(description="task → the instruction that its policy is given")
+    tasks: dict[Task, str] = Field(description="task → the instruction that its policy is given")
     suites: dict[str, list[str]] = Field({}, description="name → tasks")
     max_steps: PositiveInt | dict[str, PositiveInt] = Field(
         description="an episode that has not succeeded by then has failed; one number, or one for each suite"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pisft.config.base import ConfigError
+from pisft.names import shown
 
 SEED = "train.seed"
 SHORT = {"seed": SEED}
@@ -29,6 +30,8 @@ def members(name: str, content: Any, source: str | Path) -> dict[str, dict[str, 
     if not isinstance(axes, dict) or not axes:
         raise ConfigError(f"{source}: sweep: found {axes!r}; expected a mapping such as {{train.peak_lr: [0.001]}}")
     for key, values in axes.items():
+        if not NAME.fullmatch(str(key)):
+            raise ConfigError(f"{source}: sweep: found {shown(key)}; expected keys such as train.peak_lr")
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{source}: sweep.{key}: found {values!r}; expected a list of values")
         for value in values:

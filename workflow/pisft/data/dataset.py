@@ -22,7 +22,7 @@ from pisft.data.camera import Camera
 from pisft.data.check import check_fps, check_frames, check_lengths, check_video, check_widths
 from pisft.data.errors import DataError
 from pisft.data.format import Format
-from pisft.data.template import check_key, file_of
+from pisft.data.template import check_keys, file_of
 from pisft.data.vectors import BATCH, Vectors, batches, parquet, to_array
 
 NUMERIC = ("float", "int", "uint", "bool")
@@ -35,6 +35,7 @@ class LeRobotData:
         self.root = Path(root)
         info = self._info()
         self.features: dict[str, Any] = info["features"]
+        check_keys(self.features, f"{self.root}/meta/info.json")
         self.fps = float(info["fps"])
         self._video_path = info.get("video_path")
         self._episodes = self._read_episodes()
@@ -166,7 +167,6 @@ class LeRobotData:
     def open_camera(self, key: str) -> Camera:
         """A reader of one camera's pictures, for one thread."""
         feature = self.feature(key)
-        check_key(key, f"{self.root}/meta/info.json")
         if feature["dtype"] not in ("video", "image"):
             raise DataError(f"{self.root}/meta/info.json: '{key}' is {feature['dtype']}; expected video or image")
         return Camera(self, key)

@@ -24,7 +24,7 @@ from pisft.canonical import write_json
 from pisft.data.errors import DataError
 from pisft.data.manifest import describe
 from pisft.data.reproducible import same_bytes
-from pisft.data.template import check_cameras
+from pisft.data.template import check_keys
 
 OLD = ("v2.0", "v2.1")
 
@@ -51,7 +51,7 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
     Nothing is asked of the network. Raises `DataError` where the converter cannot read the original.
     """
     found = version(original)
-    check_cameras(_features(original), f"{original}/meta/info.json")
+    check_keys(_features(original), f"{original}/meta/info.json")
     if strange := sorted(path for name in ("data", "videos") for path in (original / name).rglob("._*")):
         raise DataError(f"{strange[0]}: macOS's note beside a file ({len(strange)} such), taken for data; delete them")
     work = root.with_name(".converting")

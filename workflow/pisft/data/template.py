@@ -1,5 +1,5 @@
 """What a dataset's info.json has that becomes a path: templates such as `videos/{video_key}/file-{file_index:03d}.mp4`
-(`file_of`) and the keys of its cameras (`check_cameras`).
+(`file_of`) and the keys of its cameras (`check_keys`).
 
 Both are somebody else's text. In a template, only the fields that are given to it are filled in, numbers with leading
 zeros at most, and what comes out lies in the dataset's folder.
@@ -43,11 +43,14 @@ def file_of(root: Path, template: object, source: str, **fields: str | int) -> P
     return root / text
 
 
-def check_cameras(features: Mapping[str, Any], source: str) -> None:
-    """Raise `DataError` unless each camera's key can name a folder; `source` is the info.json that has `features`."""
+def check_keys(features: Mapping[str, Any], source: str) -> None:
+    """Raise `DataError` unless each camera's key can name a folder, and any other be printed in one line; `source` is
+    the info.json that has `features`."""
     for key, feature in features.items():
         if isinstance(feature, Mapping) and feature.get("dtype") in ("image", "video"):
             check_key(key, f"{source}: features")
+        elif not key.isprintable():
+            raise DataError(f"{source}: features: the key {shown(key)} holds what cannot be printed; rename it")
 
 
 def check_key(key: str, source: str) -> None:

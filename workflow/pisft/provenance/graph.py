@@ -28,7 +28,7 @@ from pisft.provenance import slices
 from pisft.provenance.code import code_hashes, package_versions
 from pisft.provenance.machine import machine
 from pisft.provenance.outside import Source, sources
-from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, ProvenanceError, node_of
+from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, ProvenanceError, check_name, node_of
 from pisft.simulators.versions import versions
 
 ABSENT = "absent"  # pin of what is not there
@@ -242,6 +242,7 @@ class Build:
 
 def planned(node: Node, root: Path = Path()) -> Build:
     """The build of `node` from the configuration, code and parents that are there now; nothing is written."""
+    check_name(node)
     exp = None
     if node.stage == "config":
         exp = resolve(node.name, root)

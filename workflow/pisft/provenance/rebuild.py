@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pisft.config import load_dataset
+from pisft.config.base import load_yaml
 from pisft.config.dataset import GeneratedDataset, SyntheticDataset
 from pisft.errors import PisftError
 from pisft.git import git
@@ -85,7 +84,7 @@ def locked(root: Path) -> dict[str, str]:
     of its list."""
     found = {}
     for path in locks(root):
-        lock: dict[str, Any] = yaml.safe_load(path.read_text())
+        lock: dict[str, Any] = load_yaml(path)
         for stage in lock["stages"].values():
             found |= {out["path"]: out["md5"] for out in stage.get("outs", [])}
     return found

@@ -11,6 +11,7 @@ from snakemake.io import ancient
 
 from pisft.errors import PisftError
 from pisft.provenance.graph import Node, made_from, stamp, state
+from pisft.provenance.stages import check_name
 
 
 def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
@@ -25,6 +26,7 @@ def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
     def inputs(wildcards: Any) -> dict[str, Any]:
         node = Node(stage, "..".join(wildcards))
         try:
+            check_name(node)
             fresh = state(node) is None
             files: dict[str, Any] = {"stamp": stamp(node, fresh)}
             for parent in made_from(node):

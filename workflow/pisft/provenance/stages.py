@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pisft.errors import PisftError
+from pisft.names import shown, why_no_key, why_no_name
 from pisft.provenance import slices
 
 
@@ -90,11 +91,31 @@ SETS = ("paper", "sweep", "diff")  # of several experiments, and made from each 
 NAMES = {"frames": "([^/]+/frames/[^/]+)", "diff": r"([^/]+\.\.[^/]+)"}  # of those that are no single word
 
 
+KINDS = {"dataset": "a dataset", "inspection": "a dataset", "base": "a model", "paper": "a paper", "sweep": "a sweep"}
+
+
+def check_name(node: Node) -> None:
+    """Raise `ProvenanceError` unless each part of the name of `node` may be a folder's."""
+    kind = KINDS.get(node.stage, "an experiment")
+    parts, view = [node.name], None
+    if node.stage == "diff":
+        parts = node.name.split("..", 1)
+    elif node.stage == "frames":
+        kind, (parts[0], _, view) = "a dataset", node.name.split("/")
+    for part in parts:
+        if reason := why_no_name(part):
+            raise ProvenanceError(f"{shown(part)} cannot name {kind}: {reason}")
+    if view is not None and (reason := why_no_key(view)):
+        raise ProvenanceError(f"{shown(view)} cannot name a camera's frames: {reason}")
+
+
 def node_of(target: str) -> Node:
     """The artefact whose file is `target`, a path relative to the root; raises `ProvenanceError`."""
     for stage, definition in STAGES.items():
         pattern = re.escape(definition.target).replace(re.escape("{name}"), NAMES.get(stage, "([^/]+)"))
         if match := re.fullmatch(pattern, target):
-            return Node(stage, match[1])
+            node = Node(stage, match[1])
+            check_name(node)
+            return node
     known = ", ".join(definition.target.replace("{name}", "<name>") for definition in STAGES.values())
-    raise ProvenanceError(f"{target}: is no artefact; expected one of {known}")
+    raise ProvenanceError(f"{shown(target)}: is no artefact; expected one of {known}")
