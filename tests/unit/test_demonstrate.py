@@ -32,11 +32,13 @@ def recorded(tmp_path_factory):
     return out, facts
 
 
-def test_two_workers_record_the_same_bytes_as_one(recorded, tmp_path):
+def test_two_workers_record_the_same_bytes_as_one_whatever_the_folder_is_called(recorded, tmp_path):
     out, facts = recorded
-    assert demonstrate.record(ORIGIN, simulator(), tmp_path / "lerobot", workers=2) == facts
-    assert _digest(tmp_path / "lerobot") == _digest(out)
-    assert [path.name for path in tmp_path.iterdir()] == ["lerobot"]
+    folder = tmp_path / 'it\'s {a} "b" $(touch X); ü'
+    folder.mkdir()
+    assert demonstrate.record(ORIGIN, simulator(), folder / "lerobot", workers=2) == facts
+    assert _digest(folder / "lerobot") == _digest(out)
+    assert [path.name for path in folder.iterdir()] == ["lerobot"]
 
 
 def test_a_recording_that_is_killed_goes_on_to_the_same_bytes(recorded, tmp_path, monkeypatch):

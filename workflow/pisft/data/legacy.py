@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pisft.canonical import write_json
 from pisft.data.errors import DataError
+from pisft.data.joining import any_path
 from pisft.data.manifest import describe
 from pisft.data.reproducible import same_bytes
 from pisft.data.template import check_keys
@@ -119,10 +120,10 @@ def _stats(values: np.ndarray) -> dict[str, list[float]]:
 
 def _run_converter(root: Path, cache: Path) -> None:
     import datasets
-    from lerobot.scripts.convert_dataset_v21_to_v30 import convert_dataset
+    from lerobot.scripts import convert_dataset_v21_to_v30 as converter
 
-    with _cached_in(datasets.config, cache):
-        convert_dataset("local/dataset", root=root, push_to_hub=False)
+    with _cached_in(datasets.config, cache), any_path(converter):
+        converter.convert_dataset("local/dataset", root=root, push_to_hub=False)
     for path in root.rglob("*.mp4"):
         path.chmod(0o644)  # lerobot joins videos in temporary files, which their owner alone may read
 

@@ -10,6 +10,8 @@ import av
 import numpy as np
 
 from pisft.config.dataset import SyntheticDataset
+from pisft.data.errors import DataError
+from pisft.data.joining import any_path
 from pisft.data.reproducible import same_bytes
 
 TASKS = ("pick up_the cube", "open the drawer")
@@ -46,6 +48,7 @@ def samples(origin: SyntheticDataset, episode: int) -> list[dict[str, Any]]:
 def _write(origin: SyntheticDataset, root: Path) -> None:
     import datasets
     from lerobot.configs import RGBEncoderConfig
+    from lerobot.datasets import dataset_writer
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     datasets.disable_progress_bars()
@@ -61,7 +64,7 @@ def _write(origin: SyntheticDataset, root: Path) -> None:
         for key, feature in origin.features.items()
     }
     if origin.fps != int(origin.fps):
-        raise ValueError(f"fps: found {origin.fps}; lerobot writes whole numbers")
+        raise DataError(f"fps: found {origin.fps}; lerobot writes whole numbers")
     dataset = LeRobotDataset.create(
         repo_id="synthetic/dataset",  # not written anywhere
         fps=int(origin.fps),
@@ -73,10 +76,11 @@ def _write(origin: SyntheticDataset, root: Path) -> None:
         video_backend="pyav",
     )
     try:
-        for episode in range(origin.episodes):
-            for sample in samples(origin, episode):
-                dataset.add_frame(sample)
-            dataset.save_episode()
+        with any_path(dataset_writer):
+            for episode in range(origin.episodes):
+                for sample in samples(origin, episode):
+                    dataset.add_frame(sample)
+                dataset.save_episode()
     finally:
         dataset.finalize()
     same_bytes(root)

@@ -11,9 +11,11 @@ import av
 import datasets
 import numpy as np
 from lerobot.configs import RGBEncoderConfig
+from lerobot.datasets import dataset_writer
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from pisft.config.simulator import SimulatorConfig
+from pisft.data.joining import any_path
 from pisft.data.reproducible import same_bytes
 from pisft.progress import bar
 
@@ -66,7 +68,7 @@ def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None
         video_backend="pyav",
     )
     try:
-        with bar(len(episodes), "dataset", "episode") as progress:
+        with any_path(dataset_writer), bar(len(episodes), "dataset", "episode") as progress:
             for path in episodes:
                 with np.load(path) as staged:
                     frames = {key: staged[key] for key in (*features, "task")}
