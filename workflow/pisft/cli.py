@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pisft.errors import PisftError
+from pisft.names import shown, why_no_name
 from pisft.provenance.graph import Node
 
 
@@ -40,6 +41,8 @@ def place(config: Path) -> tuple[Path, str]:
     path = config.absolute()
     if path.name != "config.json" or path.parents[1].name != "results":
         raise PisftError(f"{config}: found another file; expected results/<exp>/config.json")
+    if reason := why_no_name(path.parent.name):
+        raise PisftError(f"{shown(path.parent.name)} cannot name an experiment: {reason}")
     if not path.is_file():
         raise PisftError(f"{config}: is missing; run: python scripts/resolve.py {path.parent.name}")
     return path.parents[2], path.parent.name

@@ -28,6 +28,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
+def one_line(text: str) -> str:
+    """`printable`, with line breaks written out too."""
+    return printable(text).replace("\n", "\\n")
+
+
 def why_no_name(name: str) -> str | None:
     """Why `name` cannot name a file of the project, or None where it can."""
     if not re.fullmatch(NAME, name):

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pisft.config.document import LARGEST, ConfigError, parse_yaml
-from pisft.names import shown, why_no_name
+from pisft.names import one_line, shown, why_no_name
 
 
 class Strict(BaseModel):
@@ -100,7 +100,7 @@ def nearest(name: str, valid: list[str]) -> str:
 def find_named(folder: str | Path, name: str, source: str | Path, key: str) -> Path:
     """Path of `folder/<name>.yaml`; a missing one is a `ConfigError` on `key` of `source` with the nearest name."""
     if reason := why_no_name(str(name)):
-        raise ConfigError(f"{source}: {key}: {shown(name)} cannot be a name: {reason}")
+        raise ConfigError(f"{one_line(str(source))}: {key}: {shown(name)} cannot be a name: {reason}")
     folder = Path(folder)
     path = folder / f"{name}.yaml"
     if not path.is_file():

@@ -23,7 +23,7 @@ from pisft.config.extends import inherit
 from pisft.config.format import FormatConfig
 from pisft.config.hydra import compose, unresolved
 from pisft.config.rlinf_vocabulary import VOCABULARY, WORDS, How
-from pisft.names import printable, shown, why_no_name
+from pisft.names import one_line, shown, why_no_name
 
 MODEL_TYPES = ["openpi", "openpi_rlinf", "openpi_pytorch"]
 SCHEDULES = ["constant", "cosine", "openpi_cosine", "torch_constant", "torch_cosine"]
@@ -50,7 +50,7 @@ class Line(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return printable(f"{self.how:<10}  {self.text}").replace("\n", "\\n")
+        return one_line(f"{self.how:<10}  {self.text}")
 
 
 class Import(NamedTuple):
