@@ -24,8 +24,8 @@ from pisft.diff.revision import of_revision
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
+from pisft.names import one_line
 from pisft.provenance.graph import Node, building
-from pisft.provenance.stages import check_name
 
 
 def main() -> int:
@@ -52,11 +52,10 @@ def main() -> int:
 def recorded(args: argparse.Namespace) -> dict[str, Any]:
     """What differs between two experiments, written as an artefact with its record, as `snakemake` makes it."""
     node = Node("diff", f"{args.a}..{args.b}")
-    check_name(node)
     for name in (args.a, args.b):
         if not Path("results", name, "config.json").is_file() or "/" in name:
             raise PisftError(
-                f"{name}: is no experiment in results/; expected the name of one that was built for --write"
+                f"{one_line(name)}: is no experiment in results/; expected the name of one that was built for --write"
             )
     with building(node) as build:
         target = Path(node.target)
