@@ -121,6 +121,7 @@ def test_a_folder_that_is_no_checkpoint_is_refused(published, tmp_path):
 
 def test_without_uv_one_line_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("pisft.environments.ROOT", tmp_path)
+    monkeypatch.setattr("pisft.environments.UV", tmp_path / "uv")
     (tmp_path / "envs/orbax").mkdir(parents=True)
     (tmp_path / "envs/orbax/uv.lock").touch()
     monkeypatch.setenv("PATH", str(tmp_path))

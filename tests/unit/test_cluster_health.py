@@ -1,5 +1,6 @@
 """Whether a node is fit is found out on real disks."""
 
+import os
 import subprocess
 
 import pytest
@@ -25,6 +26,7 @@ def test_a_disk_that_does_not_answer(tmp_path, monkeypatch):
     image, folder = tmp_path / "image", tmp_path / "disk"
     folder.mkdir()
     image.write_bytes(bytes(16 << 20))
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin:/sbin")  # which a user's PATH may lack
     mounted = subprocess.run(["mkfs.ext4", "-q", image]).returncode == 0 and (
         subprocess.run(["mount", "-o", "loop", image, folder]).returncode == 0
     )

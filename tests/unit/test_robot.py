@@ -239,7 +239,7 @@ def client(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_robot(client, number):
-    process = client("Robot", "--max-steps", "1000000")
+    process = client("Robot", "--max-steps", "1000000", "--watchdog-s", "60")
     assert process.stdout.readline() == "moves\n"
     process.send_signal(number)
     out, err = process.communicate(timeout=60)

@@ -24,11 +24,12 @@ NORMALISATION = {"pi0": "zscore", "pi05": "quantile"}  # openpi's choice, which 
 
 
 def repo_id_of(config: Resolved) -> str:
-    """The id that statistics are looked up under: the format's, else the first hub dataset's repo, else its name."""
+    """The id that statistics are looked up under: the format's, else the first hub dataset's repo, else its name, as far
+    as the hub allows one."""
     if config.format.asset_id is not None:
         return config.format.asset_id
     repos = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]
-    return [*repos, config.datasets[0].name][0]
+    return [*repos, config.datasets[0].name.replace("~", "-")][0]
 
 
 def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:

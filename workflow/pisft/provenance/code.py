@@ -1,9 +1,9 @@
-"""The code that a script's result depends on: a hash of every file of `pisft` that it imports, however indirectly.
+"""The code that a stage's result depends on. Start from `code_hashes(script)`.
 
-Start from `code_hashes(script)`. The hash is over the syntax tree without docstrings, comments and layout, so that
-only code that may act differently counts. `pisft.config`, `pisft.provenance` and `pisft.errors` are left out: what
-configuration code does shows in the resolved values, which have their own place in a key. So are the picture of the
-statistics' health and where a job runs: no number depends on them.
+A hash of every file of `pisft` that its script imports, however indirectly; of `pisft.config` and of the other packages in
+`IN_PARTS`, which all stages share, of each function, class and constant that those files use, however indirectly. Of a
+configuration's type, its methods and class variables count: its fields, and the validators that check them, show in the
+resolved values, which have their own place in a key. What else is left out stands in `LEFT_OUT`, with the reason.
 """
 
 from __future__ import annotations
@@ -13,9 +13,42 @@ import hashlib
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+from pisft.provenance.symbols import imported, symbols, syntax_hash, tree
 
 PACKAGE = Path(__file__).parents[1]
-LEFT_OUT = ("pisft.config", "pisft.provenance", "pisft.errors", "pisft.cli", "pisft.cluster", "pisft.report.health")
+IN_PARTS = ("pisft.config", "pisft.provenance", "pisft.cluster")
+READS = "it reads or checks configuration files; what comes of that shows in the resolved values"
+RECORDS = "it computes a key or keeps a record"
+WHERE = "it is about where a job runs"
+LEFT_OUT = {
+    "pisft.errors": "how a mistake is told",
+    "pisft.cli": "a script's arguments, and how its errors are told",
+    "pisft.process": "which process holds a lease",
+    "pisft.report.health": "the picture of the statistics' health: no number is made from it",
+    "pisft.config.base": READS,
+    "pisft.config.document": READS,
+    "pisft.config.site": WHERE,
+    "pisft.config.experiment:resolve": READS,
+    "pisft.config.experiment:read_resolved": READS,
+    "pisft.config.experiment:load_dataset": READS,
+    "pisft.config.experiment:load_model": READS,
+    "pisft.config.experiment:load_simulator": READS,
+    "pisft.config.experiment:sweep_members": READS,
+    "pisft.config.experiment:check_seeds": READS,
+    "pisft.config.paper:load_paper": READS,
+    "pisft.config.simulator:AnySimulator": "the type of a stage's own simulator counts, which is given to `code_hashes`",
+    "pisft.cluster.launch:train_in_job": WHERE,
+    "pisft.cluster.queue": WHERE,
+    "pisft.provenance.graph:building": RECORDS,
+    "pisft.provenance.graph:planned": RECORDS,
+    "pisft.provenance.graph:Build": RECORDS,
+    "pisft.provenance.graph:state": RECORDS,
+    "pisft.provenance.graph:digest": RECORDS,
+    "pisft.provenance.stages:Node": "the name of an artefact and where its files lie",
+    "pisft.provenance.code": RECORDS,
+}
 # Imported name → package, of those whose change may change a result; of others, only how it is told.
 PACKAGES_THAT_MATTER = {
     "PIL": "pillow",
@@ -32,12 +65,14 @@ PACKAGES_THAT_MATTER = {
 DATA_SUFFIXES = frozenset({".css", ".html", ".j2", ".js", ".json"})
 
 
-def code_hashes(script: Path, *modules: str) -> dict[str, str]:
-    """sha256 of `script` (as `scripts/<name>`) and of each file of the package in its import closure, by path.
+def code_hashes(script: Path, *implied: str) -> dict[str, str]:
+    """sha256 of `script` (as `scripts/<name>`), of each file of the package in its import closure, by path, and of each
+    part of `IN_PARTS` that those use, as `<path>:<name>`.
 
-    `modules` are those that it imports by a name which only its arguments tell.
+    `implied` are modules that it imports by a name which only its arguments tell, and types (`module:class`) whose
+    values it is given.
     """
-    hashes, _ = _closure(script.resolve(), modules)
+    hashes, _ = _closure(script.resolve(), implied)
     return dict(sorted(hashes.items()))
 
 
@@ -53,41 +88,71 @@ def package_versions(script: Path) -> dict[str, str]:
     return versions
 
 
+def of_simulator(simulator: Any) -> tuple[str, str]:
+    """What a stage that runs `simulator` implies: the module that does, and the type of its configuration."""
+    kind = type(simulator)
+    return simulator.implementation.partition(":")[0], f"{kind.__module__}:{kind.__qualname__}"
+
+
 @cache
-def _closure(script: Path, modules: tuple[str, ...]) -> tuple[dict[str, str], frozenset[str]]:
-    hashes = {f"scripts/{script.name}": _hash_source(script)}
+def _closure(script: Path, implied: tuple[str, ...]) -> tuple[dict[str, str], frozenset[str]]:
+    hashes = {f"scripts/{script.name}": _file_hash(script)}
     external: set[str] = set()
-    queue = [*_imports(script, None), *modules]
-    seen: set[str] = set()
+    queue = [*_imports(script, None)]
+    queue += [(module, name or None) for module, _, name in (one.partition(":") for one in implied)]
+    seen: set[tuple[str, str | None]] = set()
     while queue:
-        name = queue.pop()
-        if name in seen:
+        module, name = one = queue.pop()
+        if one in seen or module in LEFT_OUT or f"{module}:{name}" in LEFT_OUT:
             continue
-        seen.add(name)
-        if name.split(".")[0] != "pisft":
-            external.add(name.split(".")[0])
-            continue
-        if name.startswith(LEFT_OUT):
-            continue
-        path = _module_file(name)
-        if path is None:
-            continue
-        parent = name.rpartition(".")[0]
-        if parent:
-            queue.append(parent)
-        hashes[_label(path)] = _hash_source(path)
-        if path.name == "__init__.py":
-            for data in sorted(path.parent.iterdir()):
-                if data.suffix in DATA_SUFFIXES:
-                    hashes[_label(data)] = hashlib.sha256(data.read_bytes()).hexdigest()
-        queue += _imports(path, name)
+        seen.add(one)
+        if module.split(".")[0] != "pisft":
+            external.add(module.split(".")[0])
+        elif name and _module_file(f"{module}.{name}"):
+            queue.append((f"{module}.{name}", None))
+            queue += [] if module.startswith(IN_PARTS) else [(module, None)]
+        elif module.startswith(IN_PARTS):
+            queue += _part(module, name, hashes)
+        elif path := _module_file(module):
+            hashes[_label(path)] = _file_hash(path)
+            queue += [(module.rpartition(".")[0], None)] if "." in module else []
+            queue += _imports(path, module)
+            if path.name == "__init__.py":
+                for data in sorted(path.parent.iterdir()):
+                    if data.suffix in DATA_SUFFIXES:
+                        hashes[_label(data)] = hashlib.sha256(data.read_bytes()).hexdigest()
     return hashes, frozenset(external)
+
+
+def _part(module: str, name: str | None, hashes: dict[str, str]) -> list[tuple[str, str | None]]:
+    """Hash what `name` is in `module` into `hashes`; what that uses. None for `name` stands for all that is there."""
+    path = _module_file(module)
+    content = symbols(path, module)
+    if name is None:
+        return [(module, each) for each in content.symbols]
+    if name in content.aliases:
+        return [content.aliases[name]]
+    if name not in content.symbols:
+        return []
+    symbol = content.symbols[name]
+    hashes[f"{_label(path)}:{name}"] = symbol.sha256
+    used: list[tuple[str, str | None]] = [(module, ""), *symbol.imports]
+    for each in symbol.names:
+        first, attribute = each if isinstance(each, tuple) else (each, None)
+        if first in content.symbols:
+            used.append((module, first))
+        elif first in content.aliases:
+            base, inner = content.aliases[first]
+            whole = f"{base}.{inner}" if inner else base
+            used.append((whole, attribute) if attribute and _module_file(whole) else (base, inner))
+    return used
 
 
 def _label(path: Path) -> str:
     return f"pisft/{path.relative_to(PACKAGE).as_posix()}"
 
 
+@cache
 def _module_file(name: str) -> Path | None:
     base = PACKAGE.parent.joinpath(*name.split("."))
     if (base / "__init__.py").is_file():
@@ -97,34 +162,12 @@ def _module_file(name: str) -> Path | None:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=path.name)
-
-
-def _imports(path: Path, module: str | None) -> set[str]:
-    """Absolute names of all modules that may be imported anywhere in the file, lazily inside functions too."""
-    names: set[str] = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-                base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
-            names.add(base)
-            # `from package import module` names a module too; what is no module is dropped when looked up
-            if base.split(".")[0] == "pisft":
-                names |= {f"{base}.{alias.name}" for alias in node.names}
-    return names
+def _file_hash(path: Path) -> str:
+    return syntax_hash(tree(path))
 
 
 @cache
-def _hash_source(path: Path) -> str:
-    tree = _tree(path)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+def _imports(path: Path, module: str | None) -> set[tuple[str, str | None]]:
+    """(module, name) of all that may be imported anywhere in the file, lazily inside functions too."""
+    nodes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Import | ast.ImportFrom))
+    return {target for node in nodes for _, target in imported(node, module, path)}

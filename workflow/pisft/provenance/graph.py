@@ -25,7 +25,7 @@ from pisft.config.dataset import GeneratedDataset
 from pisft.config.experiment import Resolved, load_model, load_simulator
 from pisft.config.model import BaseWeights
 from pisft.provenance import slices
-from pisft.provenance.code import code_hashes, package_versions
+from pisft.provenance.code import code_hashes, of_simulator, package_versions
 from pisft.provenance.machine import machine
 from pisft.provenance.outside import Source, sources
 from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, ProvenanceError, check_name, node_of
@@ -357,7 +357,7 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
     content = {
         "stage": node.stage,
         "config": config,
-        "code": code_hashes(script, *([simulator.implementation.partition(":")[0]] if simulator else [])),
+        "code": code_hashes(script, *(of_simulator(simulator) if simulator else ())),
         "packages": package_versions(script) | (versions(simulator) if simulator else {}),
         "parents": keys,
         "pins": pins,
