@@ -4,6 +4,7 @@ Left out are those that a function calls, however indirectly, which is in no key
 """
 
 import atexit
+import inspect
 import json
 import runpy
 import sys
@@ -27,9 +28,8 @@ def watch(frame, event, argument) -> None:
     if event != "call" or not code.co_filename.startswith(FOLDER) or "<module>" in code.co_qualname:
         return
     one = (frame.f_globals.get("__name__", ""), code.co_qualname)
-    if (
-        not one[0].startswith("pisft.") or one in called or not code.co_flags & 2
-    ):  # a class's body is run once, when it is defined
+    is_class_body = not code.co_flags & inspect.CO_NEWLOCALS
+    if not one[0].startswith("pisft.") or one in called or is_class_body:
         return
     above = frame
     while above is not None:

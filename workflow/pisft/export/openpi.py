@@ -24,8 +24,8 @@ NORMALISATION = {"pi0": "zscore", "pi05": "quantile"}  # openpi's choice, which 
 
 
 def repo_id_of(config: Resolved) -> str:
-    """The id that statistics are looked up under: the format's, else the first hub dataset's repo, else its name, as far
-    as the hub allows one."""
+    """The id that statistics are looked up under: the format's, else the first hub dataset's repo, else its name as the
+    hub would allow it."""
     if config.format.asset_id is not None:
         return config.format.asset_id
     repos = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]

@@ -1,9 +1,9 @@
 """The code that a stage's result depends on. Start from `code_hashes(script)`.
 
-A hash of every file of `pisft` that its script imports, however indirectly; of `pisft.config` and of the other packages in
-`IN_PARTS`, which all stages share, of each function, class and constant that those files use, however indirectly. Of a
-configuration's type, its methods and class variables count: its fields, and the validators that check them, show in the
-resolved values, which have their own place in a key. What else is left out stands in `LEFT_OUT`, with the reason.
+A hash of every file of `pisft` that its script imports, however indirectly; of the packages in `IN_PARTS`, which all
+stages share, of each function, class and constant that those files use, however indirectly. Of a configuration's type,
+its methods and class variables count: its fields, and the validators that check them, show in the resolved values,
+which have their own place in a key. What else is left out stands in `LEFT_OUT`, with the reason.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LEFT_OUT = {
     "pisft.config.experiment:sweep_members": READS,
     "pisft.config.experiment:check_seeds": READS,
     "pisft.config.paper:load_paper": READS,
-    "pisft.config.simulator:AnySimulator": "the type of a stage's own simulator counts, which is given to `code_hashes`",
+    "pisft.config.simulator:AnySimulator": "of a stage's own simulator, the type is given to `code_hashes`",
     "pisft.cluster.launch:train_in_job": WHERE,
     "pisft.cluster.queue": WHERE,
     "pisft.provenance.graph:building": RECORDS,
