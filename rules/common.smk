@@ -3,11 +3,14 @@ import sys
 from pathlib import Path
 
 from pisft.config import site
+from pisft.process import started_by
 from pisft.provenance.locks import unlock
 from pisft.provenance.rules import ingredients
 
 # Jobs run in the environment that Snakemake runs in, whether it was activated or not.
-here = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ".replace("{", "{{").replace("}", "}}")
+# They are told whose jobs they are, and end when it is killed.
+here = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH {started_by()}; "
+here = here.replace("{", "{{").replace("}", "}}")
 shell.prefix(here + site.prefix(site.load()) + "set -euo pipefail; ")
 
 unlock()

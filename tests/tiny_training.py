@@ -18,6 +18,7 @@ from pisft.data.format import Format
 from pisft.data.norm_stats import compute, save
 from pisft.errors import PisftError
 from pisft.provenance.graph import digest
+from pisft.train import loop
 from pisft.train.loop import train
 
 KEY = "0123456789abcdef" * 4
@@ -52,6 +53,7 @@ TRAIN = {
     "decay_steps": 8,
     "ema": 0.9,
     "precision": "fp32",
+    "threads": 1,
     "log_every": 2,
     "validate_every": 4,
     "save_every": 3,
@@ -99,6 +101,7 @@ def run(folder: Path) -> list[Path]:
     """Train what `make_experiment` wrote in `folder`, on one thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    loop.PATIENCE_S = 0.0
     run_dir = folder / "results/tiny"
     config = read_resolved(run_dir / "config.json")
     return train(

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from pisft.errors import PisftError
 from pisft.names import shown, why_no_name
+from pisft.process import end_with_snakemake
 from pisft.provenance.graph import Node
 
 
 def run(main: Callable[[], int | None]) -> None:
     """Call `main` and exit: 0 when done, 1 with one message for what a person can mend, 130 when interrupted."""
+    end_with_snakemake()
     try:
         code = main()
     except PisftError as error:

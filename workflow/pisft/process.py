@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import json
 import os
+import shlex
+import signal
 import socket
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +38,40 @@ def is_dead(who: dict[str, Any]) -> bool:
     if who.get("job") and who["job"] == me["job"]:
         return who.get("turn") != me["turn"]  # SLURM starts a job anew when nothing of it runs any more
     return bool(who.get("job")) and _has_ended(who["job"])
+
+
+STARTED_BY = "PISFT_STARTED_BY"  # variable: the `identity` of the Snakemake that this process is a job of
+
+
+def started_by() -> str:
+    """What a shell exports, so that a job knows that this process has started it."""
+    return f"{STARTED_BY}={shlex.quote(json.dumps(identity()))}"
+
+
+def end_with_snakemake() -> None:
+    """From now on, end when the Snakemake that started this process has: as on SIGTERM, after a minute at once.
+
+    A Snakemake that is killed leaves its jobs behind, which would write beside those of the next one. Jobs that a
+    cluster runs go on; so does what a person starts by hand.
+    """
+    with contextlib.suppress(ValueError, AttributeError):
+        who, me = json.loads(os.environ.get(STARTED_BY, "")), identity()
+        if me["processes"] and (who.get("processes"), who.get("job")) == (me["processes"], me["job"]):
+            threading.Thread(target=_end_with, args=(who,), daemon=True, name="started by").start()
+
+
+def _end_with(who: dict[str, Any]) -> None:
+    while not is_dead(who):
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends, however that does."""
+    with contextlib.suppress(AttributeError, OSError):  # another system
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _has_ended(job_id: str) -> bool:

@@ -24,7 +24,7 @@ from pisft.config.experiment import Resolved
 from pisft.config.site import Site
 from pisft.provenance.graph import digest
 from pisft.train.errors import Interrupted, TrainingError
-from pisft.train.lease import held
+from pisft.lease import held
 from pisft.train.metrics import TIMING
 from pisft.train.published import is_published, published
 
@@ -47,7 +47,7 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     work = Work(root.resolve(), config.name, key, fingerprint, config.cluster.gpus_per_node if site.gpu else 0)
     jobs = run_dir / "slurm"
     jobs.mkdir(mode=0o700, parents=True, exist_ok=True)  # submitit's pickles lie there
-    with held(jobs):  # two commands at once submit one job
+    with held(jobs / "lease.json"):  # two commands at once submit one job
         job = _running(run_dir, key) or submit(work, config.cluster, site, jobs, _name(run_dir, key))
         repair(job, work, jobs)
     _tell(f"job {job.id}: logs are {_short(jobs)}/{job.id}_<process>_log.err; scancel {job.id} ends it")

@@ -153,6 +153,11 @@ class Train(Strict):
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of computing; trained weights are fp32 either way")
     deterministic: bool = Field(False, description="the same bits on every run on a GPU too; a CPU always gives them")
     seed: NonNegativeInt = 0
+    threads: PositiveInt = Field(
+        2,
+        description="that compute on a CPU, of all processes of a machine, however many cores it has: how sums are "
+        "split is part of the result",
+    )
     log_every: PositiveInt = 50
     validate_every: PositiveInt = 1000
     save_every: PositiveInt = 1000

@@ -29,6 +29,7 @@ from pisft.data.normalise import NormStats, Stats
 from pisft.data.order_statistics import BINS, Distribution, add_lower, add_upper, bins_to_refine
 from pisft.data.vectors import Vectors
 from pisft.errors import PisftError
+from pisft.process import end_with_parent
 
 QUANTILES = (0.01, 0.99)
 BLOCKS_A_WORKER = 8  # fewer are done before another process has started
@@ -230,7 +231,7 @@ def _processes(count: int) -> Iterator[Callable[..., Iterable]]:
     if count == 1:
         yield map
         return
-    with ProcessPoolExecutor(count, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), end_with_parent) as pool:
         try:
             yield pool.map
         except BrokenProcessPool as error:

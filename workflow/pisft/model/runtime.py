@@ -12,11 +12,10 @@ import torch
 def configure(threads: int | None = None, deterministic: bool = False) -> torch.device:
     """The GPU if there is one (and PISFT_DEVICE is not `cpu`), else the CPU with `threads`.
 
-    By default, that is OMP_NUM_THREADS, or all cores it may use.
-
-    Sums of floats depend on the number of threads, so a fixed one makes results the same on machines that differ in
-    their cores; it takes precedence over OMP_NUM_THREADS, which Snakemake sets to the threads of a rule. A CPU is
-    always deterministic; a GPU where `deterministic` asks for it, at a cost.
+    Sums of floats depend on the number of threads, so whatever makes an artefact gives a fixed one: results are then
+    the same on machines that differ in their cores. It takes precedence over OMP_NUM_THREADS, which Snakemake sets to
+    the threads of a rule, and which counts by default, or all cores. A CPU is always deterministic; a GPU where
+    `deterministic` asks for it, at a cost.
     """
     gpu = torch.cuda.is_available() and os.environ.get("PISFT_DEVICE") != "cpu"
     if not gpu and (threads or "OMP_NUM_THREADS" not in os.environ):

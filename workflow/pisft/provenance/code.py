@@ -25,7 +25,8 @@ WHERE = "it is about where a job runs"
 LEFT_OUT = {
     "pisft.errors": "how a mistake is told",
     "pisft.cli": "a script's arguments, and how its errors are told",
-    "pisft.process": "which process holds a lease",
+    "pisft.process": "which process this is, and when it ends",
+    "pisft.lease": "who may write",
     "pisft.report.health": "the picture of the statistics' health: no number is made from it",
     "pisft.config.base": READS,
     "pisft.config.document": READS,

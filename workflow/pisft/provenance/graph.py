@@ -24,6 +24,7 @@ from pisft.config import load_dataset, load_paper, read_resolved, resolve, sweep
 from pisft.config.dataset import GeneratedDataset
 from pisft.config.experiment import Resolved, load_model, load_simulator
 from pisft.config.model import BaseWeights
+from pisft.lease import PATIENCE_S, held
 from pisft.provenance import slices
 from pisft.provenance.code import code_hashes, of_simulator, package_versions
 from pisft.provenance.machine import machine
@@ -266,22 +267,25 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     """Build `node` inside: fill in `outputs`, and the record is written when the block ends well.
 
     Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
-    The old record steps aside first, so that an artefact half replaced is never taken for a whole one. A manifest, a
-    checkpoint.json and an eval.json also get the `hashes` themselves, so that they say where they come from when they
-    are handed on alone.
+    Another process that builds it is waited for a little. The old record steps aside first, so that an artefact half
+    replaced is never taken for a whole one. A manifest, a checkpoint.json and an eval.json also get the `hashes`
+    themselves, so that they say where they come from when they are handed on alone.
     """
-    build = planned(node, root)
     path = root / node.provenance
-    if path.is_file():
-        os.replace(path, _previous(path))
-    yield build
-    if node.stage in MANIFESTS:
-        content = json.loads((root / node.target).read_text())
-        write_json(root / node.target, content | {"provenance": build.hashes})
-    files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
-    write_json(path, build.ingredients | {"outputs": files, "uv_lock": build.uv_lock})
-    write_json(root / node.machine, machine(root))
-    _previous(path).unlink(missing_ok=True)
+    # of training, whoever waits for a job builds, and so does the job: the lease is the trainer's
+    lease = contextlib.nullcontext() if node.stage == "checkpoint" else held(path.with_suffix(".lease"), PATIENCE_S)
+    with lease:
+        build = planned(node, root)
+        if path.is_file():
+            os.replace(path, _previous(path))
+        yield build
+        if node.stage in MANIFESTS:
+            content = json.loads((root / node.target).read_text())
+            write_json(root / node.target, content | {"provenance": build.hashes})
+        files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
+        write_json(path, build.ingredients | {"outputs": files, "uv_lock": build.uv_lock})
+        write_json(root / node.machine, machine(root))
+        _previous(path).unlink(missing_ok=True)
 
 
 def made_from(node: Node, root: Path = Path()) -> list[Node]:

@@ -15,12 +15,14 @@ from collections import defaultdict
 from multiprocessing.connection import Connection
 
 from pisft.errors import PisftError
+from pisft.process import end_with_parent
 from pisft.simulators.base import Failed, Simulator, open_simulator
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(fd: int) -> None:
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     pipe = Connection(fd)
     config = pipe.recv()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import multiprocessing as mp
 
-from pisft.config.experiment import Cluster
+from pisft.config.experiment import Cluster, Train
 from pisft.errors import PisftError
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.world import TIMEOUT_S, World, joined, local_device, started
@@ -31,7 +31,7 @@ def launch(
     target: Callable[..., None],
     args: tuple[Any, ...],
     cluster: Cluster,
-    deterministic: bool,
+    train: Train,
     launcher: str = "local",
     timeout_s: float = TIMEOUT_S,
 ) -> None:
@@ -44,8 +44,7 @@ def launch(
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", cluster.visible_gpus)
     if variables := started():
         os.environ |= variables
-        _share_threads(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-        with joined(local_device(deterministic), timeout_s) as world:
+        with joined(local_device(train.deterministic, train.threads), timeout_s) as world:
             target(world, *args)
         return
     processes = 1 if launcher == "inline" else cluster.gpus_per_node
@@ -53,23 +52,15 @@ def launch(
     if processes < asked:
         print(f"cluster: asks for {asked} processes; here, {processes} do their work", file=sys.stderr)
     if processes == 1:
-        target(World(local_device(deterministic)), *args)
+        target(World(local_device(train.deterministic, train.threads)), *args)
         return
     found = torch.cuda.device_count()
     if 0 < found < processes:
         raise TrainingError(f"cluster.gpus: found {cluster.gpus}; this machine has {found}")
-    _spawn(target, args, processes, deterministic, timeout_s)
+    _spawn(target, args, processes, train, timeout_s)
 
 
-def _share_threads(processes: int) -> None:
-    """Without a GPU, threads spin while they wait: with more of them than cores, every process crawls."""
-    if torch.cuda.device_count() == 0 and "OMP_NUM_THREADS" not in os.environ:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
-
-
-def _spawn(
-    target: Callable[..., None], args: tuple[Any, ...], processes: int, deterministic: bool, timeout_s: float
-) -> None:
+def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, train: Train, timeout_s: float) -> None:
     # a server that has imported everything once forks them all
     server = mp.get_context("forkserver")
     server.set_forkserver_preload([target.__module__])
@@ -81,10 +72,10 @@ def _spawn(
         "LOCAL_WORLD_SIZE": str(processes),
     }
     if torch.cuda.device_count() == 0:
-        where |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
+        where |= {"GLOO_SOCKET_IFNAME": "lo"}
     context = mp.start_processes(
         _main,
-        (target, args, deterministic, timeout_s, where, reports),
+        (target, args, train, timeout_s, where, reports),
         processes,
         join=False,
         start_method="forkserver",
@@ -108,7 +99,7 @@ def _main(
     rank: int,
     target: Callable[..., None],
     args: tuple[Any, ...],
-    deterministic: bool,
+    train: Train,
     timeout_s: float,
     where: dict[str, str],
     reports: Any,
@@ -116,10 +107,8 @@ def _main(
     os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the launcher alone, which passes it on once
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     os.environ |= where | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    if "OMP_NUM_THREADS" in where:
-        torch.set_num_threads(int(where["OMP_NUM_THREADS"]))
     try:
-        with joined(local_device(deterministic), timeout_s) as world:
+        with joined(local_device(train.deterministic, train.threads), timeout_s) as world:
             target(world, *args)
     except Interrupted as interruption:
         if rank == 0:

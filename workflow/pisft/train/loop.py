@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from pisft.config.experiment import Resolved
 from pisft.config.site import Site
+from pisft.lease import PATIENCE_S, held
 from pisft.train import corpus as corpora
 from pisft.train import estimate
 from pisft.train import state as states
@@ -25,7 +26,6 @@ from pisft.train.batches import Batch, Batches
 from pisft.train.diagnose import nonfinite
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.launch import launch
-from pisft.train.lease import held
 from pisft.train.metrics import COLUMNS, Metrics, NoMetrics
 from pisft.train.objective import flow_losses
 from pisft.train.optim import Optimizer, learning_rate
@@ -60,7 +60,7 @@ def train(
     site = site or Site()
     if not is_published(run_dir, key, thorough=True):
         arguments = (config, run_dir, data_root, key, fingerprint or key, site.disk)
-        launch(train_process, arguments, config.cluster, config.train.deterministic, launcher, site.train.timeout_s)
+        launch(train_process, arguments, config.cluster, config.train, launcher, site.train.timeout_s)
     return published(run_dir)
 
 
@@ -74,7 +74,7 @@ def train_process(
     local_disk: Path | None = None,
 ) -> None:
     """What each process does."""
-    lease = held(run_dir / "train_state") if world.lead else contextlib.nullcontext(lambda: None)
+    lease = held(run_dir / "train_state/lease.json", PATIENCE_S) if world.lead else contextlib.nullcontext(lambda: None)
     with lease as check, stop_requests() as stop:
         trainer = Trainer(config, run_dir, data_root, fingerprint, world, local_disk)
         trainer.run(stop.is_set, check)

@@ -114,11 +114,12 @@ class Vote:
         return bool(flag)
 
 
-def local_device(deterministic: bool) -> torch.device:
-    """The GPU that LOCAL_RANK stands for, or the CPU."""
+def local_device(deterministic: bool, threads: int) -> torch.device:
+    """The GPU that LOCAL_RANK stands for, or the CPU with this process's share of `threads`, which the processes of a
+    machine have together."""
     from pisft.model.runtime import configure
 
-    device = configure(deterministic=deterministic)
+    device = configure(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))), deterministic)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)

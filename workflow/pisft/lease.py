@@ -1,4 +1,4 @@
-"""One writer at a time: a file that says who trains in a folder, with a heartbeat. Start from `held(folder)`.
+"""One writer at a time: a file that says who builds an artefact, with a heartbeat. Start from `held(path)`.
 
 A plain file made with O_EXCL, because flock is unreliable on shared filesystems. The heartbeat is the file's
 modification time, compared with the clock of the filesystem itself.
@@ -9,33 +9,40 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pisft.errors import PisftError
 from pisft.process import identity, is_dead
-from pisft.train.errors import TrainingError
 
 HEARTBEAT_S = 15.0
 STALE_S = 300.0
+PATIENCE_S = 30.0  # for a job to end whose Snakemake was killed
+
+
+class LeaseError(PisftError):
+    """Another process writes."""
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[Callable[[], None]]:
-    """Hold the lease on `folder`; yields a function that raises `TrainingError` if it was lost meanwhile.
+def held(path: Path, patience_s: float = 0.0) -> Iterator[Callable[[], None]]:
+    """Hold the lease `path`; yields a function that raises `LeaseError` if it was lost meanwhile.
 
-    Raises `TrainingError` where another trainer holds it. That of a dead process on this machine, of a SLURM job that
-    has ended or of an earlier turn of this job, or one without a heartbeat for `STALE_S`, is taken over.
+    Raises `LeaseError` where another process holds it and does not end within `patience_s`. That of a dead process on
+    this machine, of a SLURM job that has ended or of an earlier turn of this job, or one without a heartbeat for
+    `STALE_S`, is taken over.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lease.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     owner = json.dumps(identity() | {"nonce": uuid.uuid4().hex}, sort_keys=True)
-    _take(path, owner)
+    _wait(path, owner, patience_s)
 
     def check() -> None:
         if _read(path) != owner:
-            raise TrainingError(f"{path}: another trainer took over; this one stops and leaves its files alone")
+            raise LeaseError(f"{path}: another process took over; this one stops and leaves its files alone")
 
     stop = threading.Event()
 
@@ -56,6 +63,20 @@ def held(folder: Path) -> Iterator[Callable[[], None]]:
             path.unlink(missing_ok=True)
 
 
+def _wait(path: Path, owner: str, patience_s: float) -> None:
+    end, told = time.monotonic() + patience_s, False
+    while True:
+        try:
+            return _take(path, owner)
+        except LeaseError as error:
+            if time.monotonic() >= end:
+                raise
+            if not told:
+                print(f"waiting for an earlier job to end: {error}", file=sys.stderr, flush=True)
+            told = True
+            time.sleep(0.5)
+
+
 def _take(path: Path, owner: str) -> None:
     for _ in range(2):
         try:
@@ -64,11 +85,11 @@ def _take(path: Path, owner: str) -> None:
             return
         except FileExistsError:
             _clear_stale(path)
-    raise TrainingError(f"{path}: another trainer was faster; run the command again once it has ended")
+    raise LeaseError(f"{path}: another process was faster; run the command again once it has ended")
 
 
 def _clear_stale(path: Path) -> None:
-    """Remove a stale lease; raises `TrainingError` for a live one."""
+    """Remove a stale lease; raises `LeaseError` for a live one."""
     holder = _read(path)
     try:
         age = _now(path.parent) - path.stat().st_mtime
@@ -77,9 +98,10 @@ def _clear_stale(path: Path) -> None:
     who = _parse(holder)
     if age < STALE_S and not is_dead(who):
         job = f", job {who['job']}" if who.get("job") else ""
-        raise TrainingError(
-            f"{path}: held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, last heard of "
-            f"{max(0.0, age):.0f} s ago; wait for it or stop it (a dead one is taken over after {STALE_S:.0f} s)"
+        raise LeaseError(
+            f"{path}: held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, which still writes, last "
+            f"heard of {max(0.0, age):.0f} s ago; wait for it or stop it (a dead one is taken over, after "
+            f"{STALE_S:.0f} s at the latest)"
         )
     aside = path.with_name(f".lease.{uuid.uuid4().hex}")
     with contextlib.suppress(FileNotFoundError):

@@ -1,15 +1,19 @@
-"""One trainer at a time in a folder, and none is locked out by a dead one."""
+"""One writer at a time, and none is locked out by a dead one."""
 
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
-from pisft.train import lease
-from pisft.train.errors import TrainingError
-from pisft.train.lease import held
+from pisft import lease
+from pisft.lease import LeaseError
+
+
+def held(folder, **kwargs):
+    return lease.held(folder / "lease.json", **kwargs)
 
 
 def rewrite(path, **changes):
@@ -24,8 +28,8 @@ def leave_behind(folder, **changes):
     rewrite(folder / "lease.json", **changes)
 
 
-def test_a_second_trainer_is_refused_and_told_who_is_first(tmp_path):
-    with held(tmp_path), pytest.raises(TrainingError, match=rf"lease.json.*process {os.getpid()} on"), held(tmp_path):
+def test_a_second_writer_is_refused_and_told_who_is_first(tmp_path):
+    with held(tmp_path), pytest.raises(LeaseError, match=rf"lease.json.*process {os.getpid()} on"), held(tmp_path):
         pass
 
 
@@ -51,7 +55,7 @@ def test_a_process_with_the_number_of_the_dead_one_does_not_keep_its_lease(tmp_p
 
 def test_another_machines_lease_counts_until_its_heartbeat_stops(tmp_path):
     leave_behind(tmp_path, host="elsewhere", processes="other", pid=1)
-    with pytest.raises(TrainingError, match="elsewhere"), held(tmp_path):
+    with pytest.raises(LeaseError, match="elsewhere"), held(tmp_path):
         pass
     old = time.time() - lease.STALE_S - 60
     os.utime(tmp_path / "lease.json", (old, old))
@@ -61,7 +65,7 @@ def test_another_machines_lease_counts_until_its_heartbeat_stops(tmp_path):
 
 def test_a_fresh_lease_that_cannot_be_read_counts(tmp_path):
     (tmp_path / "lease.json").write_text("")
-    with pytest.raises(TrainingError, match="held"), held(tmp_path):
+    with pytest.raises(LeaseError, match="held"), held(tmp_path):
         pass
 
 
@@ -75,9 +79,19 @@ def test_the_heartbeat_keeps_a_lease_young(tmp_path, monkeypatch):
         assert (tmp_path / "lease.json").stat().st_mtime > 0
 
 
-def test_a_trainer_that_lost_its_lease_notices_and_leaves_the_new_one(tmp_path):
+def test_a_writer_that_lost_its_lease_notices_and_leaves_the_new_one(tmp_path):
     with held(tmp_path) as check:
         rewrite(tmp_path / "lease.json", nonce="another")
-        with pytest.raises(TrainingError, match="took over"):
+        with pytest.raises(LeaseError, match="took over"):
             check()
     assert (tmp_path / "lease.json").exists()
+
+
+def test_a_job_that_ends_soon_is_waited_for(tmp_path, capfd):
+    first = held(tmp_path)
+    first.__enter__()
+    threading.Timer(1.0, first.__exit__, (None, None, None)).start()
+    with held(tmp_path, patience_s=60):
+        pass
+    told = capfd.readouterr().err
+    assert told.count("waiting for an earlier job to end") == 1 and f"process {os.getpid()} on" in told
