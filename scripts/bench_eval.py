@@ -138,7 +138,7 @@ def _unchanged(x):
 
 def rollouts(args: argparse.Namespace) -> None:
     run_dir = Path("results") / args.experiment
-    policy = load_policy(read_resolved(run_dir / "config.json"), run_dir / "checkpoint", run_dir, torch.device("cpu"))
+    policy = load_policy(read_resolved(run_dir / "config.json"), run_dir / "checkpoint", torch.device("cpu"))
     simulator = load_simulator("metaworld", ".", "scripts/bench_eval.py", "simulator")
     cap, Same.look = simulator.cap(TASK), simulator.render
     seeds = list(range(FIRST, FIRST + args.episodes))

@@ -45,7 +45,7 @@ def alone(run_dir: Path, config, seconds: float) -> list[float]:
         "from bench_serve import observation\nfrom pisft.config import read_resolved\n"
         "from pisft.evaluate.policy import load_policy\nfrom pisft.model.runtime import configure\n"
         f"run = Path({str(run_dir)!r}); config = read_resolved(run / 'config.json')\n"
-        "policy = load_policy(config, run / 'checkpoint', run, configure(threads=1)); seen = observation(config)\n"
+        "policy = load_policy(config, run / 'checkpoint', configure(threads=1)); seen = observation(config)\n"
         "noise = np.random.default_rng(0).standard_normal((1, *policy.noise_shape), dtype=np.float32)\n"
         "[policy.infer([seen], noise) for _ in range(5)]\n"
         f"found, end = [], time.perf_counter() + {seconds}\n"

@@ -20,6 +20,7 @@ from pisft.config import read_resolved
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.model.runtime import configure
+from pisft.provenance.verified import verify_checkpoint
 from pisft.serving.batching import Batcher
 from pisft.serving.client import TOKEN
 from pisft.serving.contract import Contract
@@ -55,8 +56,9 @@ def main() -> None:
 
     node_of("eval", run_dir / "config.json")
     config = read_resolved(run_dir / "config.json")
-    policy = load_policy(config, run_dir / "checkpoint", run_dir, configure(threads=1))
     checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
+    verify_checkpoint(config.name, run_dir.parents[1], checkpoint)
+    policy = load_policy(config, run_dir / "checkpoint", configure(threads=1))
     about = {
         "experiment": config.name,
         "model": config.model.variant,

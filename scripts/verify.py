@@ -8,12 +8,15 @@ one. Freshness looks at the sizes of large files only.
 """
 
 import argparse
+import contextlib
 from pathlib import Path
 
+from pisft.canonical import files_below
 from pisft.cli import run
 from pisft.data.errors import DataError
 from pisft.data.manifest import verify_hashes
-from pisft.provenance.graph import damage, records
+from pisft.provenance.graph import damage, node_of, previous, records
+from pisft.provenance.stages import ProvenanceError
 
 
 def main() -> int:
@@ -31,14 +34,28 @@ def main() -> int:
                 continue
             files += len(outputs)
             wrong += [f"{what}; {path} says so" for what in damage(outputs)]
-        for manifest in sorted(folder.rglob("manifest.json")):
+        for manifest in (path for path in files_below(folder) if path.name == "manifest.json"):
             if (root := manifest.with_name("lerobot")).is_symlink():  # a local folder, which has no other record
                 try:
                     verify_hashes(root, manifest)
                 except DataError as error:
                     wrong.append(str(error))
+        wrong += [f"{path}: has no record of what it was made from; build it again" for path in unrecorded(folder)]
+    if not wrong and not files:
+        wrong.append(f"no record was found in {', '.join(map(str, folders))}: nothing was built there, or it is gone")
     print("\n".join(wrong) or f"{files} files are what they were")
     return 1 if wrong else 0
+
+
+def unrecorded(folder: Path) -> list[Path]:
+    """Artefacts below `folder`, by their name, that no record tells of."""
+    found = []
+    for path in files_below(folder):
+        with contextlib.suppress(ProvenanceError):
+            node = node_of(path.as_posix())
+            if not Path(node.provenance).exists() and not previous(Path(node.provenance)).exists():
+                found.append(path)
+    return found
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pisft.cli import run
-from pisft.provenance.graph import accept, lineage, node_of, recorded, state, unseen
+from pisft.provenance.graph import accept, by_size, lineage, node_of, recorded, state, unseen
 
 
 def main() -> int:
@@ -36,6 +36,10 @@ def main() -> int:
             print(f"    {path}: is not here{', and taken for what it was when this was made' if record else ''}")
         for path, facts in record["outputs"].items() if record and args.files else ():
             print(f"    {facts['sha256']}  {path}")
+    large = {path: size for node, reason in states.items() if reason is None for path, size in by_size(node).items()}
+    if large:
+        size = sum(large.values()) / 2**20
+        print(f"{len(large)} files ({size:.0f} MiB) were compared by size only; make verify reads all")
     return int(any(states.values()))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from pathlib import Path
 
 import torch
 from metaworld_config import simulator
-from pisft.canonical import write_json
+from pisft.canonical import file_facts, write_json
 from pisft.config import Resolved
 from pisft.model import Pi0, save_weights
 from tiny_training import make_experiment
@@ -29,6 +29,7 @@ def make_policy(folder: Path, dataset: Path) -> Resolved:
     torch.manual_seed(0)
     weights = run_dir / "checkpoint/model.safetensors"
     save_weights(Pi0(tiny.model), weights)
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    write_json(run_dir / "checkpoint.json", {"step": 8, "files": {"model.safetensors": {"sha256": sha256}}})
+    shutil.copyfile(run_dir / "norm_stats.json", weights.with_name("norm_stats.json"))
+    files = {path.name: file_facts(path) for path in weights.parent.iterdir()}
+    write_json(run_dir / "checkpoint.json", {"step": 8, "files": files})
     return config

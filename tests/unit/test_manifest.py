@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pisft.data import DataError, manifest
+from pisft import verified
+from pisft.data import DataError
 from pisft.data.manifest import verify, verify_hashes, verify_sizes, write_manifest
 
 
@@ -99,8 +100,8 @@ def test_what_was_hashed_once_is_hashed_again_only_when_it_was_touched(folder, m
     root, path = folder
     write_manifest(root, path, {})
     hashed = []
-    facts = manifest.file_facts
-    monkeypatch.setattr(manifest, "file_facts", lambda file: hashed.append(Path(file).name) or facts(file))
+    facts = verified.file_facts
+    monkeypatch.setattr(verified, "file_facts", lambda file: hashed.append(Path(file).name) or facts(file))
     verify(root, path)
     first = sorted(hashed)
     verify(root, path)

@@ -53,7 +53,7 @@ def run(video_dataset, tmp_path_factory):
 
 def _policy(run):
     run_dir = run[1] / "results/tiny"
-    return load_policy(run[0], run_dir / "checkpoint", run_dir, torch.device("cpu"))
+    return load_policy(run[0], run_dir / "checkpoint", torch.device("cpu"))
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_pat
     assert index["step"] == 8
     assert index["val_loss"] == pytest.approx(float(rows(tmp_path)[-1]["val_loss"]), rel=1e-5)
     assert index["train_loss"] == pytest.approx(state["history"][:, 0].mean().item())
-    assert {file.name for file in files} == {*index["files"], "checkpoint.json"}
+    assert {file.name for file in files} == {*index["files"], "checkpoint.json", "metrics.csv"}
     assert not list(run_dir.glob("train_state/*/last"))
     for name, facts in index["files"].items():
         content = (run_dir / "checkpoint" / name).read_bytes()
@@ -220,7 +220,7 @@ def test_weights_are_kept_for_success_against_steps(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset, steps=9, keep_every=3)
     run(tmp_path)
     (kept,) = (tmp_path / "results/tiny/train_state").glob("*/kept")
-    assert {path.name for path in kept.iterdir()} == {"step_3", "step_6", "step_9"}
+    assert {path.name for path in kept.iterdir() if path.is_dir()} == {"step_3", "step_6", "step_9"}
     final = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
     assert (kept / "step_9/model.safetensors").read_bytes() == final
     assert (kept / "step_6/model.safetensors").read_bytes() != final

@@ -1,6 +1,6 @@
 """Files that are the same bytes for the same content, never half written, and known by their hash.
 
-Start from `write_json` and `file_facts`.
+Start from `write_json`, `file_facts` and `files_below`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,21 @@ def write_text(path: str | Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def files_below(folder: str | Path) -> list[Path]:
+    """All files below `folder`, sorted by path; linked folders are entered, but no folder inside itself."""
+    found: list[Path] = []
+    lines: dict[str, set[tuple[int, int]]] = {}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        facts = os.stat(place)
+        line = lines.get(os.path.dirname(place), set())
+        if (facts.st_dev, facts.st_ino) in line:
+            folders.clear()
+            continue
+        lines[place] = line | {(facts.st_dev, facts.st_ino)}
+        found += [path for path in map(Path(place).joinpath, names) if path.is_file()]
+    return sorted(found)
 
 
 def file_facts(path: str | Path) -> dict[str, Any]:

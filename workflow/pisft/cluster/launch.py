@@ -22,9 +22,9 @@ from pisft.cluster.turn import Turn
 from pisft.cluster.work import Work
 from pisft.config.experiment import Resolved
 from pisft.config.site import Site
+from pisft.lease import held
 from pisft.provenance.graph import digest
 from pisft.train.errors import Interrupted, TrainingError
-from pisft.lease import held
 from pisft.train.metrics import TIMING
 from pisft.train.published import is_published, published
 

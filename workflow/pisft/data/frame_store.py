@@ -22,9 +22,10 @@ from pisft.data.camera import Camera
 from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
 from pisft.data.images import resize_with_pad
+from pisft.verified import InBackground
 
 GIB = 2**30
-INDEX, PIXELS, PROGRESS = "index.json", "pixels.u8", "progress.json"
+INDEX, PIXELS, PROGRESS, VERIFIED = "index.json", "pixels.u8", "progress.json", ".verified.json"
 GROUP = 512  # frames that are decoded in one go; after each, what is done is on disk
 
 
@@ -42,6 +43,7 @@ class StoredPictures:
         self.folder, self.size = folder, size
         self.bytes = 3 * size**2
         self._file = os.open(folder / PIXELS, os.O_RDONLY)
+        self._verification: InBackground | None = None
 
     def __del__(self):
         if hasattr(self, "_file"):
@@ -50,6 +52,18 @@ class StoredPictures:
     def fileno(self) -> int:
         """The open file of pixels."""
         return self._file
+
+    def verify(self, sha256: str) -> None:
+        """Begin to look, in the background, whether the pixels have `sha256`."""
+        self._verification = InBackground({PIXELS: (self.folder / PIXELS, sha256)}, self.folder / VERIFIED)
+
+    def check(self, wait: bool = False) -> None:
+        """Raise `DataError` where the pixels were found not to be what was decoded; `wait` until that is known."""
+        if self._verification and (self._verification.wait() if wait else self._verification.result):
+            raise DataError(
+                f"{self.folder / PIXELS}: is not what was decoded: its sha256 is not that of {self.folder / INDEX}; no "
+                f"state was saved of what was trained on it: remove {self.folder} and run the same command again"
+            )
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
         """See `Pictures.read`."""
@@ -78,8 +92,11 @@ class DecodedPictures:
             out[place] = resize_with_pad(camera.picture(int(rows[place])), self.size).transpose(2, 0, 1)
 
 
-def open_pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
-    """The store beside the dataset (`data/<dataset>/frames/`), or what decodes as it goes; raises `DataError`."""
+def open_pictures(data: LeRobotData, camera: str, size: int, verify: bool = False) -> Pictures:
+    """The store beside the dataset (`data/<dataset>/frames/`), or what decodes as it goes; raises `DataError`.
+
+    With `verify`, the pixels of a store are hashed in the background: see `StoredPictures.check`.
+    """
     folder = store_folder(data.root, camera, size)
     index = _read(folder / INDEX)
     if index is None:
@@ -92,7 +109,10 @@ def open_pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
             f"{folder}: is a frame store of another state of the dataset, or damaged ({found_size} bytes, expected "
             f"{expected_size}); make it again (snakemake {folder / INDEX}) or delete it"
         )
-    return StoredPictures(folder, size)
+    store = StoredPictures(folder, size)
+    if verify:
+        store.verify(index["pixels"]["sha256"])
+    return store
 
 
 def store_folder(dataset_root: Path, camera: str, size: int) -> Path:

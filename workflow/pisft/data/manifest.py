@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pisft.canonical import file_facts, write_json
+from pisft.canonical import file_facts, files_below, write_json
 from pisft.data.errors import DataError
+from pisft.verified import first_damaged
 
 VERIFIED = ".verified.json"
 MEND = "fetch or build the dataset again, or delete the manifest if the change is meant"
@@ -22,7 +22,7 @@ def files_of(root: str | Path) -> dict[str, Path]:
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root}: is not a folder; expected the files of a manifest")
-    files = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+    files = {path.relative_to(root).as_posix(): path for path in files_below(root)}
     return {name: path for name, path in files.items() if not is_hidden(name)}
 
 
@@ -69,31 +69,21 @@ def verify(root: str | Path, path: str | Path) -> None:
 
     What was looked at is noted in `.verified.json` beside the manifest.
     """
-    root, notes = Path(root), Path(path).with_name(VERIFIED)
     verify_sizes(root, path)
-    known, seen = _notes(notes), {}
-    for name, expected in _read(path).items():
-        facts = (root / name).stat()
-        mark = [expected["sha256"], facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
-        if known.get(name) != mark:
-            _verify_hash(root / name, expected["sha256"], path)
-        seen[name] = mark
-    if seen != known:
-        with contextlib.suppress(OSError):  # somebody else's data folder may not be ours to write
-            write_json(notes, seen)
-
-
-def _notes(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    files = {name: (Path(root) / name, expected["sha256"]) for name, expected in _read(path).items()}
+    if damaged := first_damaged(files, Path(path).with_name(VERIFIED)):
+        name, found = damaged
+        raise _changed(files[name][0], found, files[name][1], path)
 
 
 def _verify_hash(file: Path, expected: str, path: str | Path) -> None:
-    if (digest := file_facts(file)["sha256"]) != expected:
-        raise DataError(f"{file}: changed: sha256 {digest[:12]}…; {path} says {expected[:12]}…: {MEND}")
+    if (found := file_facts(file)["sha256"]) != expected:
+        raise _changed(file, found, expected, path)
+
+
+def _changed(file: Path, found: str | None, expected: str, path: str | Path) -> DataError:
+    what = f"changed: sha256 {found[:12]}…" if found else "cannot be read"
+    return DataError(f"{file}: {what}; {path} says {expected[:12]}…: {MEND}")
 
 
 def _read(path: str | Path) -> dict[str, dict[str, Any]]:

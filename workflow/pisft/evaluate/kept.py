@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pisft.config.experiment import Resolved, check_seeds
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.evaluate.run import closed_loop
+from pisft.verified import first_damaged, listed
 
 
 def by_step(
@@ -31,7 +33,7 @@ def by_step(
     `PisftError`s.
     """
     folder = run_dir / "train_state" / fingerprint[:16] / "kept"
-    weights = {int(path.name.removeprefix("step_")): path for path in folder.glob("step_*")}
+    weights = {int(path.name.removeprefix("step_")): path for path in folder.glob("step_*") if path.is_dir()}
     if not weights:
         raise PisftError(f"{folder}: found no kept weights; set train.keep_every and train again")
     loop = config.eval.closed_loop
@@ -44,11 +46,19 @@ def by_step(
     losses = val_losses(run_dir / "metrics.csv")
     found, went = {}, {}
     for step in sorted(weights):
-        policy = load_policy(config, weights[step], weights[step], device)
+        _verify(weights[step])
+        policy = load_policy(config, weights[step], device)
         went[step] = {}
         closed = closed_loop(config, policy, None, workers, went[step], state and state / f"{seeds}/{step}")
         found[step] = {"overall": closed["overall"], "tasks": closed["tasks"], "val_loss": losses.get(step)}
     return found, went
+
+
+def _verify(folder: Path) -> None:
+    facts = json.loads(listed(folder).read_text())
+    files = {name: (folder / name, facts[name]["sha256"]) for name in facts}
+    if damaged := first_damaged(files, folder.with_name(f".{folder.name}.verified.json")):
+        raise PisftError(f"{folder / damaged[0]}: is not what {listed(folder)} says; remove {folder} to leave it out")
 
 
 def val_losses(metrics: Path) -> dict[int, float]:

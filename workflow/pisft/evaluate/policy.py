@@ -18,14 +18,14 @@ from pisft.model import Pi0, load_weights
 SAMPLING_STEPS = 10  # Euler steps from noise to actions; openpi's number
 
 
-def load_policy(config: Resolved, weights: Path, stats: Path, device: torch.device) -> Policy:
-    """The policy of a trained experiment: the folder `weights` has its model.safetensors, `stats` its norm_stats.json.
+def load_policy(config: Resolved, folder: Path, device: torch.device) -> Policy:
+    """The policy of a trained experiment: `folder` has its model.safetensors and norm_stats.json.
 
     Raises `PisftError`s.
     """
-    preprocessor = Preprocessor(config.model, Format(config.format), load_norm_stats(stats / "norm_stats.json"))
+    preprocessor = Preprocessor(config.model, Format(config.format), load_norm_stats(folder / "norm_stats.json"))
     model = Pi0(config.model)
-    load_weights(model, weights)
+    load_weights(model, folder)
     return Policy(model.to(device), preprocessor)
 
 

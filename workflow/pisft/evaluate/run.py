@@ -42,7 +42,7 @@ def evaluate(
     finished rollouts, which an evaluation that is interrupted goes on from; `actor` acts in the checkpoint's stead,
     which has to be the same one, served. Raises `PisftError`s.
     """
-    policy = load_policy(config, run_dir / "checkpoint", run_dir, device)
+    policy = load_policy(config, run_dir / "checkpoint", device)
     checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
 
     timing: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pisft.canonical import file_facts, write_json
+from pisft.canonical import file_facts, files_below, write_json
 from pisft.config import load_dataset, load_paper, read_resolved, resolve, sweep_members
 from pisft.config.dataset import GeneratedDataset
 from pisft.config.experiment import Resolved, load_model, load_simulator
@@ -30,11 +30,13 @@ from pisft.provenance.code import code_hashes, of_simulator, package_versions
 from pisft.provenance.machine import machine
 from pisft.provenance.outside import Source, sources
 from pisft.provenance.stages import OF_DATASETS, ROOTS, SETS, STAGES, Node, ProvenanceError, check_name, node_of
+from pisft.provenance.verified import verify
 from pisft.simulators.versions import versions
 
 ABSENT = "absent"  # pin of what is not there
 SMALL = 1 << 18  # bytes of a file that is hashed whenever freshness is asked for, as every JSON is
 MANIFESTS = ("dataset", "checkpoint", "eval")  # stages whose target is a JSON that says what it was made from
+INGREDIENTS = ("stage", "config", "code", "packages", "parents", "pins")  # which a key is the hash of
 OF_NO_EXPERIMENT = ROOTS + OF_DATASETS + SETS
 
 
@@ -97,7 +99,7 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
     path = root / node.provenance
     record = _read_record(path)
     if record is None:
-        record = _read_record(_previous(path))
+        record = _read_record(previous(path))
         if record is not None and any(_altered(root / file, facts) for file, facts in record["outputs"].items()):
             return None
     return record
@@ -106,9 +108,13 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
 def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """Each record of provenance below `folder`, and the files that it lists, path → {"size", "sha256"}; None where it
     is no JSON. Where a build did not end, the previous record. What others have by such a name is left out."""
-    paths = {*folder.rglob("*provenance.json"), *folder.rglob("provenance/*.json")}
-    paths |= {*folder.rglob("*provenance.previous.json")}
-    for path in sorted(paths - {_previous(path) for path in paths}):
+    suffixes = ("provenance.json", "provenance.previous.json")
+    paths = {
+        path
+        for path in files_below(folder)
+        if path.name.endswith(suffixes) or (path.parent.name == "provenance" and path.suffix == ".json")
+    }
+    for path in sorted(paths - {previous(path) for path in paths}):
         if (record := _read_record(path)) is not None:
             yield path, record["outputs"]
         elif not _is_json(path):
@@ -144,6 +150,13 @@ def state(node: Node, root: Path = Path()) -> str | None:
     if record["key"] != now["key"]:
         return "; ".join(differences(record, now)) or "made from something else"
     return None
+
+
+def by_size(node: Node, root: Path = Path()) -> dict[str, int]:
+    """The files of `node` that `state` looked at by their size alone, path → bytes."""
+    record = recorded(node, root)
+    outputs = record["outputs"].items() if record else ()
+    return {path: facts["size"] for path, facts in outputs if facts["size"] > SMALL and not path.endswith(".json")}
 
 
 def unseen(node: Node, root: Path = Path()) -> list[str]:
@@ -267,17 +280,26 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     """Build `node` inside: fill in `outputs`, and the record is written when the block ends well.
 
     Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
-    Another process that builds it is waited for a little. The old record steps aside first, so that an artefact half
-    replaced is never taken for a whole one. A manifest, a checkpoint.json and an eval.json also get the `hashes`
-    themselves, so that they say where they come from when they are handed on alone.
+    What it is made from is verified to the byte. Another process that builds it is waited for a little. The old record
+    steps aside first, so that an artefact half replaced is never taken for a whole one. A manifest, a checkpoint.json
+    and an eval.json also get the `hashes` themselves, so that they say where they come from when they are handed on
+    alone.
     """
     path = root / node.provenance
     # of training, whoever waits for a job builds, and so does the job: the lease is the trainer's
     lease = contextlib.nullcontext() if node.stage == "checkpoint" else held(path.with_suffix(".lease"), PATIENCE_S)
     with lease:
         build = planned(node, root)
+        for parent in made_from(node, root):
+            if record := recorded(parent, root):
+                verify(parent, record, root)
+            elif (root / parent.provenance).is_file():
+                raise ProvenanceError(
+                    f"{parent.provenance}: is no record that can be read; build again what it is of: remove it, then "
+                    f"snakemake {parent.target}"
+                )
         if path.is_file():
-            os.replace(path, _previous(path))
+            os.replace(path, previous(path))
         yield build
         if node.stage in MANIFESTS:
             content = json.loads((root / node.target).read_text())
@@ -285,7 +307,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
         files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
         write_json(path, build.ingredients | {"outputs": files, "uv_lock": build.uv_lock})
         write_json(root / node.machine, machine(root))
-        _previous(path).unlink(missing_ok=True)
+        previous(path).unlink(missing_ok=True)
 
 
 def made_from(node: Node, root: Path = Path()) -> list[Node]:
@@ -380,7 +402,8 @@ def _pin(node: Node, name: str, source: Source, root: Path) -> str:
     return record["pins"].get(name, ABSENT) if known else ABSENT
 
 
-def _previous(path: Path) -> Path:
+def previous(path: Path) -> Path:
+    """Where the record at `path` stands while a build is under way."""
     return path.with_suffix(".previous.json")
 
 
@@ -389,7 +412,9 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and {"key", "outputs"} <= record.keys() else None
+    if not isinstance(record, dict) or not {"key", "outputs"} <= record.keys():
+        return None
+    return record if record["key"] == digest({name: record.get(name) for name in INGREDIENTS}) else None
 
 
 def _is_json(path: Path) -> bool:

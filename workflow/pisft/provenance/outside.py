@@ -4,9 +4,11 @@ lie in a folder. Start from `sources`.
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pisft.canonical import files_below
 from pisft.config import load_dataset
 from pisft.config.dataset import LocalDataset
 from pisft.config.experiment import Lora, Resolved, load_model
@@ -21,15 +23,16 @@ class Source(NamedTuple):
     path: Path
 
     def listing(self) -> Any:
-        """Names and sizes of the files below it, and the content of its `meta/*.json`: cheap enough for a DAG. Of a
-        file, its size; None where nothing is there."""
+        """Names and sizes of the files below it, linked ones too, and the content of its `meta/*.json` and statistics:
+        cheap enough for a DAG. Of a file, its size; None where nothing is there."""
         if self.path.is_file():
             return self.path.stat().st_size
         if not self.path.is_dir():
             return None
-        files = sorted(path for path in self.path.rglob("*") if path.is_file())
-        sizes = [(path.relative_to(self.path).as_posix(), path.stat().st_size) for path in files]
-        return [sizes, {path.name: path.read_text(errors="replace") for path in sorted(self.path.glob("meta/*.json"))}]
+        files = [(path.relative_to(self.path).as_posix(), path) for path in files_below(self.path)]
+        read = [name for name, _ in files if name.endswith("norm_stats.json") or fnmatch(name, "meta/*.json")]
+        texts = {name: (self.path / name).read_text(errors="replace") for name in read}
+        return [[(name, path.stat().st_size) for name, path in files], texts]
 
 
 def sources(node: Node, exp: Resolved | None, root: Path) -> dict[str, Source]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,25 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import ancient
 
 from pisft.errors import PisftError
-from pisft.provenance.graph import Node, made_from, stamp, state
+from pisft.provenance.graph import Node, by_size, made_from, stamp, state
 from pisft.provenance.stages import check_name
+
+_by_size: dict[str, int] = {}
+
+
+def say_what_was_not_read() -> None:
+    """After a dry run, say which files were taken for what they were by their size."""
+    if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
+        atexit.register(_say)
+
+
+def _say() -> None:
+    if _by_size:
+        print(
+            f"{len(_by_size)} files ({sum(_by_size.values()) / 2**20:.0f} MiB) were compared by size only; whoever "
+            "reads one verifies it first, and make verify reads all",
+            file=sys.stderr,
+        )
 
 
 def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
@@ -28,6 +47,8 @@ def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
         try:
             check_name(node)
             fresh = state(node) is None
+            if fresh:
+                _by_size.update(by_size(node))
             files: dict[str, Any] = {"stamp": stamp(node, fresh)}
             for parent in made_from(node):
                 if not fresh:

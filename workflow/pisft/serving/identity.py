@@ -6,7 +6,6 @@ import json
 import os
 from pathlib import Path
 
-from pisft.canonical import file_facts
 from pisft.config.experiment import read_resolved
 from pisft.provenance.code import code_hashes, package_versions
 from pisft.provenance.graph import digest
@@ -21,7 +20,7 @@ def identity(run_dir: Path) -> dict[str, str]:
     code = Path(contract.__file__)  # imports all that is between an observation and its actions
     return {
         "checkpoint_sha256": checkpoint["files"]["model.safetensors"]["sha256"],
-        "norm_stats_sha256": file_facts(run_dir / "norm_stats.json")["sha256"],
+        "norm_stats_sha256": checkpoint["files"]["norm_stats.json"]["sha256"],
         "model_sha256": digest(config.model.model_dump(mode="json", exclude={"base"})),
         "format_sha256": digest(config.format.model_dump(mode="json")),
         "code_sha256": digest(code_hashes(code)),

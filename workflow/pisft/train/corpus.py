@@ -12,7 +12,7 @@ from pisft.config.experiment import Resolved
 from pisft.data.check import check_together
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
-from pisft.data.frame_store import Pictures, open_pictures
+from pisft.data.frame_store import Pictures, StoredPictures, open_pictures
 from pisft.data.library import open_dataset
 from pisft.data.norm_stats import load as load_norm_stats
 from pisft.data.preprocess import Preprocessor
@@ -30,6 +30,12 @@ class Corpus:
     weights: list[float]
     real_dims: int
     episodes: list[tuple[str, int, int]]  # dataset, episode, frames: of the training episodes, in order
+    stores: list[StoredPictures]
+
+    def check(self, wait: bool = False) -> None:
+        """Raise `DataError` for a frame store that was found damaged so far; `wait` until all are looked at."""
+        for store in self.stores:
+            store.check(wait)
 
     def place(self, index: int) -> str:
         """`<dataset> episode <n> frame <m>` of training frame `index`."""
@@ -39,10 +45,13 @@ class Corpus:
         return f"{name} episode {episode} frame {index - (ends[i] - frames)}"
 
 
-def load(config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | None = None) -> Corpus:
+def load(
+    config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | None = None, verify: bool = False
+) -> Corpus:
     """All but pictures in memory, normalised with `run_dir`/norm_stats.json; raises `DataError`, `ConfigError`.
 
-    Frame stores are read from copies on `local_disk`, a folder on a disk of this node, or, if None, where they lie.
+    Frame stores are read from copies on `local_disk`, a folder on a disk of this node, or, if None, where they lie;
+    with `verify`, they are hashed in the background, and `check` tells.
     """
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
@@ -55,9 +64,13 @@ def load(config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | No
         strict=True,
     )
 
+    stores: list[StoredPictures] = []
+
     @cache  # both sets read the same file
     def pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
-        return staged(open_pictures(data, camera, size), local_disk)
+        found = open_pictures(data, camera, size, verify)
+        stores.extend([found] if isinstance(found, StoredPictures) else [])
+        return staged(found, local_disk)
 
     return Corpus(
         training=TrainingSet(datasets, preprocessor, training, pictures),
@@ -69,4 +82,5 @@ def load(config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | No
             for use, data, numbers in zip(config.datasets, datasets, training, strict=True)
             for episode in numbers
         ],
+        stores=stores,
     )

@@ -95,7 +95,7 @@ class Trainer:
     ):
         self.config, self.run_dir, self.fingerprint, self.world = config, run_dir, fingerprint, world
         estimate.check(config, run_dir, world)
-        self.corpus = corpora.load(config, run_dir, data_root, local_disk)
+        self.corpus = corpora.load(config, run_dir, data_root, local_disk, verify=world.lead)
         self.batches = Batches(config, self.corpus.training, self.corpus.weights, world)
         self.model = build(config, data_root.parent, world)
         self.optimizer = Optimizer(self.model, config.train)
@@ -154,6 +154,7 @@ class Trainer:
                     self.write_weights(self.kept(self.step))
                 if last or stopping or self.step % train.save_every == 0:
                     self.check_finite()
+                    self.corpus.check(wait=True)  # no state is of pictures that are not what was decoded
                     self.save(metrics.tables, check)
                     if last or stopping:
                         self.saver.wait()
@@ -248,6 +249,7 @@ class Trainer:
                     f"eval.checkpoint: found {chosen}; {folder} is not there, since train.keep_every kept other steps "
                     f"when this was trained: choose another step, or remove {self.folder} to train again"
                 )
+        self.corpus.check(wait=True)
         facts = {"key": key, "step": int(step), "val_loss": self.val_losses[str(step)]}
         if steps:
             facts["train_loss"] = self.history[-LAST:, 0].double().mean().item()

@@ -5,6 +5,7 @@ Start from `write_checkpoint`, which writes a folder, and `publish`, which makes
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pisft.canonical import file_facts, write_json
+from pisft.canonical import file_facts, files_below, write_json
 from pisft.config.experiment import Lora, Resolved
 from pisft.model import Pi0, lora
 from pisft.model.weights import write_weights
 from pisft.train.errors import TrainingError
 from pisft.train.parallel import whole
 from pisft.train.state import sync_folder
+from pisft.verified import listed
 
 
 def publish(run_dir: Path, weights: Path, facts: dict[str, Any]) -> None:
@@ -32,8 +34,11 @@ def publish(run_dir: Path, weights: Path, facts: dict[str, Any]) -> None:
         for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
         shutil.copytree(weights, new, copy_function=_link)
-        names = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
-        index = facts | {"files": {name: file_facts(new / name) for name in names}}
+        index = facts | {"files": _facts(new)}
+        if index["files"] != json.loads(listed(weights).read_text()):
+            raise TrainingError(
+                f"{weights}: is not what was written there; remove {run_dir}/train_state to train again"
+            )
         if final.exists():
             os.rename(final, old)
         os.rename(new, final)
@@ -71,6 +76,7 @@ def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, le
                 if path.is_file():
                     _sync(path)
             shutil.rmtree(folder, ignore_errors=True)
+            write_json(listed(folder), _facts(temporary))
             os.rename(temporary, folder)
             sync_folder(folder.parent)
     except (OSError, SafetensorError) as error:
@@ -78,6 +84,10 @@ def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, le
     finally:
         if lead:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    return {path.relative_to(folder).as_posix(): file_facts(path) for path in files_below(folder)}
 
 
 def _unwritten(folder: Path, error: Exception) -> TrainingError:

@@ -9,9 +9,10 @@ from pisft.canonical import file_facts
 
 
 def published(run_dir: Path) -> list[Path]:
-    """checkpoint.json and the files that it names."""
+    """checkpoint.json, the files that it names, and how training went."""
     index = json.loads((run_dir / "checkpoint.json").read_text())
-    return [run_dir / "checkpoint.json", *(run_dir / "checkpoint" / name for name in index["files"])]
+    metrics = [path for path in [run_dir / "metrics.csv"] if path.is_file()]
+    return [run_dir / "checkpoint.json", *(run_dir / "checkpoint" / name for name in index["files"]), *metrics]
 
 
 def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:

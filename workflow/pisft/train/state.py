@@ -2,24 +2,29 @@
 
 Start from `save` and `latest`. The tensors go through torch.distributed.checkpoint in its safetensors form (its own
 form has a pickled index, which must not be loaded), so that the number of processes may change between runs.
-`state.json` names every file with its size and is written last; the folder gets its name when all of it is on disk.
+`state.json` names every file with its size and sha256 and is written last; the folder gets its name when all of it is
+on disk.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, distributed
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.api import CheckpointException
 
+from pisft.canonical import file_facts
 from pisft.train.errors import TrainingError
 from pisft.train.world import World
 
@@ -73,7 +78,11 @@ def save(
 
 def latest(folder: Path, steps: float = inf) -> Path | None:
     """The last whole state in `folder` of at most `steps` steps; damaged ones are passed over."""
-    return next((path for path in _states(folder, steps) if is_whole(path)), None)
+    for path in _states(folder, steps):
+        if (reason := fault(path)) is None:
+            return path
+        print(f"{path}: is passed over: {reason}", file=sys.stderr)
+    return None
 
 
 def load(path: Path, tensors: dict[str, Tensor]) -> int:
@@ -97,13 +106,18 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step_"))
 
 
-def is_whole(path: Path) -> bool:
-    """Whether every file that `state.json` names is there in full."""
+def fault(path: Path) -> str | None:
+    """What is wrong with the state at `path`; None where every file is, to the byte, what `state.json` says."""
     try:
-        files = json.loads((path / "state.json").read_text())["files"]
-        return all((path / name).stat().st_size == size for name, size in files.items())
-    except (OSError, ValueError, KeyError):
-        return False
+        content = json.loads((path / "state.json").read_text())
+        facts = content["files"]
+        if content["sha256"] != _digest(facts):
+            return "state.json was changed"
+        return next((f"{name} was changed" for name in facts if file_facts(path / name) != facts[name]), None)
+    except OSError as error:
+        return f"{Path(error.filename).name}: {error.strerror}"
+    except (ValueError, KeyError, TypeError):
+        return "state.json is none of this version"
 
 
 def sync_folder(folder: Path) -> None:
@@ -118,13 +132,18 @@ def sync_folder(folder: Path) -> None:
 def _complete(temporary: Path, final: Path, step: int, notes: dict[str, str], check: Callable[[], None]) -> None:
     for name, text in notes.items():
         _write(temporary / name, text)
-    sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-    _write(temporary / "state.json", json.dumps({"step": step, "files": sizes}, sort_keys=True))
+    facts = {path.name: file_facts(path) for path in sorted(temporary.iterdir())}
+    content = {"step": step, "files": facts, "sha256": _digest(facts)}
+    _write(temporary / "state.json", json.dumps(content, sort_keys=True))
     check()
     if final.exists():  # a damaged one, or it would have been resumed from
         shutil.rmtree(final)
     os.rename(temporary, final)
     sync_folder(final.parent)
+
+
+def _digest(facts: dict[str, dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _states(folder: Path, steps: float) -> list[Path]:

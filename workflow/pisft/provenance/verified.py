@@ -1,0 +1,34 @@
+"""What an artefact is made from is what its record says, to the byte. Start from `verify(node, record)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pisft.provenance.stages import Node, ProvenanceError
+from pisft.verified import first_damaged
+
+NOTES = Path(".snakemake/pisft/verified")  # of this machine; as lost as `.snakemake/` may be
+# Whoever opens these looks at the files themselves, by the list in the target.
+OPENED = ("dataset", "frames")
+
+
+def verify(node: Node, record: Mapping[str, Any], root: Path = Path()) -> None:
+    """Raise `ProvenanceError` unless every file that the `record` of `node` lists is what it was."""
+    names = [node.target] if node.stage in OPENED else record["outputs"]
+    files = {name: (root / name, record["outputs"][name]["sha256"]) for name in names}
+    if damaged := first_damaged(files, root / NOTES / f"{node.stage}/{node.name}.json"):
+        name, found = damaged
+        what = f"is not what was built: its sha256 is {found[:12]}…" if found else "is missing"
+        raise ProvenanceError(
+            f"{name}: {what}; {node.provenance} says {files[name][1][:12]}…; take it from where it is kept (such as "
+            f"dvc checkout), or build it again: remove {node.provenance}, then snakemake {node.target}"
+        )
+
+
+def verify_checkpoint(name: str, root: Path, index: Mapping[str, Any]) -> None:
+    """Raise `ProvenanceError` unless the weights in `results/<name>/checkpoint/`, and what goes with them, are what
+    `index`, the content of checkpoint.json, says."""
+    outputs = {f"results/{name}/checkpoint/{file}": facts for file, facts in index["files"].items()}
+    verify(Node("checkpoint", name), {"outputs": outputs}, root)

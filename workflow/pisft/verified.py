@@ -1,0 +1,69 @@
+"""Files are what they were, without hashing them each time. Start from `first_damaged`.
+
+A file is hashed once a machine; after that it is looked at: one that nobody touched has the size, times and number that
+it had. What was seen is noted in a file, which may be lost or damaged: then all are hashed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pisft.canonical import file_facts, write_json
+
+
+def first_damaged(files: Mapping[str, tuple[Path, str]], notes: Path) -> tuple[str, str | None] | None:
+    """The first of `files`, name → (path, sha256), that is not what it was, and its sha256 now (None: it is missing).
+
+    None where all are. What was seen is written to `notes`, where that may be written.
+    """
+    known, seen, damaged = _read(notes), {}, None
+    for name, (path, sha256) in files.items():
+        try:
+            facts = path.stat()
+            mark = [sha256, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+            found = sha256 if known.get(name) == mark else file_facts(path)["sha256"]
+        except OSError:
+            found = None
+        if found != sha256:
+            damaged = damaged or (name, found)
+        else:
+            seen[name] = mark
+    if known | seen != known:
+        with contextlib.suppress(OSError):  # somebody else's data folder may not be ours to write
+            write_json(notes, known | seen)
+    return damaged
+
+
+def listed(folder: Path) -> Path:
+    """The file beside weights that were kept while training which says what they are: size and sha256 each."""
+    return folder.with_name(f"{folder.name}.json")
+
+
+class InBackground:
+    """`first_damaged` in a thread, of files that are too large to wait for; `result` is its answer so far."""
+
+    def __init__(self, files: Mapping[str, tuple[Path, str]], notes: Path):
+        self.result: tuple[str, str | None] | None = None
+        self._thread = threading.Thread(target=self._run, args=(files, notes), daemon=True, name="verify")
+        self._thread.start()
+
+    def wait(self) -> tuple[str, str | None] | None:
+        """Its answer, when all has been looked at."""
+        self._thread.join()
+        return self.result
+
+    def _run(self, files: Mapping[str, tuple[Path, str]], notes: Path) -> None:
+        self.result = first_damaged(files, notes)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
