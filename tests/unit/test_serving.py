@@ -362,7 +362,7 @@ def test_another_policy_is_not_evaluated_by_mistake(run, server, tmp_path, monke
         return change
 
     assert differs(edit("checkpoint.json", "files", "model.safetensors", "sha256", value="other")) == ["checkpoint"]
-    assert differs(edit("norm_stats.json", "norm_stats", "state", "mean", value=[0.0] * 4)) == ["norm_stats"]
+    assert differs(edit("checkpoint.json", "files", "norm_stats.json", "sha256", value="0" * 64)) == ["norm_stats"]
     assert differs(edit("config.json", "model", "max_token_len", value=40)) == ["model"]
     assert differs(edit("config.json", "format", "prompt", "default", value="go")) == ["format"]
     monkeypatch.setattr("pisft.serving.identity.code_hashes", lambda script: {"scripts/other.py": "other"})
