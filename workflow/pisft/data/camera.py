@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from pisft.data.errors import DataError
+from pisft.data.picture import NoPicture, decode
 from pisft.data.video import Video
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ class Camera:
     def __init__(self, data: LeRobotData, key: str):
         self.data, self.key = data, key
         self._is_video = data.features[key]["dtype"] == "video"
-        self._shape = sorted(data.features[key]["shape"])
+        # a grey camera's one channel is shown as three
+        self._shape = sorted(3 if size == 1 else size for size in data.features[key]["shape"])
         self._at_hand: OrderedDict[Any, Any] = OrderedDict()
 
     def read(self, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -68,17 +68,15 @@ class Camera:
             while inside >= (size := file.metadata.row_group(group).num_rows):
                 inside, group = inside - size, group + 1
             column = self._cached((path, group), lambda: file.read_row_group(group, columns=[self.key])[self.key])
-            content = column[inside].as_py()["bytes"]
+            content = column[inside].as_py()
         except (OSError, pa.ArrowException) as error:
             raise DataError(
                 f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again"
             ) from error
         try:
-            return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        except (OSError, TypeError) as error:
-            raise DataError(
-                f"{path}: '{self.key}' of {self._place(row)}: found bytes that are no picture; fetch the dataset again"
-            ) from error
+            return decode(content, self.data.root)
+        except NoPicture as error:
+            raise DataError(f"{path}: '{self.key}' of {self._place(row)}: {error}") from error
 
     def _place(self, row: int) -> str:
         episode, frame = self.data.place(row)

@@ -7,7 +7,6 @@ Start from `LeRobotData(root)`: opening reads the metadata and finds what is mis
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,11 @@ import pyarrow.parquet as pq
 from pisft.config.base import nearest
 from pisft.data.camera import Camera
 from pisft.data.check import check_fps, check_frames, check_lengths, check_video, check_widths
+from pisft.data.episodes import read_episodes, read_tasks
 from pisft.data.errors import DataError
 from pisft.data.format import Format
-from pisft.data.template import check_keys, file_of
+from pisft.data.info import Info, read_info
+from pisft.data.template import file_of
 from pisft.data.vectors import BATCH, Vectors, batches, parquet, to_array
 
 NUMERIC = ("float", "int", "uint", "bool")
@@ -33,23 +34,32 @@ class LeRobotData:
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
-        info = self._info()
-        self.features: dict[str, Any] = info["features"]
-        check_keys(self.features, f"{self.root}/meta/info.json")
-        self.fps = float(info["fps"])
-        self._video_path = info.get("video_path")
-        self._episodes = self._read_episodes()
-        self.episode_lengths: np.ndarray = self._episodes["length"]
+        self._columns: dict[str, np.ndarray] = {}  # of meta/episodes, as they are asked for
+        self._pieces: set[str] = set()  # cameras whose pieces were looked at
+        info = _v30(read_info(self.root))
+        self.features: dict[str, Any] = info.features
+        self.fps, self._video_path, self._odd = info.fps, info.video_path, info.odd
+        self._episodes = read_episodes(self.root)
+        self.episode_lengths: np.ndarray = self._episodes.length
         self._ends = np.cumsum(self.episode_lengths)
         self.episode_slices = [slice(end - n, end) for n, end in zip(self.episode_lengths, self._ends, strict=True)]
         self._data_files = sorted((self.root / "data").glob("*/*.parquet"))
-        self.tasks: list[str] = self._read_tasks()
+        self._numbered = all("task_index" in _schema(path).names for path in self._data_files)
+        if self._numbered:
+            tasks = read_tasks(self.root)
+        else:
+            tasks = dict(enumerate(dict.fromkeys(self._episodes.instructions())))
+        self._task_numbers = set(tasks)
+        self.tasks: list[str] = [tasks.get(i, "") for i in range(max(tasks, default=-1) + 1)]
         self._check_files()
 
     @cached_property
     def task_index(self) -> np.ndarray:
         """Of each frame, which of `tasks` is its instruction's, int64 (frames,)."""
-        return self._read_data("task_index").to_numpy().astype(np.int64)
+        if self._numbered:
+            return self._read_data("task_index").to_numpy().astype(np.int64)
+        of_episodes = [self.tasks.index(task) for task in self._episodes.instructions()]
+        return np.repeat(np.array(of_episodes, np.int64), self.episode_lengths)
 
     @property
     def num_episodes(self) -> int:
@@ -84,6 +94,8 @@ class LeRobotData:
 
     def feature(self, key: str) -> dict[str, Any]:
         """The `features` entry of info.json; an unknown key is a `DataError` with the nearest valid name."""
+        if key in self._odd:
+            raise DataError(f"{self.root}/meta/info.json: features: '{key}': {self._odd[key]}")
         if key not in self.features:
             raise DataError(
                 f"{self.root}/meta/info.json: features: there is no '{key}'; {nearest(key, list(self.features))}"
@@ -122,6 +134,7 @@ class LeRobotData:
 
     def videos(self, key: str) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
         """Each file of a camera, when it shows the frames of its episodes (s), and which they are."""
+        self.check_pieces(key)
         files: dict[Path, list[int]] = {}
         for episode in range(self.num_episodes):
             files.setdefault(self._video_file(key, episode), []).append(episode)
@@ -169,7 +182,41 @@ class LeRobotData:
         feature = self.feature(key)
         if feature["dtype"] not in ("video", "image"):
             raise DataError(f"{self.root}/meta/info.json: '{key}' is {feature['dtype']}; expected video or image")
+        told = feature.get("info")
+        if isinstance(told, dict) and (told.get("video.is_depth_map") or told.get("is_depth_map")):
+            raise DataError(
+                f"{self.root}/meta/info.json: '{key}' is a depth map; a policy sees colours: choose another camera"
+            )
+        if feature["dtype"] == "video":
+            self.check_pieces(key)
         return Camera(self, key)
+
+    def check_pieces(self, key: str) -> None:
+        """Each episode's piece of a camera's joined videos is as long as the episode, and no other episode's."""
+        if key in self._pieces:
+            return
+        start = self._episodes.column(f"videos/{key}/from_timestamp")
+        frames = self.episode_lengths
+        if self._episodes.has(f"videos/{key}/to_timestamp"):
+            shown = np.rint((self._episodes.column(f"videos/{key}/to_timestamp") - start) * self.fps).astype(np.int64)
+            if (short := shown < frames).any():
+                raise self._piece_error(key, int(short.argmax()), f"{shown[short.argmax()]} frames of its video")
+        places = [self._episodes.column(f"videos/{key}/{name}_index") for name in ("chunk", "file")]
+        order = np.lexsort((start, *places))
+        for one, following in itertools.pairwise(order):
+            same = all(place[one] == place[following] for place in places)
+            room = int(np.rint((start[following] - start[one]) * self.fps))
+            if same and room < frames[one]:
+                what = f"{max(0, room)} frames of its video, where that of episode {following} begins"
+                raise self._piece_error(key, int(one), what)
+        self._pieces.add(key)
+
+    def _piece_error(self, key: str, episode: int, what: str) -> DataError:
+        return DataError(
+            f"{self._video_file(key, episode)}: episode {episode} has {self.episode_lengths[episode]} rows in data/, "
+            f"and {what} of '{key}': the rest would be shown pictures of another episode. Leave it out, or cut its "
+            "rows to its video"
+        )
 
     def check(self, format: Format, episodes: Sequence[int] | None = None, widest: int | None = None) -> None:
         """Read all that `format` uses: keys, widths, order, lengths (of `episodes`, or all), finite vectors, pictures.
@@ -194,45 +241,6 @@ class LeRobotData:
         for task in self.used_tasks:
             format.prompt(task)
 
-    def _info(self) -> dict[str, Any]:
-        path = self.root / "meta/info.json"
-        if not path.is_file():
-            raise DataError(f"{path}: there is no such file; {self.root} is not a LeRobot dataset")
-        try:
-            info = json.loads(path.read_text())
-        except ValueError as error:
-            raise DataError(f"{path}: is not valid JSON ({error})") from error
-        version = str(info.get("codebase_version"))
-        if version.startswith("v2."):
-            raise DataError(
-                f"{path}: codebase_version is {version}; expected v3.0. Name the folder in config/datasets/<name>.yaml "
-                "(`source: local`, `path`): scripts/make_dataset.py <name> converts it to data/<name>/lerobot"
-            )
-        if not version.startswith("v3."):
-            raise DataError(f"{path}: codebase_version is {version}; expected v3.0")
-        for key in ("features", "fps"):
-            if key not in info:
-                raise DataError(f"{path}: {key}: is required and missing")
-        return info
-
-    def _read_episodes(self) -> dict[str, np.ndarray]:
-        paths = sorted((self.root / "meta/episodes").glob("*/*.parquet"))
-        wanted = ("episode_index", "length", "dataset_from_index", "videos/")
-        tables = [_read(path, [name for name in _schema(path).names if name.startswith(wanted)]) for path in paths]
-        if not sum(table.num_rows for table in tables):
-            raise DataError(f"{self.root}/meta/episodes: the dataset has no episodes; record or fetch some")
-        table = pa.concat_tables(tables).sort_by("episode_index")
-        episodes = {name: table[name].to_numpy() for name in table.column_names}
-        length = episodes["length"]
-        starts = np.cumsum(length) - length
-        if (episodes["episode_index"] != np.arange(len(length))).any() or (length < 1).any():
-            raise DataError(
-                f"{self.root}/meta/episodes: expected episodes 0 to {len(length) - 1}, each once, none empty"
-            )
-        if (episodes["dataset_from_index"] != starts).any():
-            raise DataError(f"{self.root}/meta/episodes: dataset_from_index does not follow from the lengths")
-        return episodes
-
     def _check_files(self) -> None:
         self._file_ends = np.cumsum([_metadata(path).num_rows for path in self._data_files])
         rows = int(self._file_ends[-1]) if self._data_files else 0
@@ -243,7 +251,12 @@ class LeRobotData:
             )
         end, used = 0, set()
         for path in self._data_files:
-            for batch in batches(path, ["episode_index", "task_index"]):
+            wanted = ["episode_index", *(["task_index"] if self._numbered else [])]
+            for name in wanted:
+                kind = _schema(path).field(name).type if name in _schema(path).names else None
+                if kind is None or not pa.types.is_integer(kind):
+                    raise DataError(f"{path}: {name}: found {kind or 'no such column'}; expected whole numbers")
+            for batch in batches(path, wanted):
                 start, end = end, end + batch.num_rows
                 expected = np.searchsorted(self._ends, np.arange(start, end), side="right")
                 if (wrong := batch["episode_index"].to_numpy() != expected).any():
@@ -251,10 +264,13 @@ class LeRobotData:
                         f"{path}: frame {start + wrong.argmax()} is not of episode {expected[wrong.argmax()]}, as "
                         "meta/episodes says; fetch the dataset again"
                     )
-                used |= set(np.unique(batch["task_index"].to_numpy()).tolist())
+                if self._numbered:
+                    used |= set(batch["task_index"].unique().to_pylist())
+        if not self._numbered:
+            used = self._task_numbers
         if missing := used - self._task_numbers:
             raise DataError(
-                f"{self.root}/meta/tasks.parquet: there is no task {min(missing)}, which frames of data/ name"
+                f"{self.root}/meta/tasks.parquet: there is no task {min(map(str, missing))}, which frames of data/ name"
             )
         self._task_numbers = used
         for key, feature in self.features.items():
@@ -262,13 +278,6 @@ class LeRobotData:
                 for episode in range(self.num_episodes):
                     if not (path := self._video_file(key, episode)).is_file():
                         raise DataError(f"{path}: the video of '{key}', episode {episode} is missing; fetch it again")
-
-    def _read_tasks(self) -> list[str]:
-        table = _read(self.root / "meta/tasks.parquet")
-        names = [name for name in table.column_names if name != "task_index"]  # pandas may name the text's column
-        tasks = dict(zip(table["task_index"].to_pylist(), table[names[0]].to_pylist(), strict=True))
-        self._task_numbers = set(tasks)
-        return [tasks.get(i, "") for i in range(max(tasks, default=-1) + 1)]
 
     def _read_data(self, key: str) -> pa.Array:
         columns = [_read(path, [key])[key] for path in self._data_files]
@@ -281,13 +290,25 @@ class LeRobotData:
         return file_of(self.root, self._video_path, source, video_key=key, **places)
 
     def _episode(self, name: str, episode: int) -> float:
-        if name not in self._episodes:
-            raise DataError(f"{self.root}/meta/episodes: there is no column '{name}'")
-        return self._episodes[name][episode]
+        if name not in self._columns:
+            self._columns[name] = self._episodes.column(name)
+        return self._columns[name][episode]
 
     def _episode_timestamps(self, key: str, episode: int) -> np.ndarray:
         start = self._episode(f"videos/{key}/from_timestamp", episode)
         return start + np.arange(self.episode_lengths[episode]) / self.fps
+
+
+def _v30(info: Info) -> Info:
+    if info.version.startswith("v2."):
+        raise DataError(
+            f"{info.path}: codebase_version is {info.version}; expected v3.0. Name the folder in "
+            "config/datasets/<name>.yaml (`source: local`, `path`): scripts/make_dataset.py <name> converts it to "
+            "data/<name>/lerobot"
+        )
+    if not info.version.startswith("v3."):
+        raise DataError(f"{info.path}: codebase_version is {info.version}; expected v3.0")
+    return info
 
 
 def _metadata(path: Path) -> pq.FileMetaData:

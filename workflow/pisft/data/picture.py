@@ -1,0 +1,53 @@
+"""An image of a dataset's table as 8-bit RGB: start from `decode`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+# Modes that RGB shows as they are: grey in all channels, colours of a palette; transparency is left out.
+COLOURS = {"1", "CMYK", "HSV", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"}
+
+
+class NoPicture(ValueError):
+    """What is wrong with an image, and what to do."""
+
+
+def decode(cell: Any, root: Path) -> np.ndarray:
+    """uint8 (H, W, 3) of a cell: encoded bytes, or a mapping with `bytes` or a `path` in the dataset at `root`.
+
+    Raises `NoPicture`: also for 16-bit and float images, whose range RGB has no room for.
+    """
+    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
+    if content is None and isinstance(cell, Mapping) and isinstance(cell.get("path"), str):
+        content = _file(root, cell["path"])
+    if not isinstance(content, bytes):
+        raise NoPicture(f"found {type(content).__name__}; expected an encoded image, or the path of one")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.mode not in COLOURS:
+                raise NoPicture(
+                    f"is an image of mode {image.mode}, whose range does not fit into 8 bits a channel (a depth map, or "
+                    "16 bits): store it as 8-bit RGB or grey, scaled by a range of your choice"
+                )
+            return np.asarray(image.convert("RGB"))
+    except (OSError, TypeError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, NoPicture):
+            raise
+        raise NoPicture("found bytes that are no picture; fetch the dataset again") from error
+
+
+def _file(root: Path, name: str) -> bytes:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise NoPicture(f"path: found {name!r}; expected a file in the dataset's folder")
+    try:
+        return (root / name).read_bytes()
+    except (OSError, ValueError) as error:
+        raise NoPicture(
+            f"{root / name}: cannot be read; it lies beside the tables, and has to be fetched too"
+        ) from error
