@@ -20,7 +20,7 @@ from pisft.config import read_resolved
 from pisft.config.base import find_named
 from pisft.data.assets import asset_folders, find_dataset
 from pisft.data.base_stats import base_stats
-from pisft.data.check import check_fps, check_frames, check_lengths
+from pisft.data.check import check_delta_mask, check_fps, check_frames, check_lengths
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
 from pisft.data.health import health, lines
@@ -85,6 +85,7 @@ def of_dataset(args: argparse.Namespace) -> None:
     format = Format.from_yaml(find_named(Path("config/formats"), args.config_name, "command line", "--config-name"))
     data = LeRobotData(find_dataset(args.repo_id))
     check_fps(data, format)
+    check_delta_mask(data, format)
     check_lengths(data, format)
     check_frames(data)
     folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, format)
@@ -111,8 +112,19 @@ def compute(
     write_json(told, report)
     draw(report, picture)
     save(base or widen(measured, *limits), stats)
-    print(stats, *lines(report), sep="\n")
+    print(stats, relative(format, names["actions"]), *lines(report), sep="\n")
     return [stats, told, picture]
+
+
+def relative(format: Format, names: list[str]) -> str:
+    """Which dims of the actions the statistics are of changes, in words."""
+    dims = set(format.relative_dims)
+    parts = {True: [], False: []}
+    for dim, name in enumerate(names):
+        if not name.startswith("padding_"):
+            parts[dim in dims].append(name)
+    told = {key: ", ".join(part) or "none" for key, part in parts.items()}
+    return f"actions relative to the state: {told[True]}; as they are: {told[False]}"
 
 
 def draw(report: dict[str, Any], path: Path) -> None:

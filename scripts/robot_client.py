@@ -27,6 +27,8 @@ from pisft.simulators.base import open_simulator
 class Simulated:
     """A simulator as a robot; its time is the loop's. One thread does all with it, as OpenGL's contexts ask for."""
 
+    is_simulated = True  # nothing breaks where an absolute action is far away
+
     def __init__(self, name: str, task: str, seed: int):
         self._thread = ThreadPoolExecutor(1, "simulator")
         config = load_simulator(name, ".", "scripts/robot_client.py", "--simulator")
@@ -66,6 +68,7 @@ def main() -> int:
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     with RemotePolicy(args.server, os.environ.get(TOKEN)) as policy:
+        names = _dims(policy.metadata)
         robot = _robot(args)
         done = control(
             robot,
@@ -76,12 +79,18 @@ def main() -> int:
             max_steps=args.max_steps,
             limits=Limits(args.max_step, args.max_velocity),
             action_type=policy.metadata["action_type"],
-            start=robot.position() if hasattr(robot, "position") else None,
+            dims=len(names),
         )
-    names = policy.metadata["action_dims"] or range(len(done.clipped))
     clipped = ", ".join(f"{name} {count}" for name, count in zip(names, done.clipped, strict=False) if count)
     print(f"{done.reason}: {done.steps} steps, {done.chunks} chunks, {done.late} late; clipped: {clipped or 'none'}")
     return 0 if done.reason == "done" else 2
+
+
+def _dims(metadata: dict[str, Any]) -> list[str]:
+    names = metadata.get("action_dims")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise RobotError(f"action_dims: the server says {str(names)[:80]}; expected a name for each dim of an action")
+    return names
 
 
 def _robot(args: argparse.Namespace) -> Robot:

@@ -71,7 +71,7 @@ def disturb(folder: Path, kind: str, after: float, rng: random.Random, expected:
     time.sleep(after)
     kill(kind, process, folder, rng)
     process.wait()
-    for attempt in range(1, 4):
+    for attempt in range(1, 4):  # noqa: B007  the last one is returned
         if build(project).wait() == 0:
             break
     else:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pisft.serving.robot import Limits, RobotError, control
 from pisft.serving.wire import pack
 from websockets.sync.server import serve as listen
@@ -34,6 +37,17 @@ class Arm:
         self.stopped += 1
 
 
+class Placed(Arm):
+    """One that takes absolute actions, and is where it says."""
+
+    def __init__(self, place):
+        super().__init__()
+        self.place = place
+
+    def position(self):
+        return np.asarray(self.place, np.float32)
+
+
 def _run(arm, infer, **changes):
     settings = {
         "hz": 500.0,
@@ -42,6 +56,7 @@ def _run(arm, infer, **changes):
         "max_steps": 7,
         "limits": Limits(),
         "action_type": "delta",
+        "dims": None,
     }
     return control(arm, infer, **settings | changes)
 
@@ -68,7 +83,7 @@ def test_relative_commands_are_limited_themselves_and_absolute_ones_by_their_cha
     run = _run(arm, _chunk([0.5, -3], [0, 3]), execute=2, max_steps=2, limits=Limits(max_step=[1.0, 2.0]))
     np.testing.assert_allclose(arm.sent, [[0.5, -2], [0, 2]])
     assert run.clipped == [0, 2]
-    arm = Arm()
+    arm = Placed([0, 0])
     limits = Limits(max_step=1.0, max_velocity=[100.0, 1000.0])  # at 500 Hz, 0.2 and 2 a step
     run = _run(
         arm,
@@ -77,7 +92,6 @@ def test_relative_commands_are_limited_themselves_and_absolute_ones_by_their_cha
         max_steps=2,
         limits=limits,
         action_type="absolute",
-        start=np.zeros(2, np.float32),
     )
     np.testing.assert_allclose(arm.sent, [[0.2, 1], [0.4, 2]], rtol=1e-6)
     assert run.clipped == [2, 1]
@@ -163,12 +177,75 @@ def test_limits_that_cannot_be_kept_are_errors_before_anything_moves():
     for limits, told in (
         (Limits(max_step=[1, 1]), "2 numbers; expected one, or 1"),
         (Limits(max_velocity=0), "above 0"),
+        (Limits(max_velocity=np.nan), "finite numbers above 0"),
+        (Limits(max_step=np.inf), "finite numbers above 0"),
     ):
         with pytest.raises(RobotError, match=told):
-            _run(arm, _chunk([1]), limits=limits)
-    with pytest.raises(RobotError, match="limited from where the robot is"):
-        _run(arm, _chunk([1]), limits=Limits(max_step=1), action_type="absolute")
-    assert not arm.sent
+            _run(arm, _chunk([1]), limits=limits, dims=1)
+    assert not arm.sent and arm.stopped == 4
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(max_step=0.1)])
+@pytest.mark.parametrize(
+    ("arm", "word", "told"),
+    [
+        (Arm, {"action_type": "absolute"}, "needs position()"),
+        (Arm, {"action_type": "Absolute"}, "the server says 'Absolute'; expected absolute or delta"),
+        (Arm, {"action_type": "abs"}, "expected absolute or delta"),
+        (Arm, {"action_type": ["x"]}, "expected absolute or delta"),
+        (Arm, {"action_type": None}, "the server says None"),
+        (lambda: Placed([0.0]), {"action_type": "relative"}, "expected absolute or delta"),
+        (lambda: Placed([2.0]), {"action_type": "delta"}, "takes absolute ones"),
+        (lambda: Placed([0.0, 0.0]), {"action_type": "absolute", "dims": 1}, "have 1 dims; the robot's position has 2"),
+        (lambda: Placed(0.0), {"action_type": "absolute"}, "one a dim"),
+    ],
+)
+def test_what_the_server_says_of_its_actions_is_the_robots_or_nothing_moves(arm, word, told, limits):
+    robot = arm()
+    with pytest.raises(RobotError, match=re.escape(told)):
+        _run(robot, _chunk([9.0]), limits=limits, **word)
+    assert not robot.sent and robot.stopped == 1
+
+
+ANSWERS = st.one_of(
+    st.lists(st.lists(st.floats(width=32), min_size=0, max_size=3), max_size=4).map(
+        lambda rows: np.array(rows, np.float32) if len({len(row) for row in rows}) <= 1 else rows
+    ),
+    st.sampled_from(
+        [None, "text", b"bytes", 3, [], {}, {"actions": 1}, [["a"]], np.zeros((2, 2, 2)), np.array(["x", "y"])]
+    ),
+)
+
+
+@given(
+    answers=st.lists(ANSWERS, min_size=1, max_size=4),
+    action_type=st.one_of(st.sampled_from(["absolute", "delta"]), st.text(max_size=9), st.none(), st.integers()),
+    dims=st.one_of(st.none(), st.integers(1, 3)),
+    place=st.one_of(st.none(), st.lists(st.floats(-5, 5, width=32), max_size=3)),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_server_answers_no_command_is_beyond_the_limits_and_the_robot_is_stopped(
+    answers, action_type, dims, place
+):
+    robot = Arm() if place is None else Placed(place)
+    given = iter(answers)
+    with contextlib.suppress(RobotError):
+        _run(
+            robot, lambda _: next(given, None), hz=1e5, limits=Limits(max_step=0.1), action_type=action_type, dims=dims
+        )
+    last = np.zeros(robot.sent[0].shape) if robot.sent and place is None else place
+    for command in robot.sent:
+        assert np.isfinite(command).all() and command.shape == np.shape(last)
+        assert (np.abs(command - last) <= 0.1 + 1e-6).all()
+        last = np.zeros(command.shape) if place is None else command
+    assert robot.stopped == 1
+
+
+def test_a_second_chunk_of_other_dims_stops_the_robot():
+    chunks = iter([np.zeros((3, 2)), np.zeros((3, 1))])
+    arm = Arm()
+    assert _run(arm, lambda _: next(chunks)).reason == "stopped: the chunk has 1 dims; expected 2"
+    assert len(arm.sent) == 3 and arm.stopped == 1
 
 
 @pytest.mark.parametrize("name", ["hz", "execute", "watchdog_s", "max_steps"])
@@ -181,10 +258,10 @@ def test_numbers_that_make_no_loop_are_errors_before_anything_moves(name, value)
 
 
 def test_a_robot_that_does_not_know_where_it_is_does_not_move():
-    arm = Arm()
+    arm = Placed([np.nan])
     with pytest.raises(RobotError, match=r"position: found .*nan.*; expected finite numbers"):
-        _run(arm, _chunk([1]), limits=Limits(max_step=1), action_type="absolute", start=np.array([np.nan]))
-    assert not arm.sent
+        _run(arm, _chunk([1]), limits=Limits(max_step=1), action_type="absolute")
+    assert not arm.sent and arm.stopped == 1
 
 
 ROBOT = """

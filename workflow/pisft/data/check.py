@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pisft.config.format import Source
 from pisft.data import video
 from pisft.data.errors import DataError
-from pisft.data.format import Format
+from pisft.data.format import Format, given_names
 
 if TYPE_CHECKING:
     from pisft.data.dataset import LeRobotData
@@ -23,7 +25,12 @@ def check_frames(data: LeRobotData) -> None:
     names = ("frame_index", "timestamp")
     for path in data.data_files:
         first = data.first_row(path)
-        columns = [name for name in names if name in pq.read_schema(path).names]
+        schema = pq.read_schema(path)
+        columns = [name for name in names if name in schema.names]
+        for name in columns:
+            kind = schema.field(name).type
+            if not (pa.types.is_integer(kind) or (pa.types.is_floating(kind) and name == "timestamp")):
+                raise DataError(f"{path}: {name}: found {kind}; expected one number a frame")
         table = pq.read_table(path, columns=columns, partitioning=None)
         rows = np.arange(first, first + table.num_rows)
         expected = rows - data.starts[data.episodes_of(rows)]
@@ -79,6 +86,48 @@ def check_widths(data: LeRobotData, format: Format, widest: int) -> None:
             )
 
 
+def check_delta_mask(data: LeRobotData, format: Format) -> None:
+    """The format's delta mask is of all dims of an action, and a relative one is the state's of its name."""
+    mask = format.config.delta_mask
+    if not mask:
+        return
+    actions = [name for name in format.action_names(data.features) if not name.startswith("padding_")]
+    covered = sum(map(abs, mask))
+    if covered != len(actions):
+        raise DataError(
+            f"{data.root}/meta/info.json: actions has {len(actions)} dims ({', '.join(actions)}); the format's "
+            f"delta_mask {mask} is of {covered}: say of each dim whether it is relative to the state (a count above 0) "
+            "or as it is (below 0)"
+        )
+    given = [_names(data, getattr(format.config, part)) for part in ("state", "actions")]
+    if None in given:
+        return
+    state, names = given
+    for dim in format.relative_dims:
+        if (
+            dim < min(len(names), len(state))
+            and names[dim] != state[dim]
+            and names[dim] in state
+            and state[dim] in names
+        ):
+            raise DataError(
+                f"{data.root}/meta/info.json: dim {dim} of actions is {names[dim]}, of the state {state[dim]}, and the "
+                f"format makes it relative. State: {', '.join(state)}; actions: {', '.join(names)}. Bring them into "
+                "one order by `dims` in the format, or take the dims out of delta_mask"
+            )
+
+
+def _names(data: LeRobotData, sources: Sequence[Source]) -> list[str] | None:
+    """The names that info.json gives the dims of `sources`, side by side; None where it does not name them all."""
+    found: list[str] = []
+    for source in sources:
+        names = given_names(data.feature(source.key))
+        if names is None or source.rotation:
+            return None
+        found += names[slice(*source.dims)] if source.dims else names
+    return found
+
+
 def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
     """Datasets that are mixed have one frame rate, and the format makes vectors of the same dims of all."""
     first = datasets[0]
@@ -89,6 +138,12 @@ def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
                 f"{format.action_horizon} actions would last two times; resample one, or train on them one by one"
             )
         for name, names in (("state", format.state_names), ("actions", format.action_names)):
+            own, other = (_names(each, getattr(format.config, name)) for each in (data, first))
+            if own and other and own != other and sorted(own) == sorted(other):
+                raise DataError(
+                    f"datasets: {name} has the same dims in another order: {', '.join(other)} in {first.root}, "
+                    f"{', '.join(own)} in {data.root}; convert one of them, or give each format its `dims`"
+                )
             dims = len(names(first.features)), len(names(data.features))
             if dims[0] != dims[1]:
                 raise DataError(

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pisft.config.base import nearest
 from pisft.data.camera import Camera
-from pisft.data.check import check_fps, check_frames, check_lengths, check_video, check_widths
+from pisft.data.check import check_delta_mask, check_fps, check_frames, check_lengths, check_video, check_widths
 from pisft.data.episodes import read_episodes, read_tasks
 from pisft.data.errors import DataError
 from pisft.data.format import Format
@@ -81,7 +81,17 @@ class LeRobotData:
 
     def vectors(self, keys: Iterable[str]) -> Vectors:
         """The same of several features, finite, and streamed."""
-        return Vectors(self.root, self._data_files, {key: self.vector_width(key) for key in keys}, self._ends)
+        widths = {key: self.vector_width(key) for key in keys}
+        for path in self._data_files:
+            schema = _schema(path)
+            for key in widths:
+                kind = schema.field(key).type if key in schema.names else None
+                if kind is None or not _is_vector(kind):
+                    raise DataError(
+                        f"{path}: '{key}': found {kind or 'no such column'}; expected the list of numbers of "
+                        "meta/info.json; record it, or take the key out of the format"
+                    )
+        return Vectors(self.root, self._data_files, widths, self._ends)
 
     def vector_width(self, key: str) -> int:
         """The dims of a vector feature; of another one, a `DataError`."""
@@ -226,6 +236,7 @@ class LeRobotData:
         check_fps(self, format)
         if widest is not None:
             check_widths(self, format, widest)
+        check_delta_mask(self, format)
         check_lengths(self, format, episodes)
         check_frames(self)
         for camera_key in format.config.cameras.values():
@@ -297,6 +308,12 @@ class LeRobotData:
     def _episode_timestamps(self, key: str, episode: int) -> np.ndarray:
         start = self._episode(f"videos/{key}/from_timestamp", episode)
         return start + np.arange(self.episode_lengths[episode]) / self.fps
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    """Numbers, or lists of them."""
+    kind = kind.value_type if hasattr(kind, "value_type") else kind
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 def _v30(info: Info) -> Info:

@@ -195,16 +195,29 @@ def feature_names(key: str, feature: Mapping[str, Any]) -> list[str]:
 
 
 def given_names(feature: Mapping[str, Any]) -> list[str] | None:
-    """info.json's `names` of a vector, where it has one a dim: a list, a mapping of lists, or of names to places."""
+    """info.json's `names` of a vector, where it has one a dim: a list, also in lists, a mapping of names to places, or
+    of groups to lists or mappings of names."""
     names = feature.get("names")
-    if isinstance(names, Mapping):
-        if all(isinstance(place, int) for place in names.values()):
-            names = sorted(names, key=names.__getitem__)
-        else:
-            names = [name for part in names.values() if isinstance(part, list) for name in part]
+    if isinstance(names, Mapping) and names and all(type(place) is int for place in names.values()):
+        names = sorted(names, key=names.__getitem__)
+    else:
+        names = _flat(names)
     if isinstance(names, list) and len(names) == int(feature["shape"][0]):
         return [str(name) for name in names]
     return None
+
+
+def _flat(names: Any) -> list[Any] | None:
+    if isinstance(names, Mapping):
+        if all(part is None for part in names.values()):
+            return list(names)
+        names = list(names.values())
+    if not isinstance(names, list):
+        return None
+    flat: list[Any] = []
+    for name in names:
+        flat += [name] if isinstance(name, str) else _flat(name) or []
+    return flat
 
 
 def clean_prompt(text: str) -> str:

@@ -32,8 +32,8 @@ def decode(cell: Any, root: Path) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode not in COLOURS:
                 raise NoPicture(
-                    f"is an image of mode {image.mode}, whose range does not fit into 8 bits a channel (a depth map, or "
-                    "16 bits): store it as 8-bit RGB or grey, scaled by a range of your choice"
+                    f"is an image of mode {image.mode}, whose range does not fit into 8 bits a channel (depth, or 16 "
+                    "bits): store it as 8-bit RGB or grey, scaled by a range of your choice"
                 )
             return np.asarray(image.convert("RGB"))
     except (OSError, TypeError, ValueError, Image.DecompressionBombError) as error:

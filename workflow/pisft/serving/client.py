@@ -41,7 +41,11 @@ class RemotePolicy:
         if not isinstance(self.metadata, dict) or not {"noise_shape", "action_type"} <= self.metadata.keys():
             self.close()
             raise RemoteError(f"{uri}: its metadata has no noise_shape and action_type; expected scripts/serve.py's")
-        self.noise_shape = tuple(self.metadata["noise_shape"])
+        shape = self.metadata["noise_shape"]
+        if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and 0 < n < 2**16 for n in shape):
+            self.close()
+            raise RemoteError(f"{uri}: noise_shape: found {str(shape)[:80]}; expected [horizon, width]")
+        self.noise_shape = tuple(shape)
 
     def __enter__(self) -> RemotePolicy:
         return self
@@ -61,7 +65,7 @@ class RemotePolicy:
             if isinstance(answer, str):
                 raise RemoteError(f"{self.uri}: {answer}")
             return unpack(answer)["actions"]
-        except (OSError, WebSocketException, WireError, KeyError) as error:
+        except (OSError, WebSocketException, WireError, KeyError, TypeError) as error:
             self.close()  # an answer that comes late must not be taken for that of the next message
             raise RemoteError(f"{self.uri}: gave no answer ({str(error) or type(error).__name__})") from error
 

@@ -33,9 +33,19 @@ class Contract:
             "prompt": config.prompt.model_dump(),
             "action_type": config.action_type,
             "action_horizon": self.format.action_horizon,
-            "action_dims": self.format.robot_names({}) if config.features else None,
+            "action_dims": self._action_names(),
             "noise_shape": list(policy.noise_shape),
         }
+
+    def _action_names(self) -> list[str] | None:
+        """A name for each dim of what the policy does; made up where the format does not say what it reads. None where
+        rotations leave open how many there are."""
+        config = self.format.config
+        if config.features:
+            return self.format.robot_names({})
+        if any(source.rotation for source in config.actions):
+            return None
+        return [f"action[{dim}]" for dim in range(self.policy.preprocessor.action_dims)]
 
     def item(self, observation: Any) -> Item:
         """Model inputs of what a client sent; raises `DataError` that names the key, what was found and expected."""

@@ -20,13 +20,15 @@ import numpy as np
 
 from pisft.errors import PisftError
 
+ACTION_TYPES = ("absolute", "delta")
+
 
 class RobotError(PisftError):
     """A run that cannot begin."""
 
 
 class Robot(Protocol):
-    """Yours to write: a class with these methods; `position` only where actions are absolute.
+    """Yours to write: a class with these methods; `position` where it takes absolute actions, and only there.
 
     `observe` is called in a thread of its own, always the same one, so that a camera that hangs cannot hold up `stop`.
     """
@@ -64,8 +66,8 @@ class Limits:
                 limit = np.broadcast_to(np.asarray(limit, float), dims)
             except ValueError as error:
                 raise RobotError(f"{name}: found {np.size(limit)} numbers; expected one, or {dims}") from error
-            if not (limit > 0).all():
-                raise RobotError(f"{name}: found {limit.tolist()}; expected numbers above 0")
+            if not ((limit > 0) & np.isfinite(limit)).all():
+                raise RobotError(f"{name}: found {limit.tolist()}; expected finite numbers above 0")
             found = np.minimum(found, limit * scale)
         return found
 
@@ -91,29 +93,27 @@ def control(
     watchdog_s: float,
     max_steps: int,
     limits: Limits,
-    action_type: str,
-    start: np.ndarray | None = None,
+    action_type: Any,
+    dims: int | None,
 ) -> Run:
     """Run `robot` by `infer`, which gives a chunk (H, d) for an observation, until it is done or `max_steps`.
 
     Of each chunk the first `execute` actions are executed, one every 1/`hz` s. An observation and its chunk that take
-    longer than `watchdog_s` together end the run, and what comes of them later is let drop. `start` (d,) is the command
-    before the first, which limits need where actions are absolute. The robot is stopped whatever happens, also by an
+    longer than `watchdog_s` together end the run, and what comes of them later is let drop. `action_type` and `dims`
+    are the server's word: what is not the robot's is refused before the first command, as is a chunk of other dims at
+    any time (None for `dims`: the first chunk's hold). The robot is stopped whatever happens, also by a refusal or an
     exception. Raises `RobotError`.
     """
-    for name, found in (("hz", hz), ("execute", execute), ("watchdog_s", watchdog_s), ("max_steps", max_steps)):
-        if not 0 < found < math.inf:
-            raise RobotError(f"{name}: found {found}; expected a number above 0")
-    if action_type == "absolute" and start is None and limits != Limits():
-        raise RobotError(
-            "limits: the actions are absolute, so the first one is limited from where the robot is: say it"
-        )
-    if start is not None and not np.isfinite(start).all():
-        raise RobotError(f"position: found {np.asarray(start).tolist()}; expected finite numbers")
     run = Run()
     chunks = _Chunks(robot.observe, infer)
     try:
-        run.reason = _control(run, robot, chunks, hz, execute, watchdog_s, max_steps, limits, action_type, start)
+        for name, found in (("hz", hz), ("execute", execute), ("watchdog_s", watchdog_s), ("max_steps", max_steps)):
+            if not 0 < found < math.inf:
+                raise RobotError(f"{name}: found {found}; expected a number above 0")
+        start = _start(robot, action_type, dims, limits)
+        if start is not None or dims is not None:
+            limits.per_step(len(start) if dims is None else dims, hz)
+        run.reason = _control(run, robot, chunks, hz, execute, watchdog_s, max_steps, limits, action_type, dims, start)
     except KeyboardInterrupt:
         run.reason = "interrupted"
     finally:
@@ -124,6 +124,44 @@ def control(
         finally:
             chunks.close()
     return run
+
+
+def _start(robot: Robot, action_type: Any, dims: int | None, limits: Limits) -> np.ndarray | None:
+    """Where the robot is, where actions are absolute; a `RobotError` where the server's actions are not the robot's."""
+    if action_type not in ACTION_TYPES:
+        raise RobotError(f"action_type: the server says {action_type!r}; expected {' or '.join(ACTION_TYPES)}")
+    if action_type == "absolute" and not hasattr(robot, "position"):
+        if limits == Limits() and getattr(robot, "is_simulated", False):
+            return None
+        raise RobotError(
+            "action_type: the server's actions are absolute; the first one is limited from where the robot is, so its "
+            "class needs position()"
+        )
+    if action_type == "delta" and hasattr(robot, "position"):
+        raise RobotError(
+            "action_type: the server's actions are changes (delta); a robot with position() takes absolute ones"
+        )
+    if action_type == "delta":
+        return None
+    start = np.asarray(robot.position(), np.float32)
+    if start.ndim != 1 or not start.size or not np.isfinite(start).all():
+        raise RobotError(f"position: found {start.tolist()}; expected finite numbers, one a dim")
+    if dims is not None and len(start) != dims:
+        raise RobotError(f"action_dims: the server's actions have {dims} dims; the robot's position has {len(start)}")
+    return start
+
+
+def _chunk(answer: Any, dims: int | None) -> np.ndarray | str:
+    """The answer as float32 (H, dims), or what is wrong with it."""
+    try:
+        chunk = np.asarray(answer, np.float32)
+    except (TypeError, ValueError):
+        return f"the answer is no chunk of numbers but {type(answer).__name__}"
+    if chunk.ndim != 2 or not chunk.size:
+        return f"the chunk is {chunk.dtype} {list(chunk.shape)}; expected (actions, dims)"
+    if dims is not None and chunk.shape[1] != dims:
+        return f"the chunk has {chunk.shape[1]} dims; expected {dims}"
+    return chunk if np.isfinite(chunk).all() else "the chunk is not finite"
 
 
 class _Chunks:
@@ -167,18 +205,21 @@ def _control(
     max_steps: int,
     limits: Limits,
     action_type: str,
+    dims: int | None,
     last: np.ndarray | None,
 ) -> str:
+    dims = len(last) if dims is None and last is not None else dims
     while run.steps < max_steps:
         asked = time.monotonic()
         awaited = chunks.ask()
         if wait([awaited], watchdog_s).not_done:
             return f"the watchdog stopped the robot: no observation and chunk within {watchdog_s:g} s"
-        chunk = np.asarray(awaited.result(), np.float32)
+        chunk = _chunk(awaited.result(), dims)
         run.chunks += 1
         run.infer_ms.append(1000 * (time.monotonic() - asked))
-        if chunk.ndim != 2 or not chunk.size or not np.isfinite(chunk).all():
-            return f"stopped: the chunk is {chunk.dtype} {list(chunk.shape)} or not finite"
+        if isinstance(chunk, str):
+            return f"stopped: {chunk}"
+        dims = chunk.shape[1]
         if not run.clipped:
             run.clipped = [0] * chunk.shape[1]
         largest = limits.per_step(chunk.shape[1], hz)
