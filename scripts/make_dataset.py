@@ -42,9 +42,6 @@ def main() -> None:
             case SyntheticDataset():
                 facts = generate(origin, root)
         data = LeRobotData(root)
-        for key, feature in data.features.items():
-            if feature["dtype"] == "video":
-                data.check_pieces(key)
         content = {
             "name": args.dataset,
             "source": origin.source,

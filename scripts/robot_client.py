@@ -66,7 +66,8 @@ def main() -> int:
         "--watchdog-s", type=float, default=1.0, help="an observation and its chunk that take longer stop it"
     )
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGINT):  # also where a shell starts it in the background
+        signal.signal(number, signal.default_int_handler)
     with RemotePolicy(args.server, os.environ.get(TOKEN)) as policy:
         names = _dims(policy.metadata)
         robot = _robot(args)

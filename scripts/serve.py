@@ -79,7 +79,7 @@ def main() -> None:
                 max_clients=args.max_clients,
                 max_group=args.max_group or max(args.max_batch, loop.batch_size if loop else 1),
                 seed=args.seed,
-                ready=lambda host, port: print(f"serving {config.name} on ws://{host}:{port}", flush=True),
+                ready=lambda host, port: print(f"serving {config.name} on ws://{_shown(host)}:{port}", flush=True),
             )
         )
     finally:
@@ -91,8 +91,14 @@ def _check(args: argparse.Namespace) -> None:
         found = getattr(args, name)
         if found is not None and not least <= found < math.inf:
             raise PisftError(f"--{name.replace('_', '-')}: found {found}; expected {least} or more")
+    if not 0 <= args.port < 2**16:
+        raise PisftError(f"--port: found {args.port}; expected 0 to 65535")
     if not 0 < args.max_message_mb < math.inf:
         raise PisftError(f"--max-message-mb: found {args.max_message_mb}; expected a number above 0")
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_loopback(host: str) -> bool:

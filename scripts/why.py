@@ -10,6 +10,7 @@ refuses where anything but code changed. Exit code 0: all fresh (or accepted); 1
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def main() -> int:
     large = {path: size for node, reason in states.items() if reason is None for path, size in by_size(node).items()}
     if large:
         size = sum(large.values()) / 2**20
-        print(f"{len(large)} files ({size:.0f} MiB) were compared by size only; make verify reads all")
+        print(f"{len(large)} files ({size:.0f} MiB) were compared by size only; make verify reads all", file=sys.stderr)
     return int(any(states.values()))
 
 

@@ -216,7 +216,7 @@ def test_a_number_that_is_not_finite_is_named_by_episode_frame_and_dim(copied_da
         ({"cameras": {"base_0_rgb": "observation.images"}}, rf"did you mean '{CAMERA}'\?"),
         ({"cameras": {"base_0_rgb": "action"}}, "'action' is float32; expected video or image"),
         ({"state": CAMERA}, rf"'{CAMERA}' is video .*; expected a vector"),
-        ({"delta_mask": [5]}, "makes dim 4 relative"),
+        ({"delta_mask": [5]}, r"delta_mask \[5\] is of 5"),
         ({"actions": {"key": "action", "dims": [0, 5]}}, "'action', which has 4"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from pisft.canonical import file_facts, write_json
 from pisft.config import ModelConfig
 from tiny_checkpoint import make_checkpoint
 from typed_project import ROOT
@@ -17,6 +18,11 @@ def exportable(project):
     shutil.rmtree(project.root / "results/quickstart/checkpoint")
     model = ModelConfig.from_yaml(ROOT / "config/models/quickstart.yaml")
     make_checkpoint(project.root, model, "quickstart", cameras={"base_0_rgb": "observation.image"})
+    run = project.root / "results/quickstart"
+    record = json.loads((run / "provenance/checkpoint.json").read_text())
+    files = [run / "checkpoint.json", *(run / "checkpoint").iterdir()]
+    outputs = {path.relative_to(project.root).as_posix(): file_facts(path) for path in files}
+    write_json(run / "provenance/checkpoint.json", record | {"outputs": outputs})
     return project
 
 

@@ -99,8 +99,8 @@ def _clear_stale(path: Path) -> None:
     if age < STALE_S and not is_dead(who):
         job = f", job {who['job']}" if who.get("job") else ""
         raise LeaseError(
-            f"{path}: held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, which still writes, last "
-            f"heard of {max(0.0, age):.0f} s ago; wait for it or stop it (a dead one is taken over, after "
+            f"{path}: held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, which still writes, "
+            f"last heard of {max(0.0, age):.0f} s ago; wait for it or stop it (a dead one is taken over, after "
             f"{STALE_S:.0f} s at the latest)"
         )
     aside = path.with_name(f".lease.{uuid.uuid4().hex}")

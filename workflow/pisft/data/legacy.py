@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pisft.canonical import write_json
+from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
 from pisft.data.joining import any_path
 from pisft.data.manifest import describe
@@ -70,6 +71,7 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
         _run_converter(shadow, work / "cache")
         _keep_fps(original, shadow)
         same_bytes(shadow)
+        _check_pieces(shadow, original)
     except Exception as error:  # the converter and what it stands on raise a dozen types for metadata that are odd
         if isinstance(error, DataError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
@@ -87,6 +89,17 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
         shutil.rmtree(work, ignore_errors=True)
     listing = sorted((name, facts["sha256"]) for name, facts in describe(original).items())
     return {"converted_from": found, "original": hashlib.sha256(json.dumps(listing).encode()).hexdigest()}
+
+
+def _check_pieces(root: Path, original: Path) -> None:
+    """No episode is longer than its video: joined with the others, it would be shown theirs."""
+    data = LeRobotData(root)
+    for key, feature in data.features.items():
+        if feature["dtype"] == "video":
+            try:
+                data.check_pieces(key)
+            except DataError as error:
+                raise DataError(f"{original}: {str(error).removeprefix(f'{root}/')}") from None
 
 
 def _keep_fps(original: Path, root: Path) -> None:

@@ -285,6 +285,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     and an eval.json also get the `hashes` themselves, so that they say where they come from when they are handed on
     alone.
     """
+    planned(node, root)  # what cannot be built is refused before anything is written
     path = root / node.provenance
     # of training, whoever waits for a job builds, and so does the job: the lease is the trainer's
     lease = contextlib.nullcontext() if node.stage == "checkpoint" else held(path.with_suffix(".lease"), PATIENCE_S)

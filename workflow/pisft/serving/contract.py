@@ -78,10 +78,17 @@ class Contract:
         return _finite("noise", noise)
 
     def _picture(self, key: str, value: Any) -> np.ndarray:
+        if isinstance(value, np.ndarray) and value.ndim == 3 and value.shape[0] == 3 != value.shape[2]:
+            value = np.ascontiguousarray(
+                value.transpose(1, 2, 0)
+            )  # channels first, as openpi's ALOHA clients send them
         if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
-            raise DataError(f"{key}: found {_shown(value)}; expected uint8 [height, width, 3]")
+            raise DataError(f"{key}: found {_shown(value)}; expected uint8 [height, width, 3], or [3, height, width]")
         if not 0 < min(value.shape[:2]) <= max(value.shape[:2]) <= LARGEST_SIDE:
             raise DataError(f"{key}: found {_shown(value)}; expected sides of 1 to {LARGEST_SIDE} pixels")
+        size = self.policy.preprocessor.model.image_size
+        if min(value.shape[:2]) * size < max(value.shape[:2]):
+            raise DataError(f"{key}: found {_shown(value)}; nothing is left of its short side at {size} pixels")
         return value
 
     def _vector(self, key: str, value: Any) -> np.ndarray:
@@ -94,8 +101,12 @@ class Contract:
 
 
 def _find(observation: Mapping[str, Any], key: str) -> Any:
-    """The value under the dataset's key, or under openpi's spelling of it: observation/state for observation.state."""
+    """The value under the dataset's key, or under openpi's spelling of it: observation/state for observation.state, or,
+    as its ALOHA clients send cameras, images: {cam_high: …} for observation.images.cam_high."""
     bare = key.removeprefix("observation.")
+    images = observation.get("images")
+    if isinstance(images, Mapping) and (name := bare.removeprefix("images.")) in images:
+        return images[name]
     for name in (key, key.replace(".", "/"), f"observation/{bare}", f"observation.{bare}", bare):
         if name in observation:
             return observation[name]

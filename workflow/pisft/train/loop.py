@@ -113,6 +113,12 @@ class Trainer:
             self.val_losses = json.loads((saved / "val_losses.json").read_text())
             if world.lead:
                 print(f"{config.name}: goes on from step {self.step} of {config.train.steps}", file=sys.stderr)
+        elif world.lead and (others := states.elsewhere(self.folder)):
+            print(
+                f"{config.name}: begins anew. {', '.join(map(str, others))}: of another configuration, code or data, "
+                "and left alone: set back what was changed to go on from there, or remove it",
+                file=sys.stderr,
+            )
 
     def tensors(self) -> dict[str, Tensor]:
         """All that changes while training."""

@@ -85,6 +85,12 @@ def latest(folder: Path, steps: float = inf) -> Path | None:
     return None
 
 
+def elsewhere(folder: Path) -> list[Path]:
+    """The last state of each run that was stopped beside `folder`, of other fingerprints."""
+    beside = [path for path in sorted(folder.parent.glob("*")) if path.is_dir() and path != folder]
+    return [states[0] for path in beside if (states := _states(path, inf))]
+
+
 def load(path: Path, tensors: dict[str, Tensor]) -> int:
     """Fill `tensors` in place from the state at `path`; its step. Raises `TrainingError` where they do not fit."""
     try:
