@@ -39,7 +39,7 @@ class Training:
         (root / f"config/experiments/{name}.yaml").write_text(text)
         subprocess.run([sys.executable, "-m", "snakemake", "-c2", f"results/{name}/norm_stats.json", *frames()],
                        cwd=root, check=True, capture_output=True)  # fmt: skip
-        self.metrics = root / f"results/{name}/metrics.csv"
+        self.states = root / f"results/{name}/train_state"
         self.steps: list[tuple[float, int]] = []  # when a row was seen, and its step
 
     def train(self, launcher: str, disturb: Callable[["Training"], bool] = lambda _: True) -> float:
@@ -59,8 +59,8 @@ class Training:
 
     def look(self) -> None:
         """Note a new row of metrics.csv."""
-        rows = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        step = int(rows[-1].split(",")[0]) if len(rows) > 1 else 0
+        tables = [path.read_text().splitlines() for path in self.states.glob("*/metrics.csv")]
+        step = max((int(rows[-1].split(",")[0]) for rows in tables if len(rows) > 1), default=0)
         if step and (not self.steps or step != self.steps[-1][1]):
             self.steps.append((time.monotonic(), step))
 

@@ -95,9 +95,8 @@ class Run:
 
     def step(self) -> int:
         """Of the last row of metrics.csv."""
-        path = self.run_dir / "metrics.csv"
-        rows = path.read_text().splitlines() if path.exists() else []
-        return int(rows[-1].split(",")[0]) if len(rows) > 1 else 0
+        tables = [path.read_text().splitlines() for path in self.run_dir.glob("train_state/*/metrics.csv")]
+        return max((int(rows[-1].split(",")[0]) for rows in tables if len(rows) > 1), default=0)
 
     def saved(self) -> int:
         """Of the last saved state."""

@@ -12,7 +12,7 @@ from pisft.config.model import BaseWeights
 from pisft.data import DataError
 from pisft.model import Pi0, save_weights
 from pisft.model.weights import file_name
-from pisft.train.errors import TrainingError
+from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.loop import Trainer
 from pisft.train.validate import Validation
 from pisft.train.world import World
@@ -225,6 +225,25 @@ def test_weights_are_kept_for_success_against_steps(tmp_path, image_dataset):
     assert (kept / "step_9/model.safetensors").read_bytes() == final
     assert (kept / "step_6/model.safetensors").read_bytes() != final
     assert all(row["val_loss"] for row in rows(tmp_path) if int(row["step"]) % 3 == 0)
+
+
+def test_what_was_published_stands_until_another_run_has_ended(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset)
+    files = {path: path.read_bytes() for path in run(tmp_path)}
+    t = trainer(tmp_path, image_dataset, steps=16)
+    with pytest.raises(Interrupted):
+        t.run(lambda: t.step == 12, lambda: None)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_a_damaged_table_is_published_again(tmp_path, image_dataset):
+    make_experiment(tmp_path, image_dataset)
+    run(tmp_path)
+    table = tmp_path / "results/tiny/metrics.csv"
+    whole = table.read_bytes()
+    table.write_bytes(whole.replace(b"1", b"2"))
+    run(tmp_path)
+    assert table.read_bytes() == whole
 
 
 @pytest.mark.parametrize("chosen", ["best", 4])

@@ -10,7 +10,8 @@ from tiny_training import KEY, make_experiment
 def metrics(folder, dataset, step=0, tables=None, **logging):
     config = make_experiment(folder, dataset)
     config = config.model_copy(update={"logging": config.logging.model_copy(update=logging)})
-    return Metrics(config, folder / "results/tiny", 4, KEY, step, tables)
+    run_dir = folder / "results/tiny"
+    return Metrics(config, run_dir, run_dir / "train_state", 4, KEY, step, tables)
 
 
 def test_resumed_tables_are_those_of_the_state(tmp_path, image_dataset):
@@ -24,7 +25,7 @@ def test_resumed_tables_are_those_of_the_state(tmp_path, image_dataset):
         LEARNT: [["step", "loss"], ["2", "1.5"], ["4", "1.125"]],
         TIMING: [["step", "samples_per_s"], ["2", "8"], ["4", "7.5"]],
     }.items():
-        lines = (tmp_path / "results/tiny" / name).read_text().splitlines()
+        lines = (tmp_path / "results/tiny/train_state" / name).read_text().splitlines()
         assert [line.split(",")[:2] for line in lines] == first_two
         assert {line.count(",") + 1 for line in lines} == {len(COLUMNS[name]) + (4 if name == LEARNT else 0)}
 

@@ -43,7 +43,7 @@ def by_step(
     check_seeds(run_dir / "config.json", "--seeds", seeds, simulator, loop.seed, loop.episodes_per_task)
     changes = {"eval": config.eval.model_copy(update={"closed_loop": loop.model_copy(update={"seeds": seeds})})}
     config = config.model_copy(update=changes)
-    losses = val_losses(run_dir / "metrics.csv")
+    losses = val_losses(folder.parent / "metrics.csv")
     found, went = {}, {}
     for step in sorted(weights):
         _verify(weights[step])

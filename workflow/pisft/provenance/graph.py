@@ -266,10 +266,7 @@ def planned(node: Node, root: Path = Path()) -> Build:
     for parent in parents(node, exp, root):
         record = recorded(parent, root)
         if record is None:
-            raise ProvenanceError(
-                f"{parent.target}: is missing or has no record of what it was made from; "
-                f"expected {parent.provenance}; run: snakemake {parent.target}"
-            )
+            raise ProvenanceError(f"{_unrecorded(parent, root)}; run: snakemake {parent.target}")
         keys[parent.target] = record["key"]
     lock = root / "uv.lock"
     return Build(_ingredients(node, exp, keys, root), uv_lock=file_facts(lock)["sha256"] if lock.is_file() else None)
@@ -401,6 +398,15 @@ def _pin(node: Node, name: str, source: Source, root: Path) -> str:
     record = recorded(node, root)
     known = record is not None and record.get("outside", {}).get(name) == source.written
     return record["pins"].get(name, ABSENT) if known else ABSENT
+
+
+def _unrecorded(node: Node, root: Path) -> str:
+    """Why no record of `node` holds."""
+    record = _read_record(previous(root / node.provenance))
+    for path, facts in record["outputs"].items() if record else ():
+        if _altered(root / path, facts):
+            return f"{path}: is not what was recorded, and a later build of {node.target} did not end"
+    return f"{node.target}: is missing or has no record of what it was made from; expected {node.provenance}"
 
 
 def previous(path: Path) -> Path:

@@ -177,7 +177,7 @@ class Trainer:
     def metrics(self) -> Metrics:
         """The loggers, at this step."""
         dims = self.corpus.real_dims
-        return Metrics(self.config, self.run_dir, dims, self.fingerprint, self.step, self.tables)
+        return Metrics(self.config, self.run_dir, self.folder, dims, self.fingerprint, self.step, self.tables)
 
     def update(self, micro_batches: list[Batch]) -> Tensor:
         """One step: its row of `history`, on the device."""
@@ -260,6 +260,6 @@ class Trainer:
         if steps:
             facts["train_loss"] = self.history[-LAST:, 0].double().mean().item()
         if self.world.lead:
-            publish(self.run_dir, folder, facts)
+            publish(self.run_dir, folder, facts, [self.folder / name for name in COLUMNS])
             shutil.rmtree(self.folder / "last", ignore_errors=True)
         self.world.barrier()

@@ -1,8 +1,9 @@
 """What a run tells while it trains: metrics.csv always, TensorBoard and wandb where the config asks.
 
 Start from `Metrics`. What is the same whenever it is trained again stands in metrics.csv; how fast it was, in
-metrics.timing.csv. Both travel with the training state (`Metrics.tables`), so that a resumed run continues the tables
-that belong to it, without a step missing or told twice.
+metrics.timing.csv. Both lie beside the training state until they are published with the checkpoint, so that a run that
+was stopped leaves what an earlier one published as it was. They travel with the state (`Metrics.tables`), so that a
+resumed run continues the tables that belong to it, without a step missing or told twice.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pisft.config.experiment import Resolved
+from pisft.train.published import METRICS
 
-LEARNT, TIMING = "metrics.csv", "metrics.timing.csv"
+LEARNT, TIMING = METRICS, "metrics.timing.csv"
 COLUMNS = {
     LEARNT: ("step", "loss", "loss_real_dims", "lr", "grad_norm", "val_loss", "val_loss_real_dims"),
     TIMING: ("step", "samples_per_s", "data_wait_s", "memory_gib", "mfu"),
@@ -23,23 +25,32 @@ COLUMNS = {
 
 
 class Metrics:
-    """One run's loggers; `step` and `tables` (text by file name) are those of the state that it goes on from."""
+    """One run's loggers, with tables in `folder`; `step` and `tables` (text by file name) are those of the state that
+    it goes on from."""
 
     def __init__(
-        self, config: Resolved, run_dir: Path, real_dims: int, key: str, step: int, tables: dict[str, str] | None
+        self,
+        config: Resolved,
+        run_dir: Path,
+        folder: Path,
+        real_dims: int,
+        key: str,
+        step: int,
+        tables: dict[str, str] | None,
     ):
-        self.run_dir = run_dir
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         dims = tuple(f"loss_dim_{i}" for i in range(real_dims))
         self.columns = COLUMNS | {LEARNT: COLUMNS[LEARNT] + dims}
         for name, columns in self.columns.items():
-            (run_dir / name).write_text(tables[name] if tables else ",".join(columns) + "\n")
+            (folder / name).write_text(tables[name] if tables else ",".join(columns) + "\n")
         self._tensorboard = _tensorboard(run_dir, key, step) if config.logging.tensorboard else None
         self._wandb = _wandb(config, run_dir, key) if config.logging.wandb != "off" else None
 
     @property
     def tables(self) -> dict[str, str]:
         """The tables so far, by file name."""
-        return {name: (self.run_dir / name).read_text() for name in COLUMNS}
+        return {name: (self.folder / name).read_text() for name in COLUMNS}
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Add one row to each table; columns without a value stay empty, and a value without a column is a mistake."""
@@ -56,7 +67,7 @@ class Metrics:
         line = io.StringIO()
         row = {"step": step} | {name: f"{value:.6g}" for name, value in values.items()}
         csv.DictWriter(line, self.columns[table], lineterminator="\n").writerow(row)
-        with (self.run_dir / table).open("a") as file:
+        with (self.folder / table).open("a") as file:
             file.write(line.getvalue())
 
     def close(self) -> None:

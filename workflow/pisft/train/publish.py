@@ -8,26 +8,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from pisft.canonical import file_facts, files_below, write_json
+from pisft.canonical import file_facts, files_below, write_json, write_text
 from pisft.config.experiment import Lora, Resolved
 from pisft.model import Pi0, lora
 from pisft.model.weights import write_weights
 from pisft.train.errors import TrainingError
 from pisft.train.parallel import whole
+from pisft.train.published import METRICS
 from pisft.train.state import sync_folder
 from pisft.verified import listed
 
 
-def publish(run_dir: Path, weights: Path, facts: dict[str, Any]) -> None:
-    """Make the weights in folder `weights`, on the same disk, `<run_dir>/checkpoint/`, then write checkpoint.json.
+def publish(run_dir: Path, weights: Path, facts: dict[str, Any], tables: Iterable[Path]) -> None:
+    """Make the weights in folder `weights`, on the same disk, `<run_dir>/checkpoint/`, put the `tables` of how training
+    went beside it, then write checkpoint.json.
 
-    checkpoint.json is `facts` and size and sha256 of each file. A checkpoint that is there already is replaced only
-    once the new one is complete; a full disk is a `TrainingError` and leaves it as it was.
+    checkpoint.json is `facts`, and size and sha256 of each file and of metrics.csv. A checkpoint that is there already
+    is replaced only once the new one is complete; a full disk is a `TrainingError` and leaves it as it was.
     """
     final, new, old = run_dir / "checkpoint", run_dir / ".checkpoint.new", run_dir / ".checkpoint.old"
     try:
@@ -42,6 +45,9 @@ def publish(run_dir: Path, weights: Path, facts: dict[str, Any]) -> None:
         if final.exists():
             os.rename(final, old)
         os.rename(new, final)
+        for table in tables:
+            write_text(run_dir / table.name, table.read_text())
+        index["metrics"] = file_facts(run_dir / METRICS)
         write_json(run_dir / "checkpoint.json", index)
         sync_folder(run_dir)
     except OSError as error:

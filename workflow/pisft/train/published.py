@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pisft.canonical import file_facts
 
+METRICS = "metrics.csv"  # of training, step by step
+
 
 def published(run_dir: Path) -> list[Path]:
     """checkpoint.json, the files that it names, and how training went."""
     index = json.loads((run_dir / "checkpoint.json").read_text())
-    metrics = [path for path in [run_dir / "metrics.csv"] if path.is_file()]
-    return [run_dir / "checkpoint.json", *(run_dir / "checkpoint" / name for name in index["files"]), *metrics]
+    weights = (run_dir / "checkpoint" / name for name in index["files"])
+    return [run_dir / "checkpoint.json", *weights, run_dir / METRICS]
 
 
 def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:
@@ -22,6 +24,7 @@ def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:
         if index["key"] != key:
             return False
         paths = {run_dir / "checkpoint" / name: facts for name, facts in index["files"].items()}
+        paths[run_dir / METRICS] = index["metrics"]
         if thorough:
             return all(file_facts(path) == facts for path, facts in paths.items())
         return all(path.stat().st_size == facts["size"] for path, facts in paths.items())
