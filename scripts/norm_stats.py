@@ -20,7 +20,7 @@ from pisft.config import read_resolved
 from pisft.config.base import find_named
 from pisft.data.assets import asset_folders, find_dataset
 from pisft.data.base_stats import base_stats
-from pisft.data.check import check_delta_mask, check_fps, check_frames, check_lengths
+from pisft.data.check import check_delta_mask, check_fps, check_frames, check_lengths, check_tables
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
 from pisft.data.health import health, lines
@@ -29,6 +29,7 @@ from pisft.data.measure import measure
 from pisft.data.norm_stats import load, save, widen
 from pisft.data.normalise import NormStats
 from pisft.data.split import parts
+from pisft.inspection.agreement import contradictions
 from pisft.provenance.graph import building
 
 
@@ -85,6 +86,7 @@ def of_dataset(args: argparse.Namespace) -> None:
     format = Format.from_yaml(find_named(Path("config/formats"), args.config_name, "command line", "--config-name"))
     data = LeRobotData(find_dataset(args.repo_id))
     check_fps(data, format)
+    check_tables(data, format)
     check_delta_mask(data, format)
     check_lengths(data, format)
     check_frames(data)
@@ -108,12 +110,22 @@ def compute(
     features = datasets[0][0].features
     names = {"state": format.state_names(features), "actions": format.action_names(features)}
     report = health(measured, names, format.config.normalisation, *limits, base)
+    report["format"] = {"warnings": agreement(datasets, format)}
     stats, told, picture = (folder / f"norm_stats{suffix}" for suffix in (".json", ".report.json", ".report.png"))
     write_json(told, report)
     draw(report, picture)
     save(base or widen(measured, *limits), stats)
     print(stats, relative(format, names["actions"]), *lines(report), sep="\n")
     return [stats, told, picture]
+
+
+def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], format: Format) -> list[str]:
+    """What the format says of its actions and the data do not bear out, by dataset where there are several."""
+    found: dict[str, None] = {}
+    for data in dict.fromkeys(data for data, _ in datasets):
+        of = f"{data.root.parent.name}: " if len(datasets) > 1 else ""
+        found |= dict.fromkeys(of + line for line in contradictions(data, format))
+    return list(found)
 
 
 def relative(format: Format, names: list[str]) -> str:

@@ -22,7 +22,7 @@ EXPERIMENT = """
 extends: quickstart
 datasets: [{name: mine}]
 split: {heldout_fraction: 0.3}
-train: {steps: 2, global_batch_size: 2, warmup_steps: 1}
+train: {steps: 2, global_batch_size: 2, warmup_steps: 1, threads: 1}
 eval: {closed_loop: null}
 """
 
@@ -70,18 +70,28 @@ FORMAT = "config/formats/metaworld_quickstart.yaml"
 FEATURES = yaml.safe_load((ROOT / FORMAT).read_text())["features"]
 
 
-@pytest.fixture
-def project(tmp_path, video_dataset) -> Project:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, video_dataset) -> Path:
     """An experiment on a local dataset, built up to its statistics."""
+    root = tmp_path_factory.mktemp("built") / "project"
     for name in ("config", "scripts"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copytree(video_dataset, tmp_path / "lerobot_dataset")
-    (tmp_path / "config/datasets/mine.yaml").write_text(DATASET)
-    (tmp_path / "config/experiments/mine.yaml").write_text(EXPERIMENT)
-    project = Project(tmp_path)
-    done = project.type(f"{RESOLVE} && python scripts/make_dataset.py mine && {NORM_STATS}")
+        shutil.copytree(ROOT / name, root / name)
+    shutil.copytree(video_dataset, root / "lerobot_dataset")
+    (root / "config/datasets/mine.yaml").write_text(DATASET)
+    (root / "config/experiments/mine.yaml").write_text(EXPERIMENT)
+    done = Project(root).type(f"{RESOLVE} && python scripts/make_dataset.py mine && {NORM_STATS}")
     assert done.returncode == 0, done.stderr
-    return project
+    return root
+
+
+@pytest.fixture
+def project(tmp_path, built) -> Project:
+    """A copy of it, with the dataset linked to its own folder."""
+    root = shutil.copytree(built, tmp_path / "project", symlinks=True)
+    link = root / "data/mine/lerobot"
+    link.unlink()
+    link.symlink_to(root / "lerobot_dataset")
+    return Project(root)
 
 
 def column(project: Project, key: str, frame: int, value: float) -> None:
@@ -250,10 +260,16 @@ def test_a_dataset_that_was_changed_since_it_was_recorded(project, command):
     project.refuse(command, path.name, "changed: sha256", "manifest.json says")
 
 
-def test_no_episode_to_validate_on(project):
-    project.edit("config/experiments/mine.yaml", split={"heldout_fraction": 0.0})
-    assert project.type(f"{RESOLVE} && {NORM_STATS}").returncode == 0
-    project.refuse(TRAIN, "split.heldout_fraction", "expected more than 0")
+def test_no_episode_to_choose_the_best_weights_by(project):
+    file = "config/experiments/mine.yaml"
+    project.edit(file, split={"heldout_fraction": 0.0}, eval={"closed_loop": None, "checkpoint": "best"})
+    project.refuse(RESOLVE, "eval.checkpoint: found best", "split.heldout_fraction is 0", "last")
+
+
+def test_no_episode_to_train_on(project):
+    project.edit("config/experiments/mine.yaml", split={"heldout_fraction": 0.9})
+    assert project.type(RESOLVE).returncode == 0
+    project.refuse(NORM_STATS, "split.heldout_fraction 0.9 of 5 episodes", "0 trains on all, without validation")
 
 
 def test_a_full_disk(project):

@@ -36,9 +36,8 @@ def test_seeds_differ():
     assert split(range(100), 0.1, 0) != split(range(100), 0.1, 1)
 
 
-def test_validation_without_held_out_episodes_is_an_error():
-    with pytest.raises(DataError, match=r"heldout_fraction 0.0 holds out no episode to validate on"):
-        split(range(10), 0.0, 0, validated=True)
+def test_something_is_held_out_unless_the_fraction_is_0():
+    assert len(split(range(10), 1e-12, 0)[1]) == 1 and not split(range(1), 0.0, 0)[1]
 
 
 @pytest.mark.parametrize(("n", "fraction"), [(1, 0.02), (0, 0.0)])

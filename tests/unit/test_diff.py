@@ -211,7 +211,10 @@ STATISTICS = {"norm_stats": {"state": {**STATS, "q01": [-1.0, -1.5]}, "actions":
             "in training: 0.5000 → 0.4000 at the end, apart since",
         ),
         ({"metrics": "step,loss,val_loss\n10,1.0,\n20,0.5,0.7\n"}, "held out: 0.6000 → 0.7000"),
-        ({"files": {"eval": _evaluation([True, False, True, False], loss=0.6)}}, "flow loss: 0.5000 → 0.6000"),
+        (
+            {"files": {"eval": _evaluation([True, False, True, False], loss=0.6)}},
+            "flow loss on held-out episodes: 0.5000 → 0.6000",
+        ),
         ({"files": {"eval": _error()}}, "action error of dy: 1 → 2"),
         ({"files": {"eval": _evaluation([False, True, True, False])}}, "fail now: push 0"),
         ({"files": {"eval": _other_seeds()}}, "Fisher's exact"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from faulty_simulator import FaultyConfig
-from pisft.config.experiment import OpenLoop
+from pisft.config.experiment import OpenLoop, Split
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
 from pisft.data.norm_stats import load as load_norm_stats
@@ -64,6 +64,19 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
     shown = {e["video"] for e in closed["episodes"]} - {None}
     assert shown == {f"videos/{name}" for name in before} and len(shown) >= 2
     assert str(experiment[1]) not in json.dumps(content)
+
+
+def test_where_nothing_is_held_out_the_episodes_are_those_that_were_trained_on_and_eval_json_says_so(experiment):
+    config, folder = experiment
+    assert _open_loop_alone(config, folder)["held_out"]
+    config = config.model_copy(update={"split": Split(heldout_fraction=0)})
+    opened = _open_loop_alone(config, folder)
+    assert not opened["held_out"] and [each["episode"] for each in opened["episodes"]] == [0, 1, 2, 3, 4]
+
+
+def _open_loop_alone(config, folder):
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"closed_loop": None})})
+    return evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), 1)[0]["open_loop"]
 
 
 def test_a_simulator_that_repeats_nothing_has_its_result_and_says_so(experiment, tmp_path, monkeypatch):

@@ -285,3 +285,24 @@ def test_a_relative_dim_is_the_states_of_its_name(copied_dataset, mask, refused)
             LeRobotData(copied_dataset).check(format)
     else:
         LeRobotData(copied_dataset).check(format)
+
+
+def test_a_table_is_a_vector_where_the_format_says_so(copied_dataset):
+    data = LeRobotData(copied_dataset)
+    actions = data.column("action")
+    for file in data.data_files:
+        table = pq.read_table(file, partitioning=None)
+        cells = [row.reshape(2, 2).tolist() for row in np.stack(table["action"].to_numpy())]
+        pq.write_table(table.set_column(table.column_names.index("action"), "action", pa.array(cells)), file)
+    info = copied_dataset / "meta/info.json"
+    content = json.loads(info.read_text())
+    content["features"]["action"] |= {"shape": [2, 2], "names": ["arm", "joint"]}
+    info.write_text(json.dumps(content))
+    data = LeRobotData(copied_dataset)
+    with pytest.raises(DataError, match=r"'action' is a table, \[2, 2\]; .*say `\{key: action, flatten: true\}`"):
+        data.check(Format(FormatConfig.model_validate(FORMAT)))
+    format = Format(FormatConfig.model_validate(FORMAT | {"actions": [{"key": "action", "flatten": True}]}))
+    data.check(format)
+    np.testing.assert_array_equal(data.column("action"), actions)
+    np.testing.assert_array_equal(data.vectors(["action"]).rows(0, len(actions))["action"], actions)
+    assert format.action_names(data.features) == ["action[0, 0]", "action[0, 1]", "action[1, 0]", "action[1, 1]"]

@@ -9,7 +9,6 @@ import pytest
 import torch
 from pisft.config import read_resolved
 from pisft.config.model import BaseWeights
-from pisft.data import DataError
 from pisft.model import Pi0, save_weights
 from pisft.model.weights import file_name
 from pisft.train.errors import Interrupted, TrainingError
@@ -131,13 +130,6 @@ def test_the_loss_over_real_dims_leaves_the_padding_out(tmp_path, image_dataset)
     assert torch.stack(dims).tolist() == pytest.approx(full[..., :4].mean((0, 1, 2)).tolist(), rel=1e-5)
 
 
-def test_without_held_out_episodes_the_error_says_what_to_raise(tmp_path, image_dataset):
-    config = make_experiment(tmp_path, image_dataset)
-    config = config.model_copy(update={"split": config.split.model_copy(update={"heldout_fraction": 0.0})})
-    with pytest.raises(DataError, match="heldout_fraction"):
-        Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, World())
-
-
 def test_a_loss_that_is_not_finite_stops_with_step_samples_and_dims(tmp_path, image_dataset, monkeypatch):
     t = trainer(tmp_path, image_dataset, log_every=4)
     bad = t.batches.indices(2)[1]
@@ -244,6 +236,14 @@ def test_a_damaged_table_is_published_again(tmp_path, image_dataset):
     table.write_bytes(whole.replace(b"1", b"2"))
     run(tmp_path)
     assert table.read_bytes() == whole
+
+
+def test_where_nothing_is_held_out_it_is_trained_without_validation_and_said(tmp_path, image_dataset, capsys):
+    make_experiment(tmp_path, image_dataset, parts={"split": {"heldout_fraction": 0}})
+    run(tmp_path)
+    assert "split.heldout_fraction is 0: trained without validation" in capsys.readouterr().err
+    assert published(tmp_path)["val_loss"] is None and published(tmp_path)["train_loss"] > 0
+    assert not any(row["val_loss"] for row in rows(tmp_path))
 
 
 @pytest.mark.parametrize("chosen", ["best", 4])

@@ -74,8 +74,20 @@ class DatasetUse(Strict):
 class Split(Strict):
     """Episodes kept out of training and statistics, for validation; drawn with `seed`."""
 
-    heldout_fraction: float = Field(0.02, ge=0.0, lt=1.0)
+    heldout_fraction: float = Field(
+        0.02, ge=0.0, lt=1.0, description="of each dataset's episodes, rounded up; 0 trains without validation"
+    )
     seed: NonNegativeInt = 0
+
+    @property
+    def without_validation(self) -> str | None:
+        """What it means that nothing is held out, or None where something is."""
+        if self.heldout_fraction:
+            return None
+        return (
+            "split.heldout_fraction is 0: trained without validation; open-loop errors are of episodes that it was "
+            "trained on"
+        )
 
 
 class NormStatsConfig(Strict):
@@ -482,6 +494,11 @@ def _check_train(path: Path, experiment: Experiment) -> None:
             "on: raise end_lr or decay_steps (both are another schedule, so training begins anew)"
         )
     chosen = experiment.eval.checkpoint
+    if chosen == "best" and experiment.split.without_validation:
+        raise ConfigError(
+            f"{path}: eval.checkpoint: found best, which is by the validation loss; split.heldout_fraction is 0, so "
+            "there is none: expected last or a step that is kept, or more than 0 held out"
+        )
     if (
         isinstance(chosen, int)
         and chosen != train.steps

@@ -69,6 +69,9 @@ class Source(Strict):
 
     key: Column
     dims: tuple[int, int] | None = None
+    flatten: bool = Field(
+        False, description="the dataset holds it as a table, such as (arms, joints): its rows one after the other"
+    )
     rotation: Rotation | None = Field(
         None, description="these dims are a rotation (rpy in radians, x first); the model sees rot6d, six dims"
     )

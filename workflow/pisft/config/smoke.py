@@ -53,7 +53,7 @@ def shrink(content: dict[str, Any]) -> dict[str, Any]:
     tiny = content | {
         "model": content["model"] + SUFFIX,
         "datasets": [{"name": content["format"] + SUFFIX} | few_shot],
-        "split": {"heldout_fraction": 1 / EPISODES},
+        "split": {"heldout_fraction": 1 / EPISODES if content.get("split", {}).get("heldout_fraction", 1) else 0},
         "train": content["train"] | TRAIN | {"keep_every": None},
         "eval": {"open_loop": {"episodes": 1}},
         "cluster": {"num_nodes": 2},

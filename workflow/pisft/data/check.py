@@ -86,6 +86,18 @@ def check_widths(data: LeRobotData, format: Format, widest: int) -> None:
             )
 
 
+def check_tables(data: LeRobotData, format: Format) -> None:
+    """A vector with several dims, such as (arms, joints), is one that the format says to flatten."""
+    for source in [*format.config.state, *format.config.actions]:
+        width, shape = data.vector_width(source.key), data.feature(source.key)["shape"]
+        if len(shape) > 1 and not source.flatten:
+            raise DataError(
+                f"{data.root}/meta/info.json: '{source.key}' is a table, {shape}; the model takes a vector. Where its "
+                f"{width} numbers are one action or state, say `{{key: {source.key}, flatten: true}}` in "
+                "the format"
+            )
+
+
 def check_delta_mask(data: LeRobotData, format: Format) -> None:
     """The format's delta mask is of all dims of an action, and a relative one is the state's of its name."""
     mask = format.config.delta_mask

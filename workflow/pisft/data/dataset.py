@@ -7,6 +7,7 @@ Start from `LeRobotData(root)`: opening reads the metadata and finds what is mis
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,15 @@ import pyarrow.parquet as pq
 
 from pisft.config.base import nearest
 from pisft.data.camera import Camera
-from pisft.data.check import check_delta_mask, check_fps, check_frames, check_lengths, check_video, check_widths
+from pisft.data.check import (
+    check_delta_mask,
+    check_fps,
+    check_frames,
+    check_lengths,
+    check_tables,
+    check_video,
+    check_widths,
+)
 from pisft.data.episodes import read_episodes, read_tasks
 from pisft.data.errors import DataError
 from pisft.data.format import Format
@@ -94,13 +103,13 @@ class LeRobotData:
         return Vectors(self.root, self._data_files, widths, self._ends)
 
     def vector_width(self, key: str) -> int:
-        """The dims of a vector feature; of another one, a `DataError`."""
+        """The dims of a vector feature, of all its rows where it is a table; of another one, a `DataError`."""
         feature = self.feature(key)
-        if not feature["dtype"].startswith(NUMERIC) or len(feature["shape"]) != 1:
+        if not feature["dtype"].startswith(NUMERIC):
             raise DataError(
                 f"{self.root}/meta/info.json: '{key}' is {feature['dtype']} {feature['shape']}; expected a vector"
             )
-        return int(feature["shape"][0])
+        return math.prod(feature["shape"])
 
     def feature(self, key: str) -> dict[str, Any]:
         """The `features` entry of info.json; an unknown key is a `DataError` with the nearest valid name."""
@@ -236,6 +245,7 @@ class LeRobotData:
         check_fps(self, format)
         if widest is not None:
             check_widths(self, format, widest)
+        check_tables(self, format)
         check_delta_mask(self, format)
         check_lengths(self, format, episodes)
         check_frames(self)
@@ -247,7 +257,7 @@ class LeRobotData:
         vectors = self.vectors(format.vector_keys)
         for start in range(0, self.num_frames, BATCH):
             vectors.rows(start, min(start + BATCH, self.num_frames))
-        widths = {key: np.ones((1, *self.features[key]["shape"]), np.float32) for key in format.vector_keys}
+        widths = {key: np.ones((1, self.vector_width(key)), np.float32) for key in format.vector_keys}
         format.to_relative(format.absolute_actions(widths), format.state(widths)[0])
         for task in self.used_tasks:
             format.prompt(task)
@@ -311,8 +321,9 @@ class LeRobotData:
 
 
 def _is_vector(kind: pa.DataType) -> bool:
-    """Numbers, or lists of them."""
-    kind = kind.value_type if hasattr(kind, "value_type") else kind
+    """Numbers, or lists or tables of them."""
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 

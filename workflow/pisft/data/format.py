@@ -6,6 +6,7 @@ tokenising and padding, `decode` after unnormalising; on actions they are invers
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -188,10 +189,10 @@ class Format:
 
 def feature_names(key: str, feature: Mapping[str, Any]) -> list[str]:
     """A name a dim of a vector feature of info.json, made up where it gives none."""
-    width, names = int(feature["shape"][0]), given_names(feature)
-    if names and width > 1:
+    shape, names = [int(size) for size in feature["shape"]], given_names(feature)
+    if names and len(names) > 1:
         return names
-    return [key] if width == 1 else [f"{key}[{i}]" for i in range(width)]
+    return [key] if math.prod(shape) == 1 else [f"{key}{list(place)}" for place in np.ndindex(*shape)]
 
 
 def given_names(feature: Mapping[str, Any]) -> list[str] | None:
@@ -202,7 +203,7 @@ def given_names(feature: Mapping[str, Any]) -> list[str] | None:
         names = sorted(names, key=names.__getitem__)
     else:
         names = _flat(names)
-    if isinstance(names, list) and len(names) == int(feature["shape"][0]):
+    if isinstance(names, list) and len(names) == math.prod(map(int, feature["shape"])):
         return [str(name) for name in names]
     return None
 

@@ -73,8 +73,8 @@ def health(
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """A sentence for each dim that looks wrong or was widened."""
-    found = []
+    """A sentence for each dim that looks wrong or was widened, after what the data say against the format."""
+    found = list(report.get("format", {}).get("warnings", []))
     for field in FIELDS:
         for dim in report[field]["dims"]:
             words, widened = [WARNINGS[warning] for warning in dim["warnings"]], dim.get("widened") or {}

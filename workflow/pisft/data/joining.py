@@ -1,9 +1,10 @@
 """lerobot joins videos by a list that it writes for FFmpeg, each path in single quotes, which a `'` in one would end.
-Start from `any_path(module)`.
+Start from `any_path(module)`. What it cannot join at all is kept `apart`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PosixPath
@@ -24,6 +25,18 @@ def any_path(module: ModuleType) -> Iterator[None]:
         yield
     finally:
         module.concatenate_video_files = join
+
+
+@contextmanager
+def apart(module: ModuleType, unlike: set[Path]) -> Iterator[None]:
+    """Inside, the converter `module` of lerobot's begins a file with each of the videos `unlike`, which differ from the
+    one before in how they are encoded: it joins them as they are."""
+    size = module.get_file_size_in_mb
+    module.get_file_size_in_mb = lambda path: math.inf if path in unlike else size(path)
+    try:
+        yield
+    finally:
+        module.get_file_size_in_mb = size
 
 
 class _Listed(PosixPath):

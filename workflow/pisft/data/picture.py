@@ -19,15 +19,9 @@ class NoPicture(ValueError):
 
 
 def decode(cell: Any, root: Path) -> np.ndarray:
-    """uint8 (H, W, 3) of a cell: encoded bytes, or a mapping with `bytes` or a `path` in the dataset at `root`.
-
-    Raises `NoPicture`: also for 16-bit and float images, whose range RGB has no room for.
-    """
-    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
-    if content is None and isinstance(cell, Mapping) and isinstance(cell.get("path"), str):
-        content = _file(root, cell["path"])
-    if not isinstance(content, bytes):
-        raise NoPicture(f"found {type(content).__name__}; expected an encoded image, or the path of one")
+    """uint8 (H, W, 3) of a cell. Raises `NoPicture`: also for 16-bit and float images, whose range RGB has no room
+    for."""
+    content = encoded(cell, root)
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode not in COLOURS:
@@ -40,6 +34,17 @@ def decode(cell: Any, root: Path) -> np.ndarray:
         if isinstance(error, NoPicture):
             raise
         raise NoPicture("found bytes that are no picture; fetch the dataset again") from error
+
+
+def encoded(cell: Any, root: Path) -> bytes:
+    """The image of a cell: its bytes, a `path` in the dataset at `root`, or a mapping with one of these."""
+    content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (cell, None)
+    path = content if isinstance(content, str) else path
+    if isinstance(path, str) and not isinstance(content, bytes):
+        content = _file(root, path)
+    if not isinstance(content, bytes):
+        raise NoPicture(f"found {type(content).__name__}; expected an encoded image, or the path of one")
+    return content
 
 
 def _file(root: Path, name: str) -> bytes:

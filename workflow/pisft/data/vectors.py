@@ -107,13 +107,18 @@ class Vectors:
 
 
 def to_array(column: pa.Array, width: int) -> np.ndarray:
-    """A column of numbers or lists of `width` numbers as float32 (rows, width); what does not fit is a `ValueError`."""
-    rows = len(column)
-    if pa.types.is_nested(column.type):
-        widths = np.diff(column.offsets) if hasattr(column, "offsets") else np.array([column.type.list_size])
-        if (widths != width).any():
-            raise ValueError(f"has {widths[widths != width][0]} values a frame; info.json says {width}")
-        column = column.flatten()
+    """A column of numbers, or of lists or tables of `width` numbers, as float32 (rows, width); what does not fit is a
+    `ValueError`."""
+    rows, nested = len(column), pa.types.is_nested(column.type)
+    begins = np.arange(rows + 1)  # of each row, where its numbers begin
+    while pa.types.is_nested(column.type):
+        if not hasattr(column.type, "value_type"):
+            raise ValueError(f"is {column.type}; expected numbers")
+        fixed = getattr(column.type, "list_size", None)
+        inner = np.asarray(column.offsets) if fixed is None else np.arange(len(column) + 1) * fixed
+        begins, column = inner[begins] - inner[0], column.flatten()
+    if nested and ((counts := np.diff(begins)) != width).any():
+        raise ValueError(f"has {counts[counts != width][0]} values a frame; info.json says {width}")
     values = column.to_numpy(zero_copy_only=False).astype(np.float32)
     if values.size != rows * width:
         raise ValueError(f"has missing values, or more than the {width} of info.json")

@@ -5,7 +5,9 @@ that the pixels are the same on every machine (and those of lerobot's `pyav` bac
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -75,23 +77,41 @@ class Video:
         raise MissingFrame(self.path, timestamp)
 
 
-def check(path: Path, timestamps: np.ndarray, fps: float) -> None:
-    """Raise a `DataError` unless the file holds a packet for every timestamp; reads it, decodes nothing."""
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds: when its frames are shown (s, ascending), the rate that it states, and how it is encoded:
+    streams of equal `encoding` can be joined without encoding them again."""
+
+    times: np.ndarray
+    rate: float | None
+    encoding: tuple[Any, ...]
+
+
+def contents(path: Path) -> Contents:
+    """Read the file's packets, decoding nothing; raises `DataError`, also where it holds no frame."""
     try:
         with av.open(str(path)) as container:
             stream = _stream(path, container)
-            rate = stream.average_rate
+            rate, codec = stream.average_rate, stream.codec_context
+            encoding = (codec.name, codec.width, codec.height, codec.pix_fmt, codec.extradata)
             packets = [p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt]
-            shown = np.sort([float(p.pts * p.time_base) for p in packets])
+            times = np.sort([float(p.pts * p.time_base) for p in packets])
     except (av.FFmpegError, IndexError) as error:
         raise _unreadable(path, error) from error
-    if not len(shown):
+    if not len(times):
         raise DataError(f"{path}: holds no frame; fetch or record this video again")
-    if rate is not None and abs(float(rate) - fps) > 0.05 * fps:
+    return Contents(times, rate and float(rate), encoding)
+
+
+def check(path: Path, timestamps: np.ndarray, fps: float, found: Contents | None = None) -> None:
+    """Raise a `DataError` unless the file, of which `found` are the contents, has a packet for every timestamp."""
+    found = found or contents(path)
+    if found.rate is not None and abs(found.rate - fps) > 0.05 * fps:
         raise DataError(
-            f"{path}: has {float(rate):g} frames/s; meta/info.json says {fps:g}: mend fps, or record the video again"
+            f"{path}: has {found.rate:g} frames/s; meta/info.json says {fps:g}: mend fps, leave the episode out, or "
+            f"encode it again at {fps:g} frames/s"
         )
-    following = np.append(shown, np.inf)[np.searchsorted(shown, timestamps - 0.25 / fps)]
+    following = np.append(found.times, np.inf)[np.searchsorted(found.times, timestamps - 0.25 / fps)]
     if (missing := following > timestamps + 0.25 / fps).any():
         raise MissingFrame(path, timestamps[missing.argmax()], int(missing.argmax()))
 

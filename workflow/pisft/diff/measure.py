@@ -172,6 +172,7 @@ def _open_loop(a: Side, b: Side) -> dict[str, Any] | None:
     first, second = (loop.get("action_error", {}).get("robot", {}).get("per_dim", {}) for loop in (one, other))
     return {
         "same": one == other,
+        "of": ["held-out episodes" if loop.get("held_out", True) else "training episodes" for loop in (one, other)],
         "flow_loss": [one["flow_loss"], other["flow_loss"]],
         "per_dim": [{"name": name, "a": first.get(name), "b": second.get(name)} for name in {**first, **second}],
     }

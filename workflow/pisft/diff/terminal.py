@@ -85,7 +85,11 @@ def _open_loop(loop: dict[str, Any] | None) -> list[str]:
     errors = [row for row in loop["per_dim"] if row["a"] != row["b"]]
     told = [(row["name"], *("–" if row[side] is None else f"{row[side]:.4g}" for side in "ab")) for row in errors]
     one, other = loop["flow_loss"]
-    return [f"flow loss: {one:.4f} → {other:.4f}", *(f"action error of {name}: {x} → {y}" for name, x, y in told)]
+    of = " → ".join(dict.fromkeys(loop["of"]))
+    return [
+        f"flow loss on {of}: {one:.4f} → {other:.4f}",
+        *(f"action error of {name}: {x} → {y}" for name, x, y in told),
+    ]
 
 
 def _success(paint, success: dict[str, Any] | None) -> list[str]:

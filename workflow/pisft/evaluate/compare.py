@@ -41,6 +41,12 @@ class Comparison:
         return "Fisher's exact" if self.flips is None else "McNemar's exact"
 
 
+def loss_name(evaluation: dict[str, Any] | None) -> str:
+    """What the flow loss of an eval.json is called, by the episodes that it is of."""
+    held_out = evaluation is None or evaluation["open_loop"].get("held_out", True)
+    return "held-out flow loss" if held_out else "flow loss on training episodes"
+
+
 def compare(a: dict[str, Any], b: dict[str, Any], tasks: Iterable[str] | None = None) -> Comparison:
     """Two contents of eval.json, on `tasks` (all, by default); raises `PisftError` where they cannot be compared."""
     for content in (a, b):

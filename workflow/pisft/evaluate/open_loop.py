@@ -1,4 +1,4 @@
-"""Open loop: how well a policy predicts demonstrations that it was not trained on. Start from `open_loop`."""
+"""Open loop: how well a policy predicts demonstrations, as a rule held-out ones. Start from `open_loop`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TRACES = 3  # episodes whose actions are drawn beside the predicted ones
 
 
 def open_loop(
-    policy: Policy, heldout: TrainingSet, episodes: Sequence[dict[str, Any]]
+    policy: Policy, demonstrations: TrainingSet, episodes: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(what eval.json tells, traces) of a policy on held-out `episodes`, {"dataset", "episode"} each, in their order.
+    """(what eval.json tells, traces) of a policy on `episodes`, {"dataset", "episode"} each, in their order.
 
     The first has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
     by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Taken at
@@ -31,11 +31,11 @@ def open_loop(
     and the predicted actions of the first episodes, in robot units. A `PolicyError` says where the policy gives no
     numbers.
     """
-    preprocessor = heldout.preprocessor
+    preprocessor = demonstrations.preprocessor
     horizon = policy.noise_shape[0]
-    names = preprocessor.format.robot_names(heldout.features)
-    encoded = preprocessor.format.action_names(heldout.features)[: preprocessor.action_dims]
-    ends = np.unique(heldout.last_frame)
+    names = preprocessor.format.robot_names(demonstrations.features)
+    encoded = preprocessor.format.action_names(demonstrations.features)[: preprocessor.action_dims]
+    ends = np.unique(demonstrations.last_frame)
     starts = np.r_[0, ends[:-1] + 1]  # of the episodes
     frames = np.concatenate([np.arange(a, b + 1, horizon) for a, b in zip(starts, ends, strict=True)])
 
@@ -46,15 +46,15 @@ def open_loop(
     losses, parts = [], []
     for places in np.split(np.arange(len(frames)), range(BATCH_SIZE, len(frames), BATCH_SIZE)):
         draws, times = noise_and_time(SEED, 0, places, DRAWS, *policy.noise_shape)
-        part = _predictions(policy, heldout, frames[places], draws[:, :SAMPLES])
-        loss = _flow_losses(policy, heldout, frames[places], draws, times)
+        part = _predictions(policy, demonstrations, frames[places], draws[:, :SAMPLES])
+        loss = _flow_losses(policy, demonstrations, frames[places], draws, times)
         _check(part, loss, [told(frame) for frame in frames[places]], names, encoded)
         parts.append(part)
         losses.append(loss)
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    inside = np.arange(horizon) < (heldout.last_frame[frames] - frames + 1)[:, None]  # (frames, H)
-    tasks = np.array([heldout.task(frame) for frame in frames])
+    inside = np.arange(horizon) < (demonstrations.last_frame[frames] - frames + 1)[:, None]  # (frames, H)
+    tasks = np.array([demonstrations.task(frame) for frame in frames])
     content = {
         "episodes": list(episodes),
         "frames": len(frames),
@@ -70,9 +70,9 @@ def open_loop(
 
 @torch.inference_mode()
 def _flow_losses(
-    policy: Policy, heldout: TrainingSet, frames: np.ndarray, draws: np.ndarray, times: np.ndarray
+    policy: Policy, demonstrations: TrainingSet, frames: np.ndarray, draws: np.ndarray, times: np.ndarray
 ) -> np.ndarray:
-    observation, actions = heldout.batch(frames)
+    observation, actions = demonstrations.batch(frames)
     loss = policy.model.flow_loss(
         observation.to(policy.device),
         *(x.to(policy.device) for x in (actions, torch.from_numpy(draws), torch.from_numpy(times))),
@@ -80,11 +80,13 @@ def _flow_losses(
     return loss[..., : policy.preprocessor.action_dims].mean(dim=(1, 2, 3)).cpu().numpy()
 
 
-def _predictions(policy: Policy, heldout: TrainingSet, frames: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
+def _predictions(
+    policy: Policy, demonstrations: TrainingSet, frames: np.ndarray, noise: np.ndarray
+) -> dict[str, np.ndarray]:
     """`predicted` (B, K, H, d) and `recorded` (B, H, d) robot actions; `sampled`, the first of K, and `demonstrated`
     (B, H, D) as the model sees them, without padding. `noise` is (B, K, H, A)."""
-    preprocessor, format = heldout.preprocessor, heldout.preprocessor.format
-    samples = [heldout.sample(int(frame)) for frame in frames]
+    preprocessor, format = demonstrations.preprocessor, demonstrations.preprocessor.format
+    samples = [demonstrations.sample(int(frame)) for frame in frames]
     items = [preprocessor.item(sample) for sample in samples]
     chunks = np.stack([policy.sample(items, np.ascontiguousarray(draw)) for draw in noise.swapaxes(0, 1)], axis=1)
     states = [item.encoded_state for item in items]

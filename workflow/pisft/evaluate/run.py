@@ -47,8 +47,9 @@ def evaluate(
 
     timing: dict[str, Any] = {}
     started = time.perf_counter()
-    heldout, episodes = _heldout(config, data_root, policy.preprocessor)
-    opened, traces = open_loop(policy, heldout, episodes)
+    demonstrations, episodes = _demonstrations(config, data_root, policy.preprocessor)
+    opened, traces = open_loop(policy, demonstrations, episodes)
+    opened = {"held_out": not config.split.without_validation} | opened
     write_json(run_dir / "traces.json", traces)
     timing["open_loop_s"] = time.perf_counter() - started
     closed = None
@@ -166,14 +167,16 @@ def chains(episodes: Sequence[Episode], stages: int) -> dict[str, Any]:
     }
 
 
-def _heldout(config: Resolved, data_root: Path, preprocessor: Preprocessor) -> tuple[TrainingSet, list[dict[str, Any]]]:
-    """`config.eval.open_loop.episodes` held-out episodes, the first ones of each dataset, and which they are."""
+def _demonstrations(
+    config: Resolved, data_root: Path, preprocessor: Preprocessor
+) -> tuple[TrainingSet, list[dict[str, Any]]]:
+    """`config.eval.open_loop.episodes` held-out episodes, the first ones of each dataset, and which they are; where
+    nothing is held out, of those that were trained on."""
     datasets = [open_dataset(data_root / use.name) for use in config.datasets]
-    heldout = [
-        parts(use, data, config.split, validated=True)[1] for use, data in zip(config.datasets, datasets, strict=True)
-    ]
-    counts = shares([len(numbers) for numbers in heldout], config.eval.open_loop.episodes)
-    chosen = [numbers[:count] for numbers, count in zip(heldout, counts, strict=True)]
+    part = 0 if config.split.without_validation else 1
+    numbered = [parts(use, data, config.split)[part] for use, data in zip(config.datasets, datasets, strict=True)]
+    counts = shares([len(numbers) for numbers in numbered], config.eval.open_loop.episodes)
+    chosen = [numbers[:count] for numbers, count in zip(numbered, counts, strict=True)]
     episodes = [
         {"dataset": use.name, "episode": episode}
         for use, numbers in zip(config.datasets, chosen, strict=True)

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from pisft.config.dataset import GeneratedDataset, HubDataset
 from pisft.config.experiment import Lora, Resolved
 from pisft.config.model import BaseWeights
-from pisft.evaluate.compare import MEAN, over_suites
+from pisft.evaluate.compare import MEAN, loss_name, over_suites
 
 VARIANTS = {"pi0": "π₀", "pi05": "π₀.₅"}
 
@@ -67,6 +67,7 @@ def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], lic
         title=title,
         config=config,
         evaluation=evaluation,
+        loss_name=loss_name(evaluation),
         closed=closed,
         rates=rates,
         published={name: f"{100 * rate:.1f} %" for name, rate in theirs.items()},

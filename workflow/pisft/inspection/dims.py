@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pisft.data.format import given_names
+from pisft.data.format import feature_names, given_names
 from pisft.data.health import NARROW_RANGE, OUTLIER, TINY_STD
 from pisft.inspection.sample import Sample
 
@@ -67,9 +67,9 @@ def describe(sample: Sample, features: Mapping[str, Any], role: str, keys: Seque
     dims: list[Dim] = []
     for key in keys:
         values, names = sample.values[key], given_names(features[key])
+        called = names or feature_names(key, features[key])
         for index in range(values.shape[1]):
-            name = names[index] if names else (key if values.shape[1] == 1 else f"{key}[{index}]")
-            dim = Dim(role, key, index, len(dims), name, bool(names), values[:, index].astype(np.float64))
+            dim = Dim(role, key, index, len(dims), called[index], bool(names), values[:, index].astype(np.float64))
             _measure(dim)
             dims.append(dim)
     for dim in dims:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -40,8 +41,8 @@ class Proposal:
 
 def propose(seen: Inspection) -> Proposal:
     """The format of `seen`, with its reasons as comments."""
-    action_type, confidence, evidence = _action_type(seen.relations)
-    relative = _relative(seen.relations) if action_type == "absolute" else []
+    kind, confidence, evidence = action_type(seen.relations)
+    relative = _relative(seen.relations) if kind == "absolute" else []
     mask = _notation(relative) if any(relative) else []
     horizon = _horizon(seen)
     empty = [text for text, _ in seen.prompts if not clean_prompt(text)]
@@ -51,10 +52,10 @@ def propose(seen: Inspection) -> Proposal:
         *_features(seen),
         f"fps: {seen.data.fps:g}",
         *_cameras(seen),
-        f"state: {_sources(seen.roles.state)}",
-        f"actions: {_sources(seen.roles.actions)}",
+        f"state: {_sources(seen, seen.roles.state)}",
+        f"actions: {_sources(seen, seen.roles.actions)}",
         *_comment(f"{confidence} confidence: {evidence}"),
-        f"action_type: {action_type}",
+        f"action_type: {kind}",
     ]
     if mask:
         kept = [dim.name for dim, yes in zip(seen.actions, relative, strict=True) if not yes]
@@ -82,10 +83,10 @@ def propose(seen: Inspection) -> Proposal:
         lines.append(f"short_episodes: repeat         # the shortest has {shortest} frames")
     lines += [line for text in advice for line in _comment(text)]
     text = "\n".join(lines) + "\n"
-    return Proposal(text, action_type, confidence, evidence, mask, horizon, bool(empty), advice)
+    return Proposal(text, kind, confidence, evidence, mask, horizon, bool(empty), advice)
 
 
-def _action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
+def action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
     """What most of the dims that are not grippers are, how sure that is, and why."""
     judged = [relation for relation in relations if not relation.action.gripper and not relation.action.constant]
     absolute, delta = ([r for r in judged if r.verdict == verdict] for verdict in ("absolute", "delta"))
@@ -183,7 +184,7 @@ def _features(seen: Inspection) -> list[str]:
             lines.append(f"  {_flow(key)}: {{dtype: {feature['dtype']}, shape: {shape}}}")
             continue
         facts = [] if feature["dtype"] == "float32" else [f"dtype: {feature['dtype']}"]
-        facts.append(f"shape: {_flow([int(feature['shape'][0])])}")
+        facts.append(f"shape: {_flow([math.prod(map(int, feature['shape']))])}")
         names = given_names(feature)
         line = f"  {_flow(key)}: {{{', '.join([*facts, f'names: {_flow(names)}'] if names else facts)}}}"
         if len(line) <= COLUMNS:
@@ -219,8 +220,10 @@ def _of(seen: Inspection) -> str:
     return f"all {all_}" if read == all_ else f"{read} of {all_}"
 
 
-def _sources(keys: Sequence[str]) -> str:
-    return _flow(keys[0] if len(keys) == 1 else list(keys))
+def _sources(seen: Inspection, keys: Sequence[str]) -> str:
+    tables = {key for key in keys if len(seen.data.features[key]["shape"]) > 1}
+    sources = [{"key": key, "flatten": True} if key in tables else key for key in keys]
+    return _flow(sources[0] if sources == list(keys[:1]) else sources)
 
 
 def _flow(value: Any) -> str:

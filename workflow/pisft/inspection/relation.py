@@ -52,7 +52,7 @@ class Relation:
 
 def relate(actions: Sequence[Dim], state: Sequence[Dim], sample: Sample) -> list[Relation]:
     """One relation an action dim."""
-    return [_relation(action, *_partner(action, actions, state), sample) for action in actions]
+    return [relation(action, *_partner(action, actions, state), sample) for action in actions]
 
 
 def _partner(action: Dim, actions: Sequence[Dim], state: Sequence[Dim]) -> tuple[Dim | None, str | None]:
@@ -74,7 +74,8 @@ def _quantity(dim: Dim) -> tuple[str, ...]:
     return tuple(word for word in words_of(dim) if word not in NOT_OF_THE_QUANTITY)
 
 
-def _relation(action: Dim, state: Dim | None, paired: str | None, sample: Sample) -> Relation:
+def relation(action: Dim, state: Dim | None, paired: str | None, sample: Sample) -> Relation:
+    """Of an action dim and the state dim that it is `paired` with, by what."""
     a = action.values[:-1][~sample.last[:-1]]
     spread = action.q99 - action.q01
     centred = spread > 0 and abs(action.q50) <= CENTRED * spread and action.q01 < 0 < action.q99

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ RATES = frozenset(
 JOINTS = frozenset({"joint", "joints", "qpos"})
 CARTESIAN = frozenset({"cartesian", "ee", "eef", "tcp", "end"})
 NO_STATE = frozenset({"environment", "env", "reward", "done", "success", "next", "truncated", "timestamp", "discount"})
+TABLE = 64  # numbers of a table such as (arms, joints); more is no state and no action
 BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 
 
@@ -139,7 +141,8 @@ def _exterior(key: str) -> int:
 
 def _is_vector(key: str, feature: Mapping[str, Any]) -> bool:
     numbers = str(feature["dtype"]).startswith(("float", "int", "uint"))
-    return numbers and len(feature["shape"]) == 1 and key not in BOOKKEEPING
+    shape = [int(size) for size in feature["shape"]]
+    return numbers and (len(shape) == 1 or math.prod(shape) <= TABLE) and key not in BOOKKEEPING
 
 
 def _actions(vectors: list[str], roles: Roles) -> list[str]:

@@ -11,20 +11,24 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.io import ancient
 
+from pisft.config import resolve
 from pisft.errors import PisftError
 from pisft.provenance.graph import Node, by_size, made_from, stamp, state
 from pisft.provenance.stages import check_name
 
 _by_size: dict[str, int] = {}
+_warnings: dict[str, str] = {}  # by experiment
 
 
 def say_what_was_not_read() -> None:
-    """After a dry run, say which files were taken for what they were by their size."""
+    """After a dry run, say which files were taken for what they were by their size, and what training will warn of."""
     if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
         atexit.register(_say)
 
 
 def _say() -> None:
+    for experiment, warning in sorted(_warnings.items()):
+        print(f"{experiment}: {warning}", file=sys.stderr)
     if _by_size:
         print(
             f"{len(_by_size)} files ({sum(_by_size.values()) / 2**20:.0f} MiB) were compared by size only; whoever "
@@ -49,6 +53,8 @@ def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
             fresh = state(node) is None
             if fresh:
                 _by_size.update(by_size(node))
+            elif stage == "checkpoint" and (warning := resolve(node.name).split.without_validation):
+                _warnings[node.name] = warning
             files: dict[str, Any] = {"stamp": stamp(node, fresh)}
             for parent in made_from(node):
                 if not fresh:

@@ -17,7 +17,7 @@ from pisft import metrics_csv
 from pisft.config.experiment import Published
 from pisft.data.health import lines
 from pisft.errors import PisftError
-from pisft.evaluate.compare import beside_published
+from pisft.evaluate.compare import beside_published, loss_name
 from pisft.report import figures
 from pisft.report.template import template
 
@@ -41,6 +41,7 @@ def render(run_dir: Path) -> str:
         datasets=list(zip(config["datasets"], manifests, strict=True)),
         checkpoint=_json(run_dir / "checkpoint.json"),
         evaluation=evaluation,
+        loss_name=loss_name(evaluation),
         closed=evaluation["closed_loop"],
         published=_published(config, evaluation["closed_loop"]),
         videos=_videos(run_dir, evaluation["closed_loop"]),

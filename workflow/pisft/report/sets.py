@@ -15,7 +15,7 @@ from pisft.config import load_paper, resolve, sweep_members
 from pisft.config.experiment import Resolved
 from pisft.config.sweep import SEED
 from pisft.errors import PisftError
-from pisft.evaluate.compare import LENGTH, MEAN, beside_published, over_suites
+from pisft.evaluate.compare import LENGTH, MEAN, beside_published, loss_name, over_suites
 from pisft.evaluate.intervals import mean95, wilson95
 
 Row = dict[str, Any]
@@ -55,7 +55,7 @@ def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
         if evaluation is None:
             raise PisftError(f"results/{exp}/eval.json: is missing; run: snakemake results/sweeps/{name}/table.csv")
         rate = (evaluation["closed_loop"] or {}).get("overall")
-        measure = "success" if rate else "held-out flow loss"
+        measure = "success" if rate else loss_name(evaluation)
         ours = {"value": rate["success"] if rate else evaluation["open_loop"]["flow_loss"]}
         counts = {key: rate[key] if rate else None for key in ("successes", "episodes")}
         runs.append({"experiment": exp, **values, "measure": measure, **ours, **counts})
@@ -98,7 +98,7 @@ def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
             rows[MEAN] = _rate(over_suites(closed), "interval95") if closed else {}
     else:
         loss = evaluation["open_loop"]["flow_loss"] if evaluation else None
-        rows["held-out flow loss"] = {"ours": loss}
+        rows[loss_name(evaluation)] = {"ours": loss}
     theirs: dict[str, list[Row]] = {}
     for measure, row in _published(config, closed):
         theirs.setdefault(measure, []).append(row)

@@ -26,7 +26,7 @@ class Corpus:
     """`real_dims` are the action dims that are not padding."""
 
     training: TrainingSet
-    heldout: TrainingSet
+    heldout: TrainingSet | None  # where nothing is held out
     weights: list[float]
     real_dims: int
     episodes: list[tuple[str, int, int]]  # dataset, episode, frames: of the training episodes, in order
@@ -60,7 +60,7 @@ def load(
     for data in datasets:
         preprocessor.check_prompts(data.used_tasks)
     training, heldout = zip(
-        *(parts(use, data, config.split, validated=True) for use, data in zip(config.datasets, datasets, strict=True)),
+        *(parts(use, data, config.split) for use, data in zip(config.datasets, datasets, strict=True)),
         strict=True,
     )
 
@@ -74,7 +74,7 @@ def load(
 
     return Corpus(
         training=TrainingSet(datasets, preprocessor, training, pictures),
-        heldout=TrainingSet(datasets, preprocessor, heldout, pictures),
+        heldout=TrainingSet(datasets, preprocessor, heldout, pictures) if any(heldout) else None,
         weights=[use.weight for use in config.datasets],
         real_dims=preprocessor.action_dims,
         episodes=[

@@ -94,6 +94,8 @@ class Trainer:
         local_disk: Path | None = None,
     ):
         self.config, self.run_dir, self.fingerprint, self.world = config, run_dir, fingerprint, world
+        if world.lead and (warning := config.split.without_validation):
+            print(f"{config.name}: {warning}", file=sys.stderr)
         estimate.check(config, run_dir, world)
         self.corpus = corpora.load(config, run_dir, data_root, local_disk, verify=world.lead)
         self.batches = Batches(config, self.corpus.training, self.corpus.weights, world)
@@ -215,9 +217,12 @@ class Trainer:
             raise nonfinite(self.corpus, self.batches.indices(step), step, self.history[step].tolist(), self.folder)
 
     def validate(self) -> dict[str, float]:
-        """The held-out losses of the weights that are published; where they are the least so far, these are kept."""
+        """The held-out losses, if any, of the weights that are published; where they are the least so far, these are
+        kept."""
         with self.optimizer.averaged():
             validated = self.validation(self.model)
+        if not validated:
+            return validated
         loss = validated["val_loss"]
         if self.config.eval.checkpoint == "best" and loss < min(self.val_losses.values(), default=float("inf")):
             self.write_weights(self.folder / "best")
@@ -256,7 +261,7 @@ class Trainer:
                     f"when this was trained: choose another step, or remove {self.folder} to train again"
                 )
         self.corpus.check(wait=True)
-        facts = {"key": key, "step": int(step), "val_loss": self.val_losses[str(step)]}
+        facts = {"key": key, "step": int(step), "val_loss": self.val_losses.get(str(step))}
         if steps:
             facts["train_loss"] = self.history[-LAST:, 0].double().mean().item()
         if self.world.lead:

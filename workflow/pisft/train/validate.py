@@ -24,11 +24,14 @@ class Validation:
     def __init__(self, config: Resolved, corpus: Corpus, world: World):
         self.precision, self.real_dims = config.train.precision, corpus.real_dims
         self.seed, self.frames, self.world = config.split.seed, corpus.heldout, world
-        self.chosen = np.sort(np.random.default_rng([self.seed, STEP]).permutation(len(self.frames))[:FRAMES])
+        frames = len(self.frames) if self.frames else 0
+        self.chosen = np.sort(np.random.default_rng([self.seed, STEP]).permutation(frames)[:FRAMES])
 
     @torch.no_grad()
     def __call__(self, model: Pi0) -> dict[str, float]:
-        """`val_loss` and `val_loss_real_dims` of the weights that `model` holds."""
+        """`val_loss` and `val_loss_real_dims` of the weights that `model` holds; nothing where nothing is held out."""
+        if self.frames is None:
+            return {}
         total = len(self.chosen)
         mean = torch.zeros(2, dtype=torch.float64, device=self.world.device)
         for places in np.split(np.arange(total), range(BATCH_SIZE, total, BATCH_SIZE)):
