@@ -24,6 +24,7 @@ from pisft.data.check import check_delta_mask, check_fps, check_frames, check_le
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
 from pisft.data.health import health, lines
+from pisft.data.legacy import vectors_of
 from pisft.data.library import open_dataset
 from pisft.data.measure import measure
 from pisft.data.norm_stats import load, save, widen
@@ -84,14 +85,14 @@ def of_experiment(path: Path, workers: int) -> None:
 
 def of_dataset(args: argparse.Namespace) -> None:
     format = Format.from_yaml(find_named(Path("config/formats"), args.config_name, "command line", "--config-name"))
-    data = LeRobotData(find_dataset(args.repo_id))
-    check_fps(data, format)
-    check_tables(data, format)
-    check_delta_mask(data, format)
-    check_lengths(data, format)
-    check_frames(data)
-    folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, format)
-    stats = compute(folder, [(data, None)], format, args.workers, (args.min_std, args.min_range))[0]
+    with vectors_of(find_dataset(args.repo_id)) as data:
+        check_fps(data, format)
+        check_tables(data, format)
+        check_delta_mask(data, format)
+        check_lengths(data, format)
+        check_frames(data)
+        folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, format)
+        stats = compute(folder, [(data, None)], format, args.workers, (args.min_std, args.min_range))[0]
     for other in others:
         write_text(other / stats.name, stats.read_text())
         print(other / stats.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from legacy_data import make_legacy_dataset
 from pisft.config.format import FormatConfig
 from pisft.data import Format, norm_stats
 
@@ -55,6 +56,23 @@ def test_a_folder_goes_to_the_place_where_upstream_looks_for_its_format(folder, 
     for field in ("state", "actions"):
         for key in ("mean", "std", "q01", "q99"):
             np.testing.assert_array_equal(getattr(getattr(stats, field), key), getattr(getattr(expected, field), key))
+
+
+@pytest.mark.parametrize(("version", "video"), [("v2.0", True), ("v2.1", False)])
+def test_an_older_dataset_has_the_statistics_of_its_v3_version_and_stays_as_it_is(folder, version, video):
+    old = make_legacy_dataset(folder / "old", version, video=video)
+    files = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+    made = []
+    for name in ("old", "old_new"):
+        done = type_command(folder, "--config-name", "mine", "--repo-id", name, TMPDIR=str(folder))
+        assert done.returncode == 0, done.stderr
+        made.append((folder / f"assets/mine/{name}/norm_stats.json").read_bytes())
+    assert made[0] == made[1]
+    assert {path: path.read_bytes() for path in old.rglob("*") if path.is_file()} == files
+    assert not list(folder.glob("pisft-*"))
+    (old / "data/chunk-000/episode_000001.parquet").unlink()
+    done = type_command(folder, "--config-name", "mine", "--repo-id", "old")
+    assert done.returncode == 1 and "error: old/data/chunk-000/episode_000001.parquet: the rows of" in done.stderr
 
 
 def test_a_folder_that_no_registry_knows_goes_by_its_name(folder, video_dataset):

@@ -1,4 +1,5 @@
-"""LeRobot v2.0 and v2.1 datasets as v3.0, by lerobot's own converter: start from `convert`. The original is only read.
+"""LeRobot v2.0 and v2.1 datasets as v3.0, by lerobot's own converter: start from `convert`, or from `vectors_of` for
+statistics. The original is only read.
 
 The converter reads what `restate` made of the original: its episodes, numbered from 0, with totals and statistics that
 are computed from their vectors. The pictures' statistics are left out, since nothing here reads them.
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from pisft.data.info import read_info
 from pisft.data.joining import any_path, apart
 from pisft.data.manifest import describe
 from pisft.data.reproducible import same_bytes
-from pisft.data.v21 import restate
+from pisft.data.v21 import Restated, restate
 
 OLD = ("v2.0", "v2.1")
 
@@ -38,16 +40,50 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
 
     Nothing is asked of the network. Raises `DataError` where the converter cannot read the original.
     """
-    found = version(original)
     work = root.with_name(".converting")
     shutil.rmtree(work, ignore_errors=True)
     shadow = work / "dataset"
     try:
-        restated = restate(original, shadow)
-        _run_converter(shadow, work / "cache", restated.apart)
+        restated = _convert(original, shadow, work / "cache")
+        _check_pieces(shadow, original)
+        if root.is_symlink():
+            root.unlink()
+        shutil.rmtree(root, ignore_errors=True)
+        os.rename(shadow, root)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    listing = sorted((name, facts["sha256"]) for name, facts in describe(original).items())
+    facts = {"converted_from": version(original), "original": hashlib.sha256(json.dumps(listing).encode()).hexdigest()}
+    if restated.numbers != list(range(len(restated.numbers))):
+        facts["episodes_were"] = restated.numbers
+    return facts
+
+
+@contextlib.contextmanager
+def vectors_of(folder: Path) -> Iterator[LeRobotData]:
+    """The dataset at `folder`, to read its vectors; of an older one a v3.0 version without cameras, which is gone
+    afterwards. Raises `DataError`."""
+    if version(folder) not in OLD:
+        yield LeRobotData(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="pisft-") as work:
+        shadow = Path(work) / "dataset"
+        try:
+            _convert(folder, shadow, Path(work) / "cache", cameras=False)
+            yield LeRobotData(shadow)
+        except DataError as error:
+            raise DataError(str(error).replace(str(shadow), str(folder))) from error
+
+
+def _convert(original: Path, shadow: Path, cache: Path, cameras: bool = True) -> Restated:
+    """Make `shadow` the v3.0 version of `original`."""
+    found = version(original)
+    try:
+        restated = restate(original, shadow, cameras)
+        _run_converter(shadow, cache, restated.apart)
         _keep_fps(original, shadow)
         same_bytes(shadow)
-        _check_pieces(shadow, original)
+        return restated
     except Exception as error:  # the converter and what it stands on raise a dozen types for metadata that are odd
         if isinstance(error, DataError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
@@ -56,18 +92,6 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
             f"{original}: a LeRobot {found} dataset that lerobot's converter to v3.0 cannot read "
             f"({type(error).__name__}: {reason}): mend what it names"
         ) from error
-    else:
-        if root.is_symlink():
-            root.unlink()
-        shutil.rmtree(root, ignore_errors=True)
-        os.rename(shadow, root)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    listing = sorted((name, facts["sha256"]) for name, facts in describe(original).items())
-    facts = {"converted_from": found, "original": hashlib.sha256(json.dumps(listing).encode()).hexdigest()}
-    if restated.numbers != list(range(len(restated.numbers))):
-        facts["episodes_were"] = restated.numbers
-    return facts
 
 
 def _check_pieces(root: Path, original: Path) -> None:

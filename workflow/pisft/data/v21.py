@@ -54,25 +54,26 @@ class Restated:
     apart: set[Path]
 
 
-def restate(original: Path, shadow: Path, videos: bool = True) -> Restated:
-    """Write the dataset at `original` to the folder `shadow`, its episodes numbered from 0; without `videos`, of its
-    vectors and images alone.
+def restate(original: Path, shadow: Path, cameras: bool = True) -> Restated:
+    """Write the dataset at `original` to the folder `shadow`, its episodes numbered from 0; or all but its `cameras`.
 
     Raises `DataError` for what cannot be made from the rest, by the episode's number in `original`.
     """
     info = read_info(original)
     episodes = list(_episodes(info))
-    features = dict(_features(info, episodes, videos))
+    features = dict(_features(info, episodes, cameras))
     tasks, numbers = _tasks(original, episodes, features)
     stats, first = [], 0
     for place, episode in enumerate(episodes):
         target = shadow / file_of(Path(), DATA, "", episode_chunk=place // CHUNK, episode_index=place)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_rows(episode, target, place, first, features, numbers(episode), original)
+        dropped = {} if cameras else {key for key in info.features if info.features[key]["dtype"] in PICTURES}
+        columns = [key for key in episode.columns if key not in dropped]
+        _write_rows(episode, target, place, first, columns, features, numbers(episode), original)
         first += episode.rows
         stats.append(_statistics(target, features))
-    cameras = [key for key, feature in features.items() if feature["dtype"] == "video"]
-    apart = {path for key in cameras for path in _link_videos(info, key, episodes, shadow)}
+    videos = [key for key, feature in features.items() if feature["dtype"] == "video"]
+    apart = {path for key in videos for path in _link_videos(info, key, episodes, shadow)}
     _write_metadata(info, shadow, episodes, features, tasks, numbers, stats)
     if [episode.number for episode in episodes] != list(range(len(episodes))):
         gone = f"their numbers were {_short([episode.number for episode in episodes])}"
@@ -147,14 +148,15 @@ def _file(info: Info, name: str, usual: str, number: int, **fields: str) -> Path
     return file_of(root, template, f"{info.path}: {name}", episode_chunk=chunk, episode_index=number, **fields)
 
 
-def _features(info: Info, episodes: list[Episode], videos: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Those that can be read and that all episodes have."""
+def _features(info: Info, episodes: list[Episode], cameras: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those that can be read and that all episodes have, without `cameras` the others."""
     for key, reason in info.odd.items():
         _note(f"{info.path}: features: '{key}': {reason}: left out")
     for key, feature in info.features.items():
+        if feature["dtype"] in PICTURES and not cameras:
+            continue
         if feature["dtype"] == "video":
-            if videos:
-                yield key, feature
+            yield key, feature
         elif lacking := [episode for episode in episodes if key not in episode.columns]:
             _note(f"{lacking[0].file}: has no '{key}' of meta/info.json ({len(lacking)} such files): left out")
         else:
@@ -199,11 +201,13 @@ def _write_rows(
     target: Path,
     place: int,
     first: int,
+    columns: list[str],
     features: dict[str, Any],
     tasks: np.ndarray,
     original: Path,
 ) -> None:
-    """The rows of an episode, the `place`-th, as `target`: a link where its numbers are right already."""
+    """Some `columns` of an episode, the `place`-th, as `target`: a link where it has no others, and its numbers are
+    right already."""
     numbers = {
         "episode_index": np.full(episode.rows, place, np.int64),
         "index": np.arange(first, first + episode.rows),
@@ -216,10 +220,11 @@ def _write_rows(
         pa.types.is_integer(table[key].type) and np.array_equal(table[key].to_numpy(), numbers[key]) for key in numbers
     )
     loose = [key for key in images if not _embedded(table[key])]
-    if right and not loose:
+    if right and not loose and len(columns) == len(episode.columns):
         target.symlink_to(episode.file.absolute())
         return
-    table = parquet(episode.file, lambda p: pq.read_table(p, partitioning=None)).replace_schema_metadata(None)
+    table = parquet(episode.file, lambda p: pq.read_table(p, columns=columns, partitioning=None))
+    table = table.replace_schema_metadata(None)
     changed = {key: pa.array(values) for key, values in numbers.items()}
     changed |= {key: _embed(table[key], original, f"{episode.file}: '{key}'") for key in loose}
     for key, column in changed.items():
