@@ -1,16 +1,21 @@
-"""Latency and throughput of a served policy with 1, 4 and 16 clients, against one inference alone.
+"""Latency and throughput of a served policy with 1, 4 and 16 clients, against one inference alone; and of one client
+beside others that flood the server.
 
     python scripts/bench_serve.py        (make bench-serve)
 
 Each client asks for a chunk, waits for it and asks again, over loopback, from a process of its own that all share.
-`alone` is the same inference in a process without a server. Latencies are multiples of its median.
+`alone` is the same inference in a process without a server. Latencies are multiples of its median. Floods come from a
+process of their own; `nothing` is a process that computes and never connects, since on few cores that costs time too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import multiprocessing
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -21,8 +26,10 @@ from pathlib import Path
 import numpy as np
 from pisft.config import read_resolved
 from pisft.serving.client import RemotePolicy
+from websockets.exceptions import WebSocketException
 
 CLIENTS = (1, 4, 16)
+FLOODS = ("nothing", "a second client", "texts", "garbage", "pings", "fragments", "connections", "silent connections")
 
 
 def observation(config) -> dict:
@@ -82,6 +89,62 @@ def served(uri: str, seen: dict, clients: int, seconds: float) -> tuple[list[flo
     return every, len(every) / min(seconds, max(end) - started)
 
 
+def flood(kind: str, uri: str) -> None:
+    """Do `kind` for as long as this process lives."""
+    from websockets.sync.client import connect
+
+    host, port = uri.removeprefix("ws://").rsplit(":", 1)
+    mask = b"\x80\0\0\0\0"
+    frames = {"texts": b"\x81" + mask, "garbage": b"\x82" + mask, "pings": b"\x89" + mask, "fragments": b"\0" + mask}
+    while True:
+        with contextlib.suppress(OSError, WebSocketException):
+            if kind == "nothing":
+                pass
+            elif kind == "connections":
+                connect(uri, compression=None, open_timeout=1).close()
+            elif kind == "silent connections":
+                kept = [socket.create_connection((host, int(port)), 1) for _ in range(500)]
+                time.sleep(1)
+                del kept
+            else:
+                with connect(uri, compression=None, max_queue=None) as websocket:
+                    websocket.socket.setblocking(True)
+                    first = b"\x02" + mask if kind == "fragments" else b""
+                    threading.Thread(target=_swallow, args=(websocket,), daemon=True).start()
+                    while True:
+                        websocket.socket.sendall(first + frames[kind] * 1000)
+                        first = b""
+
+
+def _swallow(websocket) -> None:
+    with contextlib.suppress(OSError, WebSocketException):
+        while True:
+            websocket.recv()
+
+
+def beside_nobody(uri: str, seen: dict, seconds: float) -> np.ndarray:
+    """Median and 99th percentile (s) of one client's requests."""
+    return np.quantile(served(uri, seen, 1, seconds)[0], [0.5, 0.99])
+
+
+def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, float]:
+    """Median and 99th percentile (s) of one client's requests beside a flood."""
+    if kind == "a second client":
+        latencies, _ = served(uri, seen, 2, seconds)
+        return tuple(np.quantile(latencies, [0.5, 0.99]))
+    process = multiprocessing.get_context("spawn").Process(target=flood, args=(kind, uri), daemon=True)
+    with RemotePolicy(uri) as policy:
+        process.start()
+        time.sleep(2)
+        found, until = [], time.perf_counter() + seconds
+        while (start := time.perf_counter()) < until:
+            policy.request(seen)
+            found.append(time.perf_counter() - start)
+    process.kill()
+    process.join()
+    return tuple(np.quantile(found, [0.5, 0.99]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="button_press", help="whose checkpoint is served; it has to be trained")
@@ -92,6 +155,7 @@ def main() -> None:
     config = read_resolved(run_dir / "config.json")
     seen = observation(config)
     rows: dict[int, list[tuple[float, float, float]]] = {clients: [] for clients in CLIENTS}
+    floods: dict[str, list[tuple[float, float]]] = {kind: [] for kind in FLOODS}
     command = [sys.executable, "scripts/serve.py", str(run_dir / "checkpoint"), "--port", "0"]
     for _ in range(args.turns):
         base = statistics.median(alone(run_dir, config, args.seconds))
@@ -102,12 +166,20 @@ def main() -> None:
                 latencies, rate = served(uri, seen, clients, args.seconds)
                 p50, p99 = np.quantile(latencies, [0.5, 0.99]) / base
                 rows[clients].append((p50, p99, rate * base))
+            quiet = beside_nobody(uri, seen, args.seconds)
+            for kind in FLOODS:
+                floods[kind].append(tuple(np.array(beside(kind, uri, seen, args.seconds)) / quiet))
             server.send_signal(signal.SIGTERM)
     print("\nin inferences alone: latencies as multiples of one, throughput as multiples of its rate; min, median, max")
     print("\n| clients | p50 | p99 | throughput |\n|---|---|---|---|")
     for clients, found in rows.items():
         columns = [f"{min(c):.2f}, {statistics.median(c):.2f}, {max(c):.2f}" for c in zip(*found, strict=True)]
         print(f"| {clients} | {' | '.join(columns)} |")
+    print("\none client beside a flood, as multiples of its latencies without; min, median, max")
+    print("\n| flood | p50 | p99 |\n|---|---|---|")
+    for kind, found in floods.items():
+        columns = [f"{min(c):.2f}, {statistics.median(c):.2f}, {max(c):.2f}" for c in zip(*found, strict=True)]
+        print(f"| {kind} | {' | '.join(columns)} |")
 
 
 if __name__ == "__main__":

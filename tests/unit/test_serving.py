@@ -32,15 +32,18 @@ from pisft.evaluate.run import evaluate
 from pisft.serving.batching import Batcher
 from pisft.serving.client import RemoteError, RemotePolicy
 from pisft.serving.contract import Contract
+from pisft.serving.fairness import BURST_S, FRAMES_PER_S, SLICE
 from pisft.serving.identity import identity, served
 from pisft.serving.wire import WireError, pack, unpack
 from tiny_policy import make_policy
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 from websockets.sync.server import serve as listen
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "open sesame"
+MASK = b"\x80\0\0\0\0"
+FLOODS = {"texts": b"\x81", "garbage": b"\x82", "pings": b"\x89", "pongs": b"\x8a"}
 SCRIPT = [sys.executable, str(ROOT / "scripts/serve.py")]
 
 
@@ -251,6 +254,59 @@ def test_clients_that_say_nothing_half_of_something_or_vanish_hold_up_nobody(ser
         assert policy.request(seen).shape == (4, 4)
     silent.close()
     half.close()
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_of_small_frames_is_held_back_and_others_are_served(server, seen, kind):
+    sent, ended = [0], threading.Event()
+
+    def flood():
+        with connect(server, compression=None, max_queue=None) as websocket, contextlib.suppress(OSError):
+            websocket.recv()
+            websocket.socket.settimeout(1)
+            while not ended.is_set():
+                sent[0] += websocket.socket.send((FLOODS[kind] + MASK) * 2000)
+
+    with RemotePolicy(server) as policy:
+        expected = policy.request(seen | {"noise": np.zeros((4, 32), np.float32)})
+        thread = threading.Thread(target=flood, daemon=True)
+        started = time.monotonic()
+        thread.start()
+        for _ in range(20):
+            answer = policy.request(seen | {"noise": np.zeros((4, 32), np.float32)})
+            np.testing.assert_array_equal(answer, expected)
+        ended.set()
+        thread.join()
+        frames = sent[0] / (1 + len(MASK))
+        kept = 8 * 2**20 / 6  # in the sockets' buffers at most
+        assert frames <= FRAMES_PER_S * (time.monotonic() - started + BURST_S) + SLICE / 6 + kept
+
+
+def test_who_connects_all_the_time_is_turned_away_and_who_is_connected_is_not(server, seen):
+    host, port = server.removeprefix("ws://").split(":")
+    with RemotePolicy(server) as policy:
+        silent = [socket.create_connection((host, int(port))) for _ in range(300)]
+        assert policy.request(seen).shape == (4, 4)
+        ends = []
+        for one in silent:
+            one.settimeout(0.01)
+            with contextlib.suppress(TimeoutError):
+                try:
+                    ends.append(one.recv(1) == b"")
+                except ConnectionResetError:
+                    ends.append(True)
+        assert len(ends) >= 100, "turned away"
+        for one in silent:
+            one.close()
+        assert policy.request(seen).shape == (4, 4)
+    deadline = time.monotonic() + 20
+    while True:
+        with contextlib.suppress(RemoteError, WebSocketException):
+            with RemotePolicy(server) as policy:
+                assert policy.request(seen).shape == (4, 4)
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_web_pages_cannot_connect(server):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hmac
 import http
 import itertools
@@ -30,10 +31,13 @@ from pisft.errors import PisftError
 from pisft.evaluate.rollout import noise
 from pisft.serving.batching import Batcher
 from pisft.serving.contract import Contract
+from pisft.serving.fairness import FairConnection, Gate
 from pisft.serving.wire import WireError, pack, unpack
 
 OPEN_TIMEOUT_S = 10  # for a handshake; longer ones are no clients
 PING_S = 20  # a client that does not answer a ping within as long is gone
+REFUSALS = 16  # messages that may be refused one after the other; from then on each is answered late
+LATE_S = 0.2
 DRAIN_S = 30  # what a request under way may still take once the server ends
 
 
@@ -73,6 +77,7 @@ async def serve(
             ping_interval=PING_S,
             ping_timeout=PING_S,
             server_header=None,
+            create_connection=functools.partial(FairConnection, Gate()),
         )
     except OSError as error:
         raise ServingError(
@@ -115,14 +120,18 @@ class _Session:
     async def talk(self, connection: ServerConnection) -> None:
         """One client from its handshake on. Whatever it sends, it hurts nobody else."""
         self._clients.add(connection)
-        count = itertools.count()
+        count, refused = itertools.count(), 0
         try:
             await connection.send(pack(self.contract.metadata))
             while not self.draining:
                 self._idle.add(connection)
                 message = await connection.recv()
                 self._idle.discard(connection)
-                await connection.send(await self._answer(message, next(count)))
+                answer = await self._answer(message, next(count))
+                refused = refused + 1 if isinstance(answer, str) else 0
+                if refused > REFUSALS:
+                    await asyncio.sleep(LATE_S)
+                await connection.send(answer)
             await connection.close(1001, "the server ends")
         except ConnectionClosed:
             pass
