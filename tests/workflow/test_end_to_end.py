@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from browsing import needs_browser, open_browser
 from typed_project import Project, copy_project
 
 EXPERIMENT = """
@@ -123,21 +124,10 @@ def test_interrupting_snakemake_stops_training_cleanly_and_the_same_command_goes
     assert clone.plan(target) == {"config"}, "the checkpoint that was there still stands"
 
 
-@pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs chromium and chromium-driver")
+@needs_browser
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
 def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tiny, width, height):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"):
-        options.add_argument(f"--{flag}")
-    options.add_argument("--disable-background-networking")
-    options.add_argument("--disable-component-update")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
+    with open_browser() as browser:
         mobile = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", mobile)
         browser.get(f"file://{tiny.root}/{REPORT}")
@@ -161,8 +151,6 @@ def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tin
             if '"Network.requestWillBeSent"' in entry["message"]
         ]
         assert all(url.startswith(("file:", "data:")) for url in requests)
-    finally:
-        browser.quit()
 
 
 def test_processes_that_torchrun_starts_train_together_and_keep_one_record(tiny, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pisft.config.dataset import GeneratedDataset, HubDataset
 from pisft.config.experiment import Lora, Resolved
 from pisft.config.model import BaseWeights
 from pisft.evaluate.compare import MEAN, loss_name, over_suites
+from pisft.names import one_line
 
 VARIANTS = {"pi0": "π₀", "pi05": "π₀.₅"}
 
@@ -62,6 +65,7 @@ def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], lic
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["inline"] = _inline
     return environment.get_template("card.md.j2").render(
         front=f"---\n{front.to_yaml()}\n---",
         title=title,
@@ -85,6 +89,11 @@ def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], lic
         keys=keys,
         use=use,
     )
+
+
+def _inline(text: str) -> str:
+    """What others wrote as Markdown that shows it: in one line and one cell, and no markup."""
+    return re.sub(r"([\\`*{}\[\]|])", r"\\\1", html.escape(one_line(text), quote=False))
 
 
 def keys_of(run_dir: Path) -> dict[str, str]:
