@@ -1,6 +1,7 @@
 """A format that the data contradict is told so, and one that was proposed for them is not."""
 
 import known_robots
+import numpy as np
 import pytest
 from pisft.config.format import FormatConfig
 from pisft.data import Format
@@ -72,3 +73,13 @@ def test_a_mask_whose_dims_stand_elsewhere_in_the_state_is_told(robots):
     assert any("does not go along with the state's dim there" in line for line in found), found
     assert any("the state has no gripper, so the policy cannot see" in line for line in found), found
     assert told(robots["aloha"], state=arms, delta_mask=[6, -8]) == found[-1:]
+
+
+def test_of_actions_that_go_along_with_nothing_only_a_mask_is_wrong(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = {key: [rng.normal(size=(60, 3)) for _ in range(3)] for key in ("observation.state", "action")}
+    data = LeRobotData(known_robots.write(tmp_path / "noise", vectors, {}, ["top"], 10))
+    content = {"cameras": {"base_0_rgb": "top"}, "state": "observation.state", "actions": "action"}
+    config = FormatConfig.model_validate(content | {"normalisation": "zscore", "action_horizon": 4})
+    assert told((data, config)) == [] and told((data, config), action_type="delta") == []
+    assert len(told((data, config), delta_mask=[3])) == 3

@@ -14,7 +14,7 @@ from pisft.config.format import ROT6D_DIMS, Source
 from pisft.data.dataset import LeRobotData
 from pisft.data.format import Format
 from pisft.inspection.dims import Dim, describe
-from pisft.inspection.proposal import RANK, action_type
+from pisft.inspection.proposal import action_type
 from pisft.inspection.relation import Relation, relate, relation
 from pisft.inspection.roles import ACTIONS, STATES, words
 from pisft.inspection.sample import Sample, read
@@ -31,7 +31,7 @@ def contradictions(data: LeRobotData, format: Format) -> list[str]:
     relations = relate([dim for dim in actions if dim], [dim for dim in state if dim], sample)
     found = list(_swapped(config.state, config.actions, relations))
     kind, sure, why = action_type(relations)
-    if not found and kind != config.action_type and RANK.index(sure) >= RANK.index("medium"):
+    if not found and kind != config.action_type and sure in ("medium", "high"):
         found.append(f"action_type is {config.action_type}; the actions look {kind}: {why}")
     for dim in format.relative_dims:
         if dim < min(len(state), len(actions)) and (reason := _unlike(actions[dim], state[dim], sample)):
