@@ -1,6 +1,7 @@
-"""What reading data costs: normalisation statistics, ours against openpi's way.
+"""What reading data costs: normalisation statistics, ours against openpi's way, and verifying a frame store.
 
     python scripts/bench_data.py norm-stats        (make bench-data)
+    python scripts/bench_data.py verify
 
 `norm-stats` compares, in turns and at the same number of workers,
 
@@ -11,6 +12,9 @@
 with the keys of RoboTwin (14 state and 14 action dims, horizon 50, delta mask 6, -1, 6, -1) and one camera of 224
 pixels. Starting workers counts for ours alone. Then scripts/norm_stats.py reads a million frames, and its processes'
 memory is watched.
+
+`verify` trains the quickstart for a few steps in turns, with and without a file of pixels being hashed in the
+background, which happens once a machine for each store.
 """
 
 from __future__ import annotations
@@ -60,8 +64,53 @@ def main() -> None:
     stats.add_argument("--turns", type=int, default=5)
     stats.add_argument("--batches", type=int, nargs="+", default=[32, 256], help="batch sizes of openpi's way")
     stats.set_defaults(run=norm_stats)
+    hashing = what.add_parser("verify", help="a frame store's hash, beside training")
+    hashing.add_argument("--turns", type=int, default=5)
+    hashing.add_argument("--gib", type=float, default=4.0, help="of the file")
+    hashing.set_defaults(run=verify)
     args = parser.parse_args()
     args.run(args)
+
+
+def verify(args: argparse.Namespace) -> None:
+    from pisft.config import read_resolved
+    from pisft.model.runtime import configure
+    from pisft.train.loop import Trainer
+    from pisft.train.world import World
+    from pisft.verified import InBackground
+
+    run_dir = ROOT / "results/quickstart"
+    if not (run_dir / "norm_stats.json").is_file():
+        sys.exit("results/quickstart/norm_stats.json is missing; run: snakemake results/quickstart/norm_stats.json")
+    config = read_resolved(run_dir / "config.json")
+    configure(threads=config.train.threads)
+    trainer = Trainer(config, run_dir, ROOT / "data", "bench-verify", World())
+
+    def steps(until: Callable[[float], bool]) -> float:
+        """Seconds of a step, of as many as are done before `until` of the seconds that have passed."""
+        start, count = time.perf_counter(), 0
+        while not until(time.perf_counter() - start):
+            trainer.update(trainer.batches.make(count))
+            count += 1
+        return (time.perf_counter() - start) / count
+
+    ratios, rates = [], []
+    with tempfile.TemporaryDirectory(dir=ROOT / "data") as folder:
+        pixels = Path(folder) / "pixels.u8"
+        block = np.random.default_rng(0).bytes(2**24)
+        with pixels.open("wb") as file:
+            for _ in range(round(args.gib * 64)):
+                file.write(block)
+        steps(lambda passed: passed > 2)
+        for turn in range(args.turns):
+            started = time.perf_counter()
+            background = InBackground({"pixels.u8": (pixels, "")}, Path(folder) / f"notes.{turn}.json")
+            beside = steps(lambda _, background=background: not background.is_running)
+            lasted = time.perf_counter() - started
+            rates.append(args.gib / lasted)
+            ratios.append(beside / steps(lambda passed, lasted=lasted: passed > lasted))
+    told = [" / ".join(f"{x:.2f}" for x in (min(v), statistics.median(v), max(v))) for v in (rates, ratios)]
+    print(f"hashing beside training: {told[0]} GiB/s; a step takes {told[1]} times as long meanwhile")
 
 
 def norm_stats(args: argparse.Namespace) -> None:

@@ -52,6 +52,11 @@ class InBackground:
         self._thread = threading.Thread(target=self._run, args=(files, notes), daemon=True, name="verify")
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is more to look at."""
+        return self._thread.is_alive()
+
     def wait(self) -> tuple[str, str | None] | None:
         """Its answer, when all has been looked at."""
         self._thread.join()
