@@ -103,8 +103,14 @@ def normalised(x: np.ndarray, values: np.ndarray, method: str) -> np.ndarray:
     return (x - low) / (high - low + 1e-6) * 2 - 1
 
 
-@pytest.mark.parametrize("kind", ["image", "video"])
-@pytest.mark.parametrize("name", UPSTREAM)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        pytest.param(name, kind, marks=[] if place % 2 == number else [pytest.mark.slow, pytest.mark.long])
+        for place, name in enumerate(UPSTREAM)
+        for number, kind in enumerate(["image", "video"])
+    ],
+)
 def test_a_format_from_its_dataset_to_a_training_step_and_back(name, kind, tmp_path):
     cameras, states, actions, horizon, _, width = UPSTREAM[name]
     data, _ = dataset(name, kind, tmp_path / "lerobot")

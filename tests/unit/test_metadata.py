@@ -1,10 +1,13 @@
 """Metadata as people have them: what is used is read by name and type, or refused; the rest may be odd."""
 
 import copy
+import importlib.util
 import io
 import json
 import random
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +21,10 @@ from pisft.data.dataset import LeRobotData
 from pisft.data.format import given_names
 from pisft.data.legacy import convert
 from pisft.data.picture import NoPicture, decode
+from pisft.errors import PisftError
+from pisft.provenance import graph
 
+ROOT = Path(__file__).parents[2]
 CAMERA = "observation.image"
 FORMAT = {
     "cameras": {"base_0_rgb": CAMERA},
@@ -84,6 +90,8 @@ def mutants_of_table(file):
     for place, name in enumerate(table.column_names):
         rows = table.num_rows
         yield f"{name} dropped", table.drop_columns([name])
+        last = pa.array([*table[name].to_pylist()[:-1], None], table.schema.field(name).type)
+        yield f"{name} of the last row = None", table.set_column(place, name, last)
         for value in (None, "x", -1, 1.5, 2**60, [], [1], ["a"], True, float("nan"), {"a": 1}):
             yield f"{name} = {value!r}", table.set_column(place, name, pa.array([value] * rows))
     yield "no rows", table.slice(0, 0)
@@ -119,6 +127,14 @@ def v30_mutants(root):
         yield path.relative_to(root).as_posix(), list(mutants_of_table(path))
 
 
+def legacy_mutants(root):
+    for file in sorted((root / "meta").glob("*.json*")):
+        mutants = (mutants_of_lines if file.suffix == ".jsonl" else mutants_of_json)(file)
+        yield file.relative_to(root).as_posix(), list(mutants)
+    first = min((root / "data").glob("*/*"))
+    yield first.relative_to(root).as_posix(), list(mutants_of_table(first))
+
+
 def sampled(mutants, few):
     return random.Random(0).sample(mutants, min(few, len(mutants))) if few else mutants
 
@@ -138,21 +154,69 @@ def test_no_traceback_comes_of_odd_metadata(copied_dataset, few):
 def test_no_traceback_comes_of_odd_old_metadata(tmp_path, version, few):
     original = make_legacy_dataset(tmp_path / "old", version)
     found, count = [], 0
-    for name in (
-        "info.json",
-        "episodes.jsonl",
-        "tasks.jsonl",
-        *(["episodes_stats.jsonl"] if version == "v2.1" else []),
-    ):
-        file = original / "meta" / name
-        mutants = list((mutants_of_json if name == "info.json" else mutants_of_lines)(file))
 
-        def use(folder):
-            shutil.rmtree(tmp_path / "new", ignore_errors=True)
-            convert(folder, tmp_path / "new")
-            read(tmp_path / "new")
+    def use(folder):
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        convert(folder, tmp_path / "new")
+        read(tmp_path / "new")
 
-        wrong, tried = tracebacks(original, f"meta/{name}", sampled(mutants, few), use)
+    for relative, mutants in legacy_mutants(original):
+        wrong, tried = tracebacks(original, relative, sampled(mutants, few), use)
+        found, count = found + wrong, count + tried
+    print(f"{count} mutants")
+    assert not found, f"{len(found)} of {count}: " + "\n".join(found[:20])
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """Give a dataset's folder to the three commands that a person types of it; raises what comes out of them."""
+    root = tmp_path / "project"
+    for name in ("formats", "datasets"):
+        (root / f"config/{name}").mkdir(parents=True)
+    (root / "config/formats/fuzz.yaml").write_text(json.dumps(FORMAT))
+    shutil.copytree(ROOT / "scripts", root / "scripts")
+    (root / "envs").mkdir()
+    monkeypatch.chdir(root)
+    mains = {}
+    for name in ("make_dataset", "inspect_dataset", "norm_stats"):
+        spec = importlib.util.spec_from_file_location(f"fuzzed_{name}", ROOT / f"scripts/{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        mains[name] = module.main
+
+    def type_them(folder):
+        (root / "config/datasets/fuzz.yaml").write_text(json.dumps({"source": "local", "path": str(folder)}))
+        shutil.rmtree(root / "data", ignore_errors=True)
+        graph.expected.cache_clear()
+        refused = []
+        for name, arguments in {
+            "make_dataset": ["fuzz"],
+            "inspect_dataset": [str(folder), "--out", "out"],
+            "norm_stats": ["--config-name", "fuzz", "--repo-id", str(folder), "--workers", "1"],
+        }.items():
+            monkeypatch.setattr(sys, "argv", [name, *arguments])
+            try:
+                mains[name]()
+            except PisftError as error:
+                refused.append(str(error))
+        if refused:
+            raise DataError(max(refused, key=lambda text: text.count("\n")))
+
+    return type_them
+
+
+@pytest.mark.parametrize("few", [2, pytest.param(None, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.mark.parametrize("version", ["v2.0", "v2.1", "v3.0"])
+def test_no_traceback_comes_out_of_the_commands(tmp_path, image_dataset, commands, version, few):
+    if version == "v3.0":
+        root = shutil.copytree(image_dataset, tmp_path / "dataset")
+        mutants = v30_mutants(root)
+    else:
+        root = make_legacy_dataset(tmp_path / "dataset", version, video=False)
+        mutants = legacy_mutants(root)
+    found, count = [], 0
+    for relative, each in mutants:
+        wrong, tried = tracebacks(root, relative, sampled(each, few), commands)
         found, count = found + wrong, count + tried
     print(f"{count} mutants")
     assert not found, f"{len(found)} of {count}: " + "\n".join(found[:20])

@@ -98,6 +98,9 @@ def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_pat
     assert index["train_loss"] == pytest.approx(state["history"][:, 0].mean().item())
     assert {file.name for file in files} == {*index["files"], "checkpoint.json", "metrics.csv"}
     assert not list(run_dir.glob("train_state/*/last"))
+    (tmp_path / "new").touch()
+    modes = {file.stat().st_mode for file in (tmp_path / "results").rglob("*") if file.is_file()}
+    assert modes == {(tmp_path / "new").stat().st_mode}, "whoever may read other files may read these"
     for name, facts in index["files"].items():
         content = (run_dir / "checkpoint" / name).read_bytes()
         assert facts == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}

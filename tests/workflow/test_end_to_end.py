@@ -45,6 +45,10 @@ def test_every_artefact_is_there_and_a_second_run_has_nothing_to_do(tiny):
     for name in ("config.json", "norm_stats.json", "checkpoint.json", "eval.json", "report.html", "metrics.csv"):
         assert (tiny.root / "results/tiny" / name).is_file(), name
     assert tiny.plan(REPORT) == set()
+    (tiny.root / "new").touch()
+    mode = (tiny.root / "new").stat().st_mode
+    made = [path for folder in ("data", "results") for path in (tiny.root / folder).rglob("*") if path.is_file()]
+    assert not [path for path in made if path.stat().st_mode != mode], "whoever may read other files may read these"
 
 
 def test_the_page_shows_the_published_rate_beside_ours(tiny):

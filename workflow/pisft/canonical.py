@@ -33,6 +33,15 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def for_others(path: Path) -> None:
+    """Give a file the permissions that a new one has here: what libraries write by a temporary file is its owner's
+    alone, and a shared checkpoint could not be read by those that it is shared with."""
+    new = path.with_name(f".{path.name}.new")
+    new.touch()
+    path.chmod(new.stat().st_mode)
+    new.unlink()
+
+
 def files_below(folder: str | Path) -> list[Path]:
     """All files below `folder`, sorted by path; linked folders are entered, but no folder inside itself."""
     found: list[Path] = []

@@ -32,6 +32,11 @@ def check_frames(data: LeRobotData) -> None:
             if not (pa.types.is_integer(kind) or (pa.types.is_floating(kind) and name == "timestamp")):
                 raise DataError(f"{path}: {name}: found {kind}; expected one number a frame")
         table = pq.read_table(path, columns=columns, partitioning=None)
+        for name in columns:
+            if absent := table[name].null_count:
+                raise DataError(
+                    f"{path}: {name}: {absent} of {table.num_rows} frames have none; expected a number each"
+                )
         rows = np.arange(first, first + table.num_rows)
         expected = rows - data.starts[data.episodes_of(rows)]
         if "frame_index" in columns:

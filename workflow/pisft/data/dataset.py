@@ -278,6 +278,8 @@ class LeRobotData:
                 if kind is None or not pa.types.is_integer(kind):
                     raise DataError(f"{path}: {name}: found {kind or 'no such column'}; expected whole numbers")
             for batch in batches(path, wanted):
+                if absent := next((name for name in wanted if batch[name].null_count), None):
+                    raise DataError(f"{path}: {absent}: is absent in some frames; expected a whole number each")
                 start, end = end, end + batch.num_rows
                 expected = np.searchsorted(self._ends, np.arange(start, end), side="right")
                 if (wrong := batch["episode_index"].to_numpy() != expected).any():

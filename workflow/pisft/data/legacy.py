@@ -119,8 +119,6 @@ def _run_converter(root: Path, cache: Path, unlike: set[Path]) -> None:
 
     with _cached_in(datasets.config, cache), any_path(converter), apart(converter, unlike):
         converter.convert_dataset("local/dataset", root=root, push_to_hub=False)
-    for path in root.rglob("*.mp4"):
-        path.chmod(0o644)  # lerobot joins videos in temporary files, which their owner alone may read
 
 
 @contextlib.contextmanager

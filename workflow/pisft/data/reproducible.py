@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pisft.canonical import write_json
+from pisft.canonical import for_others, write_json
 
 
 def same_bytes(root: Path) -> None:
@@ -18,7 +18,7 @@ def same_bytes(root: Path) -> None:
     if stats.is_file():
         write_json(stats, json.loads(stats.read_text()))
     for path in root.rglob("*.mp4"):
-        path.chmod(0o644)
+        for_others(path)
     for path in root.glob("data/*/*.parquet"):
         _without_fingerprint(path)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from pisft import tensors
 from pisft.errors import PisftError
 from pisft.evaluate.episode import Episode
 
@@ -17,10 +18,8 @@ NAME = "rollouts.safetensors"
 
 def save(folder: Path, episodes: Iterable[Episode]) -> None:
     """Write `folder`/rollouts.safetensors: the executed actions (steps, d) of each episode, by task and seed."""
-    path = folder / NAME
-    temporary = path.with_name(f".{NAME}.tmp")
-    save_file({f"{e.task}:{e.seed}": np.ascontiguousarray(e.actions, np.float32) for e in episodes}, temporary)
-    temporary.rename(path)
+    actions = {f"{e.task}:{e.seed}": np.ascontiguousarray(e.actions, np.float32) for e in episodes}
+    tensors.save(actions, folder / NAME)
 
 
 def episodes(run_dir: Path, chosen: Sequence[tuple[str, int]] | None = None) -> list[Episode]:

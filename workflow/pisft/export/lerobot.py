@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from pisft.canonical import write_text
 from pisft.data.format import Format
@@ -23,6 +22,7 @@ from pisft.export.checkpoint import Checkpoint, read_checkpoint, replacing
 from pisft.export.lerobot_readme import differences, readme
 from pisft.export.tokenizer import write_bytes_tokenizer
 from pisft.export.weights import copy_weights
+from pisft.tensors import save
 
 STATE, ACTION = "observation.state", "action"
 PREPROCESSOR, POSTPROCESSOR = "policy_preprocessor", "policy_postprocessor"
@@ -187,7 +187,7 @@ def _write_pipeline(folder: Path, name: str, steps: list[dict[str, Any]], checkp
         if step["registry_name"] in ("normalizer_processor", "unnormalizer_processor"):
             step["state_file"] = f"{name}_step_{place}_{step['registry_name']}.safetensors"
             tensors = {f"{key}.{q}": v for key, field in stats.items() for q, v in folded(field, method).items()}
-            save_file(tensors, folder / step["state_file"])
+            save(tensors, folder / step["state_file"])
     _write_ordered(folder / f"{name}.json", {"name": name, "steps": steps})
 
 

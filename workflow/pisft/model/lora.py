@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pisft.canonical import write_json
 from pisft.config.experiment import Lora
 from pisft.model.pi0 import Pi0
 from pisft.model.weights import EXPERT, VLM, WeightsError, file_name, fill
+from pisft.tensors import save
 
 ADAPTER = "default"
 PROJECTIONS = r"(state_proj|action_in_proj|action_out_proj|(action_)?time_mlp_(in|out))"
@@ -197,11 +197,10 @@ def save_adapter(model: Pi0, folder: Path, read: Callable[[Tensor], Tensor], lea
     }
     if not lead:
         return
-    (folder / "adapter").mkdir(parents=True)
-    save_file(tensors, folder / "adapter/adapter_model.safetensors", metadata={"format": "pt"})
-    write_json(folder / "adapter/adapter_config.json", _peft_config(sizes))
+    save(tensors, folder / "adapter/adapter_model.safetensors", metadata={"format": "pt"})
     if trained:
-        save_file(trained, folder / "trained.safetensors", metadata={"format": "pt"})
+        save(trained, folder / "trained.safetensors", metadata={"format": "pt"})
+    write_json(folder / "adapter/adapter_config.json", _peft_config(sizes))
 
 
 def load_adapter(model: Pi0, folder: Path) -> None:

@@ -6,7 +6,6 @@ Start from `load_weights(model, path)` and `save_weights(model, path)`. Three la
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
@@ -22,6 +20,7 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 from pisft.config.model import ModelConfig
 from pisft.errors import PisftError
 from pisft.model.pi0 import Pi0
+from pisft.tensors import save
 
 VLM = "paligemma_with_expert.paligemma"
 EXPERT = "paligemma_with_expert.gemma_expert"
@@ -95,15 +94,9 @@ def save_weights(model: Pi0, path: str | Path) -> None:
 def write_weights(config: ModelConfig, weights: Iterable[tuple[str, Tensor]], path: str | Path) -> None:
     """`save_weights` of all parameters of a model that need not exist, as pairs of our name and a tensor."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {file_name(name): tensor.detach().cpu().contiguous() for name, tensor in weights}
     tensors[IGNORED] = torch.zeros(config.vocab_size, config.expert.width, dtype=tensors[EMBED].dtype)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save(tensors, path, metadata={"format": "pt"})
 
 
 def check_shapes(origin: object, what: str, expected: Shapes, found: Shapes) -> None:

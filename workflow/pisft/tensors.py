@@ -1,0 +1,28 @@
+"""Tensors as a safetensors file, whole or not there at all. Start from `save`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pisft.canonical import for_others
+
+
+def save(tensors: Mapping[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write contiguous `tensors`, all of numpy or all of torch, to `path`, for all whom other files are for."""
+    if all(isinstance(tensor, np.ndarray) for tensor in tensors.values()):
+        from safetensors.numpy import save_file
+    else:
+        from safetensors.torch import save_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        save_file(dict(tensors), temporary, metadata=metadata)
+        for_others(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
