@@ -26,7 +26,7 @@ from pisft.lease import held
 from pisft.provenance.graph import digest
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.metrics import TIMING
-from pisft.train.published import is_published, published
+from pisft.train.published import is_published, published, state_folder
 
 
 def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site: Site) -> list[Path]:
@@ -54,7 +54,7 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
-            job = follow(job, jobs, done, lambda: short_turn(run_dir, config, site))
+            job = follow(job, jobs, done, lambda: short_turn(state_folder(run_dir, fingerprint), config, site))
             if is_published(run_dir, key, thorough=True):
                 return published(run_dir)
             _go_on(job, run_dir, fingerprint)
@@ -62,10 +62,11 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
         raise Interrupted(f"job {job.id} goes on without this command; scancel {job.id} would end it") from None
 
 
-def short_turn(run_dir: Path, config: Resolved, site: Site) -> str | None:
-    """What to say where a turn ends before a state is saved; None where it does not, or nobody can tell yet."""
+def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
+    """What to say where a turn ends before a state is saved to the folder `state`; None where it does not, or nobody
+    can tell yet."""
     try:
-        *_, row = csv.DictReader((run_dir / TIMING).read_text().splitlines())
+        *_, row = csv.DictReader((state / TIMING).read_text().splitlines())
         seconds = config.train.global_batch_size / float(row["samples_per_s"])
     except (OSError, ValueError, KeyError):
         return None

@@ -17,7 +17,7 @@ from pathlib import Path
 from pisft.cluster import queue
 from pisft.cluster.turn import Turn
 from pisft.config.site import load
-from pisft.train.published import is_published
+from pisft.train.published import is_published, state_folder
 
 
 def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
@@ -46,7 +46,7 @@ def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
 
 def saved_step(run_dir: Path, fingerprint: str) -> int:
     """Steps behind the last saved state; -1 where there is none."""
-    folder = run_dir / "train_state" / fingerprint[:16]
+    folder = state_folder(run_dir, fingerprint)
     return max((int(path.name[5:]) for path in folder.glob("step_*") if path.name[5:].isdigit()), default=-1)
 
 

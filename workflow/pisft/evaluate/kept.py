@@ -13,6 +13,7 @@ from pisft.config.experiment import Resolved, check_seeds
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.evaluate.run import closed_loop
+from pisft.train.published import state_folder
 from pisft.verified import first_damaged, listed
 
 
@@ -32,7 +33,7 @@ def by_step(
     what is tested on. `state` is a folder for finished rollouts, which a run that is interrupted goes on from. Raises
     `PisftError`s.
     """
-    folder = run_dir / "train_state" / fingerprint[:16] / "kept"
+    folder = state_folder(run_dir, fingerprint) / "kept"
     weights = {int(path.name.removeprefix("step_")): path for path in folder.glob("step_*") if path.is_dir()}
     if not weights:
         raise PisftError(f"{folder}: found no kept weights; set train.keep_every and train again")

@@ -31,7 +31,7 @@ from pisft.train.objective import flow_losses
 from pisft.train.optim import Optimizer, learning_rate
 from pisft.train.parallel import build
 from pisft.train.publish import publish, write_checkpoint
-from pisft.train.published import is_published, published
+from pisft.train.published import is_published, published, state_folder
 from pisft.train.rates import Rates
 from pisft.train.saving import Saver
 from pisft.train.signals import stop_requests
@@ -104,7 +104,7 @@ class Trainer:
         self.validation = Validation(config, self.corpus, world)
         # loss, loss_real_dims, grad_norm, and the loss of each real dim
         self.history = torch.zeros(config.train.steps, 3 + self.corpus.real_dims, device=world.device)
-        self.folder = run_dir / "train_state" / fingerprint[:16]
+        self.folder = state_folder(run_dir, fingerprint)
         self.saver = Saver(self.folder, world)
         self.step, self.tables = 0, None
         self.val_losses: dict[str, float] = {}  # by step

@@ -10,6 +10,11 @@ from pisft.canonical import file_facts
 METRICS = "metrics.csv"  # of training, step by step
 
 
+def state_folder(run_dir: Path, fingerprint: str) -> Path:
+    """Where the run of this fingerprint keeps its states, weights and tables while it trains."""
+    return run_dir / "train_state" / fingerprint[:16]
+
+
 def published(run_dir: Path) -> list[Path]:
     """checkpoint.json, the files that it names, and how training went."""
     index = json.loads((run_dir / "checkpoint.json").read_text())
