@@ -89,13 +89,14 @@ def served(uri: str, seen: dict, clients: int, seconds: float) -> tuple[list[flo
     return every, len(every) / min(seconds, max(end) - started)
 
 
-def flood(kind: str, uri: str) -> None:
-    """Do `kind` for as long as this process lives."""
+def flood(kind: str, uri: str, begun) -> None:
+    """Do `kind` for as long as this process lives, from when it says so on."""
     from websockets.sync.client import connect
 
     host, port = uri.removeprefix("ws://").rsplit(":", 1)
     mask = b"\x80\0\0\0\0"
     frames = {"texts": b"\x81" + mask, "garbage": b"\x82" + mask, "pings": b"\x89" + mask, "fragments": b"\0" + mask}
+    begun.set()
     while True:
         with contextlib.suppress(OSError, WebSocketException):
             if kind == "nothing":
@@ -132,10 +133,13 @@ def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, floa
     if kind == "a second client":
         latencies, _ = served(uri, seen, 2, seconds)
         return tuple(np.quantile(latencies, [0.5, 0.99]))
-    process = multiprocessing.get_context("spawn").Process(target=flood, args=(kind, uri), daemon=True)
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
+    process = context.Process(target=flood, args=(kind, uri, begun), daemon=True)
     with RemotePolicy(uri) as policy:
         process.start()
-        time.sleep(2)
+        begun.wait()
+        time.sleep(1)
         found, until = [], time.perf_counter() + seconds
         while (start := time.perf_counter()) < until:
             policy.request(seen)
@@ -169,6 +173,7 @@ def main() -> None:
             quiet = beside_nobody(uri, seen, args.seconds)
             for kind in FLOODS:
                 floods[kind].append(tuple(np.array(beside(kind, uri, seen, args.seconds)) / quiet))
+                print(kind, *(f"{ratio:.2f}" for ratio in floods[kind][-1]), flush=True)
             server.send_signal(signal.SIGTERM)
     print("\nin inferences alone: latencies as multiples of one, throughput as multiples of its rate; min, median, max")
     print("\n| clients | p50 | p99 | throughput |\n|---|---|---|---|")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +46,8 @@ def listed(folder: Path) -> Path:
 
 
 class InBackground:
-    """`first_damaged` in a thread, of files that are too large to wait for; `result` is its answer so far."""
+    """`first_damaged` in a thread that takes what time others leave, of files that are too large to wait for; `result`
+    is its answer so far."""
 
     def __init__(self, files: Mapping[str, tuple[Path, str]], notes: Path):
         self.result: tuple[str, str | None] | None = None
@@ -63,6 +65,8 @@ class InBackground:
         return self.result
 
     def _run(self, files: Mapping[str, tuple[Path, str]], notes: Path) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # Linux alone has priorities of threads
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         self.result = first_damaged(files, notes)
 
 

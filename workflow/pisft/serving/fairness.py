@@ -107,6 +107,9 @@ class FairConnection(ServerConnection):
     def _feed(self) -> None:
         self._timer = None
         while self._held:
+            if self.transport.is_closing():
+                self._held.clear()
+                return
             now = self.loop.time()
             if (wait := self._rate.owed(now)) > 0:
                 self._pause("rate")
