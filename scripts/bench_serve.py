@@ -146,6 +146,7 @@ def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, floa
             found.append(time.perf_counter() - start)
     process.kill()
     process.join()
+    time.sleep(2)  # the server lets in those again who connect seldom
     return tuple(np.quantile(found, [0.5, 0.99]))
 
 
@@ -165,16 +166,18 @@ def main() -> None:
         base = statistics.median(alone(run_dir, config, args.seconds))
         variables = {key: value for key, value in os.environ.items() if key != "PISFT_POLICY_TOKEN"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as server:
-            uri = server.stdout.readline().split()[-1]
-            for clients in CLIENTS:
-                latencies, rate = served(uri, seen, clients, args.seconds)
-                p50, p99 = np.quantile(latencies, [0.5, 0.99]) / base
-                rows[clients].append((p50, p99, rate * base))
-            quiet = beside_nobody(uri, seen, args.seconds)
-            for kind in FLOODS:
-                floods[kind].append(tuple(np.array(beside(kind, uri, seen, args.seconds)) / quiet))
-                print(kind, *(f"{ratio:.2f}" for ratio in floods[kind][-1]), flush=True)
-            server.send_signal(signal.SIGTERM)
+            try:
+                uri = server.stdout.readline().split()[-1]
+                for clients in CLIENTS:
+                    latencies, rate = served(uri, seen, clients, args.seconds)
+                    p50, p99 = np.quantile(latencies, [0.5, 0.99]) / base
+                    rows[clients].append((p50, p99, rate * base))
+                quiet = beside_nobody(uri, seen, args.seconds)
+                for kind in FLOODS:
+                    floods[kind].append(tuple(np.array(beside(kind, uri, seen, args.seconds)) / quiet))
+                    print(kind, *(f"{ratio:.2f}" for ratio in floods[kind][-1]), flush=True)
+            finally:
+                server.send_signal(signal.SIGTERM)
     print("\nin inferences alone: latencies as multiples of one, throughput as multiples of its rate; min, median, max")
     print("\n| clients | p50 | p99 | throughput |\n|---|---|---|---|")
     for clients, found in rows.items():
