@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
+from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pisft.errors import PisftError
@@ -34,6 +35,11 @@ def parse_yaml(content: bytes | str, source: object) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
     try:
+        depth = 0  # looked at first, since libyaml nests as deep as the text does, and further than the stack goes
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > DEEPEST:
+                raise _too_deep(source)
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
@@ -46,7 +52,7 @@ def parse_yaml(content: bytes | str, source: object) -> Any:
         raise _too_deep(source) from None
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
