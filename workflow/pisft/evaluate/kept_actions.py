@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from pisft import tensors
@@ -27,7 +28,7 @@ def episodes(run_dir: Path, chosen: Sequence[tuple[str, int]] | None = None) -> 
     try:
         evaluation = json.loads((run_dir / "eval.json").read_text())
         actions = load_file(run_dir / NAME)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise PisftError(f"{run_dir}: holds no eval.json with {NAME} beside it ({error}); evaluate it again") from error
     known = {(e["task"], e["seed"]): e for e in (evaluation["closed_loop"] or {"episodes": []})["episodes"]}
     found = []

@@ -20,8 +20,10 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 from pisft.config.model import ModelConfig
 from pisft.errors import PisftError
 from pisft.model.pi0 import Pi0
+from pisft.names import one_line
 from pisft.tensors import save
 
+MOST = 40  # differences that a message lists
 VLM = "paligemma_with_expert.paligemma"
 EXPERT = "paligemma_with_expert.gemma_expert"
 VISION = f"{VLM}.model.vision_tower.vision_model"
@@ -111,7 +113,9 @@ def check_shapes(origin: object, what: str, expected: Shapes, found: Shapes) -> 
         ),
     ]
     if wrong:
-        raise WeightsError("\n  ".join([f"{origin}: does not hold {what}; nothing was taken from it", *wrong]))
+        told = [one_line(line)[:300] for line in wrong[:MOST]]
+        told += [f"and {len(wrong) - MOST} more"] if len(wrong) > MOST else []
+        raise WeightsError("\n  ".join([f"{origin}: does not hold {what}; nothing was taken from it", *told]))
 
 
 def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: safe_open, file: Path, what: str) -> None:
