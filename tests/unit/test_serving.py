@@ -1,5 +1,6 @@
 """A served policy is the policy; whoever talks nonsense is told so, and nobody else notices."""
 
+import base64
 import contextlib
 import json
 import os
@@ -34,6 +35,7 @@ from pisft.serving.client import RemoteError, RemotePolicy
 from pisft.serving.contract import Contract
 from pisft.serving.fairness import BURST_S, FRAMES_PER_S, SLICE
 from pisft.serving.identity import identity, served
+from pisft.serving.server import LATE_S, REFUSALS
 from pisft.serving.wire import WireError, pack, unpack
 from tiny_policy import make_policy
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -43,7 +45,7 @@ from websockets.sync.server import serve as listen
 ROOT = Path(__file__).parents[2]
 TOKEN = "open sesame"
 MASK = b"\x80\0\0\0\0"
-FLOODS = {"texts": b"\x81", "garbage": b"\x82", "pings": b"\x89", "pongs": b"\x8a"}
+FLOODS = {"texts": (b"\x81", b"refused"), "garbage": (b"\x82", b"refused"), "pings": (b"\x89", b"\x8a\0")}
 SCRIPT = [sys.executable, str(ROOT / "scripts/serve.py")]
 
 
@@ -256,30 +258,41 @@ def test_clients_that_say_nothing_half_of_something_or_vanish_hold_up_nobody(ser
     half.close()
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_of_small_frames_is_held_back_and_others_are_served(server, seen, kind):
-    sent, ended = [0], threading.Event()
+    frame, answer = FLOODS[kind]
+    host, port = server.removeprefix("ws://").split(":")
+    flooder = socket.create_connection((host, int(port)))
+    key = base64.b64encode(b"0" * 16).decode()
+    upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13"
+    flooder.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n{upgrade}\r\n\r\n".encode())
+    answers, ended = [0], threading.Event()
 
-    def flood():
-        with connect(server, compression=None, max_queue=None) as websocket, contextlib.suppress(OSError):
-            websocket.recv()
-            websocket.socket.settimeout(1)
+    def send():
+        with contextlib.suppress(OSError):
             while not ended.is_set():
-                sent[0] += websocket.socket.send((FLOODS[kind] + MASK) * 2000)
+                flooder.sendall((frame + MASK) * 2000)
 
+    def read():
+        with contextlib.suppress(OSError):
+            while content := flooder.recv(2**16):
+                answers[0] += content.count(answer)
+
+    zeros = {"noise": np.zeros((4, 32), np.float32)}
     with RemotePolicy(server) as policy:
-        expected = policy.request(seen | {"noise": np.zeros((4, 32), np.float32)})
-        thread = threading.Thread(target=flood, daemon=True)
+        expected = policy.request(seen | zeros)
         started = time.monotonic()
-        thread.start()
-        for _ in range(20):
-            answer = policy.request(seen | {"noise": np.zeros((4, 32), np.float32)})
-            np.testing.assert_array_equal(answer, expected)
+        for task in (send, read):
+            threading.Thread(target=task, daemon=True).start()
+        while time.monotonic() - started < 2:
+            np.testing.assert_array_equal(policy.request(seen | zeros), expected)
+        lasted = time.monotonic() - started
+        found = answers[0]
         ended.set()
-        thread.join()
-        frames = sent[0] / (1 + len(MASK))
-        kept = 8 * 2**20 / 6  # in the sockets' buffers at most
-        assert frames <= FRAMES_PER_S * (time.monotonic() - started + BURST_S) + SLICE / 6 + kept
+        flooder.close()
+    most = FRAMES_PER_S * (lasted + BURST_S) + SLICE / 6 if kind == "pings" else REFUSALS + lasted / LATE_S + 1
+    assert 0 < found <= most
 
 
 def test_who_connects_all_the_time_is_turned_away_and_who_is_connected_is_not(server, seen):
