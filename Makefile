@@ -63,6 +63,7 @@ doctor: setup
 
 bench-data: setup
 	python scripts/bench_data.py norm-stats
+	python scripts/bench_data.py verify
 	python scripts/bench_loading.py
 
 bench-demo: setup

@@ -1,6 +1,6 @@
 """What reading data costs: normalisation statistics, ours against openpi's way, and verifying a frame store.
 
-    python scripts/bench_data.py norm-stats        (make bench-data)
+    python scripts/bench_data.py norm-stats        (make bench-data runs both)
     python scripts/bench_data.py verify
 
 `norm-stats` compares, in turns and at the same number of workers,

@@ -123,7 +123,7 @@ def compute(
 def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], format: Format) -> list[str]:
     """What the format says of its actions and the data do not bear out, by dataset where there are several."""
     found: dict[str, None] = {}
-    for data in dict.fromkeys(data for data, _ in datasets):
+    for data, _ in datasets:
         of = f"{data.root.parent.name}: " if len(datasets) > 1 else ""
         found |= dict.fromkeys(of + line for line in contradictions(data, format))
     return list(found)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from pisft.errors import PisftError
-from pisft.evaluate.compare import beside_published, compare, over_suites
+from pisft.evaluate.compare import beside_published, compare, loss_name, over_suites
 from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95, wilson95
 from typed_project import ROOT
 
@@ -114,3 +114,8 @@ def test_the_command_prints_a_table(tmp_path):
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "| a | 6/12 | 9/12 | +25.0 (" in said
     assert "5 episodes won, 2 lost, of the same seeds" in said
+
+
+def test_a_flow_loss_is_called_by_the_episodes_that_it_is_of():
+    assert loss_name({"open_loop": {"held_out": True}}) == loss_name(None) == "held-out flow loss"
+    assert loss_name({"open_loop": {"held_out": False}}) == "flow loss on training episodes"

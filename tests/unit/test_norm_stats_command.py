@@ -58,6 +58,14 @@ def test_a_folder_goes_to_the_place_where_upstream_looks_for_its_format(folder, 
             np.testing.assert_array_equal(getattr(getattr(stats, field), key), getattr(getattr(expected, field), key))
 
 
+def test_what_the_data_contradict_is_printed_and_in_the_report(folder, video_dataset):
+    done = type_command(folder, "--config-name", "mine", "--repo-id", video_dataset)
+    report = folder / f"assets/mine/{video_dataset.name}/norm_stats.report.json"
+    warnings = json.loads(report.read_text())["format"]["warnings"]
+    assert any("does not go along with the state's dim there" in warning for warning in warnings)
+    assert all(warning in done.stdout.splitlines() for warning in warnings)
+
+
 @pytest.mark.parametrize(("version", "video"), [("v2.0", True), ("v2.1", False)])
 def test_an_older_dataset_has_the_statistics_of_its_v3_version_and_stays_as_it_is(folder, version, video):
     old = make_legacy_dataset(folder / "old", version, video=video)

@@ -47,7 +47,7 @@ def clone(project, tmp_path_factory):
 def now(node, root):
     """Its state by the configuration that is there now."""
     graph.expected.cache_clear()
-    graph._resolve.cache_clear()
+    graph.resolved.cache_clear()
     return state(node, root)
 
 

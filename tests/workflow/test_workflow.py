@@ -82,6 +82,13 @@ def test_a_typo_in_an_experiment_names_file_key_and_remedy(bare_project):
     assert message in result.stdout + result.stderr
 
 
+def test_the_plan_says_that_there_will_be_no_validation(bare_project):
+    said = "quickstart: split.heldout_fraction is 0: trained without validation"
+    assert said not in bare_project.snakemake("-n", "results/quickstart/eval.json").stderr
+    bare_project.edit("config/experiments/quickstart.yaml", "heldout_fraction: 0.04", "heldout_fraction: 0")
+    assert said in bare_project.snakemake("-n", "results/quickstart/eval.json").stderr
+
+
 def test_every_script_explains_itself(bare_project):
     scripts = [f"scripts/{path.name}" for path in sorted((ROOT / "scripts").glob("*.py"))]
     answers = parse(bare_project, [(script, ["--help"]) for script in scripts])

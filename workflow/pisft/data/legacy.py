@@ -44,8 +44,9 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
     shutil.rmtree(work, ignore_errors=True)
     shadow = work / "dataset"
     try:
-        restated = _convert(original, shadow, work / "cache")
-        _check_pieces(shadow, original)
+        with _named(original, shadow):
+            restated = _convert(original, shadow, work / "cache")
+            _check_pieces(LeRobotData(shadow))
         if root.is_symlink():
             root.unlink()
         shutil.rmtree(root, ignore_errors=True)
@@ -68,11 +69,18 @@ def vectors_of(folder: Path) -> Iterator[LeRobotData]:
         return
     with tempfile.TemporaryDirectory(prefix="pisft-") as work:
         shadow = Path(work) / "dataset"
-        try:
+        with _named(folder, shadow):
             _convert(folder, shadow, Path(work) / "cache", cameras=False)
             yield LeRobotData(shadow)
-        except DataError as error:
-            raise DataError(str(error).replace(str(shadow), str(folder))) from error
+
+
+@contextlib.contextmanager
+def _named(original: Path, shadow: Path) -> Iterator[None]:
+    """What is wrong in `shadow`, which nobody will find, is told of `original`."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(error).replace(str(shadow), str(original))) from error
 
 
 def _convert(original: Path, shadow: Path, cache: Path, cameras: bool = True) -> Restated:
@@ -94,15 +102,11 @@ def _convert(original: Path, shadow: Path, cache: Path, cameras: bool = True) ->
         ) from error
 
 
-def _check_pieces(root: Path, original: Path) -> None:
+def _check_pieces(data: LeRobotData) -> None:
     """No episode is longer than its video: joined with the others, it would be shown theirs."""
-    data = LeRobotData(root)
     for key, feature in data.features.items():
         if feature["dtype"] == "video":
-            try:
-                data.check_pieces(key)
-            except DataError as error:
-                raise DataError(f"{original}: {str(error).removeprefix(f'{root}/')}") from None
+            data.check_pieces(key)
 
 
 def _keep_fps(original: Path, root: Path) -> None:

@@ -8,6 +8,7 @@ their rows and their videos; all else is made from these. Files that can stay as
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from pisft.data.errors import DataError
 from pisft.data.info import PICTURES, Info, is_count, read_info
 from pisft.data.picture import NoPicture, encoded
 from pisft.data.template import file_of
-from pisft.data.vectors import parquet
+from pisft.data.vectors import parquet, to_array
 
 DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
@@ -63,18 +64,20 @@ def restate(original: Path, shadow: Path, cameras: bool = True) -> Restated:
     episodes = list(_episodes(info))
     features = dict(_features(info, episodes, cameras))
     tasks, numbers = _tasks(original, episodes, features)
-    stats, first = [], 0
+    dropped = () if cameras else {key for key, feature in info.features.items() if feature["dtype"] in PICTURES}
+    asked, stats, first = [], [], 0
     for place, episode in enumerate(episodes):
         target = shadow / file_of(Path(), DATA, "", episode_chunk=place // CHUNK, episode_index=place)
         target.parent.mkdir(parents=True, exist_ok=True)
-        dropped = {} if cameras else {key for key in info.features if info.features[key]["dtype"] in PICTURES}
         columns = [key for key in episode.columns if key not in dropped]
-        _write_rows(episode, target, place, first, columns, features, numbers(episode), original)
+        of_frames = numbers(episode)
+        _write_rows(episode, target, place, first, columns, features, of_frames, original)
         first += episode.rows
+        asked.append([tasks.get(int(number), "") for number in np.unique(of_frames)])
         stats.append(_statistics(target, features))
     videos = [key for key, feature in features.items() if feature["dtype"] == "video"]
     apart = {path for key in videos for path in _link_videos(info, key, episodes, shadow)}
-    _write_metadata(info, shadow, episodes, features, tasks, numbers, stats)
+    _write_metadata(info, shadow, episodes, features, tasks, asked, stats)
     if [episode.number for episode in episodes] != list(range(len(episodes))):
         gone = f"their numbers were {_short([episode.number for episode in episodes])}"
         print(f"{original}: episodes are numbered 0 to {len(episodes) - 1}; {gone}", file=sys.stderr)
@@ -118,7 +121,8 @@ def _episodes(info: Info) -> Iterator[Episode]:
                 f"{file}: the rows of episode {number} are missing, which meta/episodes.jsonl lists; fetch or record "
                 "it again, or take its line out"
             )
-        rows, schema = parquet(file, pq.read_metadata).num_rows, parquet(file, pq.read_schema)
+        metadata = parquet(file, pq.read_metadata)
+        rows, schema = metadata.num_rows, parquet(file, lambda _, read=metadata: read.schema.to_arrow_schema())
         length = line.get("length")
         if not rows or (is_count(length) and length != rows):
             raise DataError(
@@ -252,30 +256,17 @@ def _embed(images: pa.ChunkedArray, root: Path, where: str) -> pa.Array:
 def _statistics(path: Path, features: dict[str, Any]) -> dict[str, Any]:
     """Of the numbers of an episode by key, as v2.1 has them; nothing here reads them, but lerobot does."""
     found = {}
-    keys = [key for key, feature in features.items() if feature["dtype"] not in (*PICTURES, "string")]
     columns = set(parquet(path, pq.read_schema).names)
-    table = parquet(
-        path, lambda p: pq.read_table(p, columns=[key for key in keys if key in columns], partitioning=None)
-    )
+    numeric = {key: each for key, each in features.items() if each["dtype"] not in (*PICTURES, "string")}
+    table = parquet(path, lambda p: pq.read_table(p, columns=[k for k in numeric if k in columns], partitioning=None))
     for key in table.column_names:
-        rows = _flat(table[key].combine_chunks(), table.num_rows)
-        if rows is not None:
-            quantities = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
-            found[key] = {name: x.tolist() for name, x in quantities.items()} | {"count": [len(rows)]}
+        try:
+            rows = to_array(table[key].combine_chunks(), math.prod(numeric[key]["shape"])).astype(np.float64)
+        except (ValueError, TypeError):
+            continue  # no such numbers; whoever uses the key is told
+        quantities = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
+        found[key] = {name: x.tolist() for name, x in quantities.items()} | {"count": [len(rows)]}
     return found
-
-
-def _flat(column: pa.Array, rows: int) -> np.ndarray | None:
-    """Numbers as float64 (rows, d); None where the column holds something else."""
-    while (
-        pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type) or pa.types.is_large_list(column.type)
-    ):
-        column = column.flatten()
-    kind = column.type
-    is_numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    if not is_numeric or column.null_count or not len(column) or len(column) % rows:
-        return None
-    return column.to_numpy(zero_copy_only=False).astype(np.float64).reshape(rows, -1)
 
 
 def _link_videos(info: Info, key: str, episodes: list[Episode], shadow: Path) -> Iterator[Path]:
@@ -289,18 +280,13 @@ def _link_videos(info: Info, key: str, episodes: list[Episode], shadow: Path) ->
             )
         try:
             found = video.contents(file)
-        except DataError as error:
-            raise DataError(f"'{key}' of episode {episode.number}: {error}") from error
-        if len(found.times) < episode.rows:
-            raise DataError(
-                f"{file}: episode {episode.number} has {episode.rows} rows, and {len(found.times)} frames of '{key}': "
-                "the rest would be shown pictures of another episode. Fetch it again, leave it out, or cut its rows to "
-                "its video"
-            )
-        try:
+            if len(found.times) < episode.rows:
+                raise DataError(
+                    f"{file}: episode {episode.number} has {episode.rows} rows, and {len(found.times)} frames of "
+                    f"'{key}': the rest would be shown pictures of another episode. Fetch it again, leave it out, or "
+                    "cut its rows to its video"
+                )
             video.check(file, np.arange(episode.rows) / info.fps, info.fps, found)
-        except video.MissingFrame as error:
-            raise DataError(f"'{key}' of episode {episode.number}, frame {error.position}: {error}") from error
         except DataError as error:
             raise DataError(f"'{key}' of episode {episode.number}: {error}") from error
         link = shadow / file_of(Path(), VIDEO, "", episode_chunk=place // CHUNK, video_key=key, episode_index=place)
@@ -317,7 +303,7 @@ def _write_metadata(
     episodes: list[Episode],
     features: dict[str, Any],
     tasks: dict[int, str],
-    numbers: Numbers,
+    asked: list[list[str]],
     stats: list[dict[str, Any]],
 ) -> None:
     one = {"dtype": "int64", "shape": [1], "names": None}
@@ -341,7 +327,6 @@ def _write_metadata(
     }
     (shadow / "meta").mkdir(parents=True, exist_ok=True)
     (shadow / "meta/info.json").write_text(json.dumps(content))
-    asked = [[tasks.get(int(number), "") for number in np.unique(numbers(episode))] for episode in episodes]
     for name, lines in {
         "tasks": ({"task_index": number, "task": tasks[number]} for number in sorted(tasks)),
         "episodes": (

@@ -85,7 +85,7 @@ def _base(exp: Resolved) -> list[Node]:
 @cache
 def expected(node: Node, root: Path = Path()) -> dict[str, Any]:
     """What `node` would be made from now, with its key."""
-    exp = None if node.stage in OF_NO_EXPERIMENT else _resolve(node.name, root)
+    exp = None if node.stage in OF_NO_EXPERIMENT else resolved(node.name, root)
     keys = {parent.target: expected(parent, root)["key"] for parent in parents(node, exp, root)}
     return _ingredients(node, exp, keys, root)
 
@@ -162,7 +162,7 @@ def by_size(node: Node, root: Path = Path()) -> dict[str, int]:
 def unseen(node: Node, root: Path = Path()) -> list[str]:
     """What `node` was made from that lies outside the graph and is not here, so that nobody can tell whether it is
     what it was."""
-    exp = None if node.stage in OF_NO_EXPERIMENT else _resolve(node.name, root)
+    exp = None if node.stage in OF_NO_EXPERIMENT else resolved(node.name, root)
     return [source.written for source in sources(node, exp, root).values() if not source.path.exists()]
 
 
@@ -171,7 +171,7 @@ def lineage(node: Node, root: Path = Path()) -> list[Node]:
     if node.stage in OF_NO_EXPERIMENT:
         exp, order = None, []
     else:
-        exp, order = _resolve(node.name, root), [Node("config", node.name)]
+        exp, order = resolved(node.name, root), [Node("config", node.name)]
     for parent in parents(node, exp, root):
         order += [n for n in lineage(parent, root) if n not in order]
     return order if node in order else [*order, node]
@@ -317,7 +317,7 @@ def made_from(node: Node, root: Path = Path()) -> list[Node]:
         return []
     if node.stage in OF_NO_EXPERIMENT:
         return parents(node, None, root)
-    exp = _resolve(node.name, root)
+    exp = resolved(node.name, root)
     stores = frame_stores(exp) if node.stage == "checkpoint" and exp.cluster.frame_store else []
     return [Node("config", node.name), *parents(node, exp), *stores]
 
@@ -346,7 +346,8 @@ def stamp(node: Node, fresh: bool, root: Path = Path()) -> str:
 
 
 @cache
-def _resolve(name: str, root: Path) -> Resolved:
+def resolved(name: str, root: Path = Path()) -> Resolved:
+    """The experiment as its files are now, read once a process."""
     return resolve(name, root)
 
 
@@ -369,7 +370,7 @@ def _ingredients(node: Node, exp: Resolved | None, keys: dict[str, str], root: P
         config = stage.slice(node.name.split("/")[-1])
     elif node.stage == "paper":
         paper = load_paper(node.name, root)
-        config = stage.slice(paper, [_resolve(name, root) for name in paper.experiments])
+        config = stage.slice(paper, [resolved(name, root) for name in paper.experiments])
     elif node.stage == "sweep":
         config = stage.slice(sweep_members(node.name, root))
     elif node.stage == "diff":

@@ -11,9 +11,8 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.io import ancient
 
-from pisft.config import resolve
 from pisft.errors import PisftError
-from pisft.provenance.graph import Node, by_size, made_from, stamp, state
+from pisft.provenance.graph import Node, by_size, made_from, resolved, stamp, state
 from pisft.provenance.stages import check_name
 
 _by_size: dict[str, int] = {}
@@ -53,7 +52,7 @@ def ingredients(stage: str) -> Callable[[Any], dict[str, Any]]:
             fresh = state(node) is None
             if fresh:
                 _by_size.update(by_size(node))
-            elif stage == "checkpoint" and (warning := resolve(node.name).split.without_validation):
+            elif stage == "checkpoint" and (warning := resolved(node.name).split.without_validation):
                 _warnings[node.name] = warning
             files: dict[str, Any] = {"stamp": stamp(node, fresh)}
             for parent in made_from(node):

@@ -100,7 +100,7 @@ class FairConnection(ServerConnection):
             self._feed()
 
     def eof_received(self) -> None:
-        """What is held comes first; a peer that has closed does not wait for it."""
+        """Drop what is held: a peer that has closed waits for no answer."""
         self._held.clear()
         super().eof_received()
 
