@@ -7,7 +7,7 @@
 
     loader      a DataLoader over LeRobotDataset that decodes the video and feeds running statistics, as openpi does
     histogram   the same running statistics, fed from the parquet columns, a share of the episodes a worker
-    ours        pisft.data.measure, exact, on all episodes
+    ours        pisft.data.statistics.measure, exact, on all episodes
 
 with the keys of RoboTwin (14 state and 14 action dims, horizon 50, delta mask 6, -1, 6, -1) and one camera of 224
 pixels. Starting workers counts for ours alone. Then scripts/norm_stats.py reads a million frames, and its processes'
@@ -40,10 +40,10 @@ import pyarrow.parquet as pq
 from pisft.canonical import write_json
 from pisft.config.dataset import SyntheticDataset
 from pisft.config.format import Feature
-from pisft.data.dataset import LeRobotData
-from pisft.data.format import Format
-from pisft.data.measure import measure
-from pisft.data.synthetic import generate
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.sources.synthetic import generate
+from pisft.data.statistics.measure import measure
+from pisft.data.transforms.format import Format
 
 ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "data/bench"
@@ -75,8 +75,8 @@ def main() -> None:
 def verify(args: argparse.Namespace) -> None:
     from pisft.config import read_resolved
     from pisft.model.runtime import configure
+    from pisft.train.distribution.world import World
     from pisft.train.loop import Trainer
-    from pisft.train.world import World
     from pisft.verified import InBackground
 
     run_dir = ROOT / "results/quickstart"

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from pisft.config import read_resolved
 from pisft.model.runtime import configure
+from pisft.train.distribution.world import World
 from pisft.train.loop import Trainer
-from pisft.train.world import World
 
 ROOT = Path(__file__).parents[1]
 

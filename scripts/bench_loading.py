@@ -23,17 +23,17 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from pisft.config.dataset import SyntheticDataset
 from pisft.config.experiment import Resolved, resolve
 from pisft.config.format import FormatConfig
-from pisft.data.dataset import LeRobotData
-from pisft.data.format import Format
-from pisft.data.frame_store import build, store_folder
-from pisft.data.manifest import write_manifest
-from pisft.data.norm_stats import compute
-from pisft.data.preprocess import Preprocessor
-from pisft.data.synthetic import generate
-from pisft.data.training_set import TrainingSet
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading.frame_store import build, store_folder
+from pisft.data.loading.preprocess import Preprocessor
+from pisft.data.loading.training_set import TrainingSet
+from pisft.data.sources.manifest import write_manifest
+from pisft.data.sources.synthetic import generate
+from pisft.data.statistics.norm_stats import compute
+from pisft.data.transforms.format import Format
 from pisft.model.runtime import configure
-from pisft.train.batches import Batches
-from pisft.train.world import World
+from pisft.train.distribution.world import World
+from pisft.train.step.batches import Batches
 
 ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "data/bench"

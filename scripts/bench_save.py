@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from pisft.cli import run
 from pisft.model.runtime import configure
-from pisft.train.saving import Saver
-from pisft.train.world import World
+from pisft.train.checkpoints.saving import Saver
+from pisft.train.distribution.world import World
 from torch import Tensor, nn
 
 WIDTH, DEPTH, BATCH, STEPS = 1024, 24, 256, 12

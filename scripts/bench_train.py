@@ -28,12 +28,12 @@ from pisft.config.experiment import Lora, Train
 from pisft.model import ModelConfig, Observation, Pi0, load_weights, lora
 from pisft.model.flops import needed_flops
 from pisft.model.runtime import configure
-from pisft.train.batches import Batch
+from pisft.train.distribution.parallel import compile_blocks
+from pisft.train.distribution.world import World
 from pisft.train.loop import Trainer
-from pisft.train.optim import Optimizer
-from pisft.train.parallel import compile_blocks
-from pisft.train.rates import peak_flops
-from pisft.train.world import World
+from pisft.train.monitoring.rates import peak_flops
+from pisft.train.step.batches import Batch
+from pisft.train.step.optim import Optimizer
 from safetensors.torch import save_file
 from torch import Tensor, multiprocessing, nn
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pisft.cli import experiment_parser, place, run
 from pisft.config import Resolved, read_resolved
-from pisft.data.format import Format
+from pisft.data.transforms.format import Format
 from pisft.errors import PisftError
 from pisft.evaluate.intervals import fisher
 from pisft.evaluate.run import closed_loop

@@ -12,8 +12,8 @@ from pathlib import Path
 from pisft.canonical import write_text
 from pisft.cli import run
 from pisft.config import ConfigError
-from pisft.config.rlinf import check, translate
-from pisft.config.rlinf_vocabulary import table
+from pisft.rlinf.experiment import check, translate
+from pisft.rlinf.vocabulary import table
 
 
 def main() -> None:

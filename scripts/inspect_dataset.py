@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pisft.canonical import write_text
 from pisft.cli import run
-from pisft.data.dataset import LeRobotData
+from pisft.data.lerobot.dataset import LeRobotData
 from pisft.errors import PisftError
 from pisft.inspection.look import inspect
 from pisft.inspection.page import render

@@ -14,10 +14,10 @@ from pisft.cli import run
 from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
 from pisft.config.experiment import load_simulator
-from pisft.data.dataset import LeRobotData
-from pisft.data.manifest import files_of, write_manifest
-from pisft.data.origin import take
-from pisft.data.synthetic import generate
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.sources.manifest import files_of, write_manifest
+from pisft.data.sources.origin import take
+from pisft.data.sources.synthetic import generate
 from pisft.provenance.graph import Node, building
 from pisft.simulators.demonstrate import record
 

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from pisft.cli import run
-from pisft.data.frame_store import GIB, INDEX, PIXELS, build
-from pisft.data.library import open_dataset
+from pisft.data.loading.frame_store import GIB, INDEX, PIXELS, build
+from pisft.data.sources.library import open_dataset
 from pisft.errors import PisftError
 from pisft.progress import bar
 from pisft.provenance.graph import Node, building

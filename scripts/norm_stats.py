@@ -18,18 +18,19 @@ from pisft.canonical import write_json, write_text
 from pisft.cli import node_of, run
 from pisft.config import read_resolved
 from pisft.config.base import find_named
-from pisft.data.assets import asset_folders, find_dataset
-from pisft.data.base_stats import base_stats
-from pisft.data.check import check_delta_mask, check_fps, check_frames, check_lengths, check_tables
-from pisft.data.dataset import LeRobotData
-from pisft.data.format import Format
-from pisft.data.health import health, lines
-from pisft.data.legacy import vectors_of
-from pisft.data.library import open_dataset
-from pisft.data.measure import measure
-from pisft.data.norm_stats import load, save, widen
-from pisft.data.normalise import NormStats
-from pisft.data.split import parts
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.lerobot.frames import check_frames
+from pisft.data.loading.split import parts
+from pisft.data.sources.legacy import vectors_of
+from pisft.data.sources.library import open_dataset
+from pisft.data.statistics.assets import asset_folders, find_dataset
+from pisft.data.statistics.base_stats import base_stats
+from pisft.data.statistics.health import health, lines
+from pisft.data.statistics.measure import measure
+from pisft.data.statistics.norm_stats import load, save, widen
+from pisft.data.statistics.normalise import NormStats
+from pisft.data.transforms.fit import check, check_delta_mask, check_fps, check_lengths, check_tables
+from pisft.data.transforms.format import Format
 from pisft.inspection.agreement import contradictions
 from pisft.provenance.graph import building
 
@@ -71,7 +72,7 @@ def of_experiment(path: Path, workers: int) -> None:
         for use in config.datasets:
             data = open_dataset(root / f"data/{use.name}")
             chosen = use.selected(data.num_episodes)
-            data.check(format, chosen, config.model.action_dim)
+            check(data, format, chosen, config.model.action_dim)
             train, _ = parts(use, data, config.split)
             datasets.append((data, train))
         base = None

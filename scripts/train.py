@@ -12,8 +12,8 @@ from pisft.cli import experiment_parser, node_of, run
 from pisft.cluster.launch import train_in_job
 from pisft.config import read_resolved, site
 from pisft.provenance.graph import Build, building, planned
+from pisft.train.distribution.world import started
 from pisft.train.loop import train
-from pisft.train.world import started
 
 LAUNCHERS = {
     "inline": "in this process",

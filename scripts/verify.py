@@ -14,7 +14,7 @@ from pathlib import Path
 from pisft.canonical import files_below
 from pisft.cli import run
 from pisft.data.errors import DataError
-from pisft.data.manifest import verify_hashes
+from pisft.data.sources.manifest import verify_hashes
 from pisft.provenance.graph import damage, node_of, previous, records
 from pisft.provenance.stages import ProvenanceError
 

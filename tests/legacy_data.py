@@ -9,7 +9,8 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 from lerobot_data import make_lerobot_dataset
-from pisft.data.dataset import LeRobotData
+from pisft.data.lerobot.camera import episode_images
+from pisft.data.lerobot.dataset import LeRobotData
 
 CAMERA = "observation.image"
 
@@ -29,7 +30,7 @@ def make_legacy_dataset(path: Path, version: str, video: bool = True, **changes)
         if video:
             movie = path / f"videos/chunk-000/{CAMERA}/episode_{episode:06d}.mp4"
             movie.parent.mkdir(parents=True, exist_ok=True)
-            _write_video(movie, new.frames(CAMERA, episode), int(new.fps))
+            _write_video(movie, episode_images(new, CAMERA, episode), int(new.fps))
         episodes.append({"episode_index": episode, "tasks": [new.task(rows[0])], "length": len(rows)})
         stats.append({"episode_index": episode, "stats": _stats(new, part, rows)})
     info = json.loads((new.root / "meta/info.json").read_text())

@@ -11,8 +11,8 @@ import torch
 from pisft.canonical import file_facts, write_json
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
-from pisft.data.norm_stats import NormStats, save
-from pisft.data.normalise import Stats
+from pisft.data.statistics.norm_stats import NormStats, save
+from pisft.data.statistics.normalise import Stats
 from pisft.model import Pi0, save_weights
 
 CAMERAS = {"base_0_rgb": "observation.images.zed", "right_wrist_0_rgb": "observation.images.arm"}

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from pisft.config import Resolved, read_resolved
-from pisft.data.format import Format
-from pisft.data.norm_stats import compute, save
+from pisft.data.statistics.norm_stats import compute, save
+from pisft.data.transforms.format import Format
 from pisft.errors import PisftError
 from pisft.provenance.graph import digest
 from pisft.train import loop

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pisft.train.augment import COLOURS, DRAWS, WARP, WRIST_COLOURS, augment
+from pisft.train.step.augment import COLOURS, DRAWS, WARP, WRIST_COLOURS, augment
 
 
 @pytest.mark.parametrize(("name", "slot"), [("base", "base_0_rgb"), ("wrist", "left_wrist_0_rgb")])

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tiny_lerobot
 import torch
-from pisft.data.format import Format
-from pisft.data.preprocess import Preprocessor
+from pisft.data.loading.preprocess import Preprocessor
+from pisft.data.transforms.format import Format
 from pisft.evaluate.policy import Policy
 from pisft.export import checkpoint as checkpoints
 from pisft.export.checkpoint import PUBLISHED, read_checkpoint

@@ -17,10 +17,10 @@ import tiny_lerobot
 import tiny_training
 import torch
 from pisft.config.experiment import load_simulator
-from pisft.data import norm_stats
-from pisft.data.base_stats import base_stats
-from pisft.data.format import Format
-from pisft.data.preprocess import Preprocessor
+from pisft.data.loading.preprocess import Preprocessor
+from pisft.data.statistics import norm_stats
+from pisft.data.statistics.base_stats import base_stats
+from pisft.data.transforms.format import Format
 from pisft.evaluate.policy import Policy
 from pisft.evaluate.rollout import noise, rollout
 from pisft.evaluate.run import evaluate

@@ -6,7 +6,7 @@ import torch
 from peft import PeftModel
 from pisft.config.experiment import Lora
 from pisft.model import Observation, Pi0, load_weights, lora
-from pisft.train.parallel import whole
+from pisft.train.distribution.parallel import whole
 from safetensors.torch import load_file, save_file
 
 B, H, A, L = 2, 6, 32, 9

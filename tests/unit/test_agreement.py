@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pisft.config.format import FormatConfig
 from pisft.data import Format
-from pisft.data.dataset import LeRobotData
+from pisft.data.lerobot.dataset import LeRobotData
 from pisft.inspection.agreement import contradictions
 from pisft.inspection.look import inspect
 from pisft.inspection.proposal import propose

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pisft.train.augment import COLOURS, DRAWS, WARP, WRIST_COLOURS, augment, draw
+from pisft.train.step.augment import COLOURS, DRAWS, WARP, WRIST_COLOURS, augment, draw
 
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 

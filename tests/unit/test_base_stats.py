@@ -3,9 +3,9 @@
 import pytest
 from hub_server import serve
 from huggingface_hub import constants
-from pisft.data import hub
-from pisft.data.base_stats import base_stats
 from pisft.data.errors import DataError
+from pisft.data.sources import hub
+from pisft.data.statistics.base_stats import base_stats
 from pisft.provenance.graph import Node, parents
 from pisft.provenance.outside import sources
 from tiny_training import FORMAT, make_experiment

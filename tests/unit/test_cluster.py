@@ -5,13 +5,13 @@ import os
 
 import pytest
 import torch
-from pisft.cluster import queue
+from pisft import slurm
 from pisft.cluster.launch import short_turn
 from pisft.cluster.settle import given_up, saved_step
 from pisft.cluster.turn import Turn
 from pisft.config.site import Site
+from pisft.train.distribution.world import started
 from pisft.train.errors import TrainingError, lost_peer
-from pisft.train.world import started
 from tiny_training import make_experiment
 from torch.distributed.checkpoint.api import CheckpointException
 
@@ -126,5 +126,5 @@ def test_a_turn_in_which_nothing_is_saved_is_warned_of(tmp_path, image_dataset):
     ],
 )
 def test_slurms_words_come_with_what_to_do(words, remedy):
-    said = str(queue.refused("sbatch", words))
+    said = str(slurm.refused("sbatch", words))
     assert words in said and remedy in said

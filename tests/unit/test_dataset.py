@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from lerobot_data import make_lerobot_dataset
 from pisft.config.format import FormatConfig
-from pisft.data import DataError, Format, video
-from pisft.data.check import check_together
-from pisft.data.dataset import LeRobotData
+from pisft.data import DataError, Format
+from pisft.data.lerobot import video
+from pisft.data.lerobot.camera import episode_images, iter_frames
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.transforms.fit import check, check_together
 
 CAMERA = "observation.image"
 DATA = "data/chunk-000/file-000.parquet"
@@ -65,7 +67,7 @@ def test_columns_tasks_and_pixels_are_those_that_lerobot_reads(fixture, request)
     state, action = data.column("observation.state"), data.column("action")
     assert state.dtype == np.float32
     assert (data.num_frames, data.num_episodes, data.fps) == (len(reference), reference.num_episodes, 80)
-    for episode, frames in data.iter_frames(CAMERA, range(data.num_episodes)):
+    for episode, frames in iter_frames(data, CAMERA, range(data.num_episodes)):
         assert frames.dtype == np.uint8
         for row, picture in zip(range(data.num_frames)[data.episode_slices[episode]], frames, strict=True):
             sample = reference[row]
@@ -79,12 +81,12 @@ def test_columns_tasks_and_pixels_are_those_that_lerobot_reads(fixture, request)
 @pytest.mark.parametrize("fixture", ["video_dataset", "image_dataset"])
 def test_an_episode_by_itself_has_the_frames_that_it_has_among_the_others(fixture, request):
     data = LeRobotData(request.getfixturevalue(fixture))
-    everything = dict(data.iter_frames(CAMERA, range(data.num_episodes)))
-    some = dict(data.iter_frames(CAMERA, [4, 1]))
+    everything = dict(iter_frames(data, CAMERA, range(data.num_episodes)))
+    some = dict(iter_frames(data, CAMERA, [4, 1]))
     assert list(some) == [1, 4]
     for episode, frames in everything.items():
         assert len(frames) == data.episode_lengths[episode]
-        np.testing.assert_array_equal(data.frames(CAMERA, episode), frames)
+        np.testing.assert_array_equal(episode_images(data, CAMERA, episode), frames)
     for episode, frames in some.items():
         np.testing.assert_array_equal(frames, everything[episode])
 
@@ -129,8 +131,8 @@ def test_video_encoded_with_reordered_frames_is_read_frame_by_frame(tmp_path):
 
 
 def test_a_whole_dataset_passes_the_check(video_dataset, image_dataset):
-    LeRobotData(video_dataset).check(make_format())
-    LeRobotData(image_dataset).check(make_format())
+    check(LeRobotData(video_dataset), make_format())
+    check(LeRobotData(image_dataset), make_format())
 
 
 def test_tasks_that_pandas_wrote_as_an_index_are_read(copied_dataset):
@@ -182,9 +184,9 @@ def test_a_truncated_video_is_named_by_the_check_and_by_decoding(copied_dataset,
     truncate(copied_dataset / VIDEO, fraction)
     data = LeRobotData(copied_dataset)
     with pytest.raises(DataError, match=VIDEO):
-        data.check(make_format())
+        check(data, make_format())
     with pytest.raises(DataError, match=VIDEO):
-        list(data.iter_frames(CAMERA, range(data.num_episodes)))
+        list(iter_frames(data, CAMERA, range(data.num_episodes)))
 
 
 def test_a_video_with_fewer_frames_than_its_episodes_is_named(copied_dataset, tmp_path):
@@ -194,9 +196,9 @@ def test_a_video_with_fewer_frames_than_its_episodes_is_named(copied_dataset, tm
     with pytest.raises(
         DataError, match=rf"'{CAMERA}' of episode 4, frame 0: .*{VIDEO}: no frame at 0.6250 s; .* fewer"
     ):
-        data.check(make_format())
+        check(data, make_format())
     with pytest.raises(DataError, match=rf"{VIDEO}: no frame at 0.6250 s"):
-        data.frames(CAMERA, 4)
+        episode_images(data, CAMERA, 4)
 
 
 @pytest.mark.parametrize(("key", "value"), [("observation.state", np.nan), ("action", np.inf)])
@@ -205,7 +207,7 @@ def test_a_number_that_is_not_finite_is_named_by_episode_frame_and_dim(copied_da
     set_value(copied_dataset / DATA, key, 12 + frame, [0.0, 0.0, value, 0.0])
     data = LeRobotData(copied_dataset)
     with pytest.raises(DataError, match=rf"'{key}' of episode 1, frame {frame}, dim 2 is {value}"):
-        data.check(make_format())
+        check(data, make_format())
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_a_format_that_does_not_fit_is_told_by_the_check(video_dataset, changes,
     if isinstance(changes.get("actions"), dict):
         changes = {"actions": [changes["actions"]]}
     with pytest.raises(DataError, match=message):
-        LeRobotData(video_dataset).check(make_format(**changes))
+        check(LeRobotData(video_dataset), make_format(**changes))
 
 
 def test_widths_that_differ_from_info_are_named(copied_dataset):
@@ -232,7 +234,7 @@ def test_widths_that_differ_from_info_are_named(copied_dataset):
     info["features"]["action"]["shape"] = [3]
     edit_info(copied_dataset, features=info["features"])
     with pytest.raises(DataError, match=r"'action' has 4 values a frame; info.json says 3"):
-        LeRobotData(copied_dataset).check(make_format())
+        check(LeRobotData(copied_dataset), make_format())
 
 
 def test_pictures_of_another_size_than_info_says_are_named(copied_dataset):
@@ -240,7 +242,7 @@ def test_pictures_of_another_size_than_info_says_are_named(copied_dataset):
     info["features"][CAMERA]["shape"] = [64, 64, 3]
     edit_info(copied_dataset, features=info["features"])
     with pytest.raises(DataError, match=r"of episode 0, frame 0 is \(96, 96, 3\); .* says \(64, 64, 3\)"):
-        LeRobotData(copied_dataset).frames(CAMERA, 0)
+        episode_images(LeRobotData(copied_dataset), CAMERA, 0)
 
 
 def test_a_dataset_without_episodes_is_told(copied_dataset):
@@ -265,7 +267,7 @@ def test_a_broken_picture_is_named(tmp_path, image_dataset):
     root = shutil.copytree(image_dataset, tmp_path / "image")
     set_value(root / DATA, CAMERA, 2, {"bytes": b"not a picture", "path": "x.png"})
     with pytest.raises(DataError, match=rf"'{CAMERA}' of episode 0, frame 2: found bytes that are no picture"):
-        LeRobotData(root).frames(CAMERA, 0)
+        episode_images(LeRobotData(root), CAMERA, 0)
 
 
 @pytest.mark.parametrize(

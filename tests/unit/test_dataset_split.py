@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pisft.config.experiment import DatasetUse, Split
 from pisft.data import DataError
-from pisft.data.dataset import LeRobotData
-from pisft.data.split import parts, split
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading.split import parts, split
 from vector_dataset import write
 
 

@@ -7,10 +7,12 @@ import pytest
 from lerobot_data import make_lerobot_dataset
 from pisft.config import ModelConfig
 from pisft.config.format import FormatConfig
-from pisft.data import Format, norm_stats
-from pisft.data.dataset import LeRobotData
-from pisft.data.preprocess import Preprocessor, collate
-from pisft.data.training_set import TrainingSet
+from pisft.data import Format
+from pisft.data.lerobot.camera import iter_frames
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading.preprocess import Preprocessor, collate
+from pisft.data.loading.training_set import TrainingSet
+from pisft.data.statistics import norm_stats
 
 CAMERA = "observation.image"
 MODEL = Path(__file__).parents[2] / "config/models/quickstart.yaml"
@@ -33,7 +35,7 @@ def make_preprocessor(root, variant="pi0", **changes) -> Preprocessor:
 
 def expected_samples(data, episodes, horizon=5):
     state, action = data.column("observation.state"), data.column("action")
-    for episode, frames in data.iter_frames(CAMERA, episodes):
+    for episode, frames in iter_frames(data, CAMERA, episodes):
         rows = range(data.num_frames)[data.episode_slices[episode]]
         for row, frame in zip(rows, frames, strict=True):
             chunk = np.stack([action[min(row + ahead, rows[-1])] for ahead in range(horizon)])

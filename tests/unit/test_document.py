@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pisft.config.base import load_yaml
 from pisft.config.document import ConfigError, parse_yaml
-from pisft.config.hydra import compose
+from pisft.rlinf.hydra import compose
 from typed_project import ROOT
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -9,12 +9,12 @@ import pytest
 import torch
 from faulty_simulator import FaultyConfig
 from pisft.config.experiment import OpenLoop, Split
-from pisft.data.dataset import LeRobotData
-from pisft.data.format import Format
-from pisft.data.norm_stats import load as load_norm_stats
-from pisft.data.preprocess import Preprocessor
-from pisft.data.sampling import noise_and_time
-from pisft.data.training_set import TrainingSet
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading.preprocess import Preprocessor
+from pisft.data.loading.sampling import noise_and_time
+from pisft.data.loading.training_set import TrainingSet
+from pisft.data.statistics.norm_stats import load as load_norm_stats
+from pisft.data.transforms.format import Format
 from pisft.errors import PisftError
 from pisft.evaluate import open_loop as opened
 from pisft.evaluate.episode import Episode

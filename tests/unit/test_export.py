@@ -16,10 +16,10 @@ from pisft.canonical import write_json
 from pisft.config import Resolved, resolve
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
-from pisft.data.format import clean_prompt
-from pisft.data.norm_stats import NormStats
-from pisft.data.normalise import Stats, normalise, unnormalise
-from pisft.data.tokenizer import BytesTokenizer
+from pisft.data.statistics.norm_stats import NormStats
+from pisft.data.statistics.normalise import Stats, normalise, unnormalise
+from pisft.data.transforms.format import clean_prompt
+from pisft.data.transforms.tokenizer import BytesTokenizer
 from pisft.export import checkpoint as checkpoints
 from pisft.export import lerobot, openpi, weights
 from pisft.export.checkpoint import PUBLISHED, Checkpoint, ExportError, read_checkpoint

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
-from pisft.data.format import clean_prompt
+from pisft.data.transforms.format import clean_prompt
 
 finite = st.floats(-100, 100, width=32)
 

@@ -10,11 +10,13 @@ from pisft.config import smoke
 from pisft.config.dataset import SyntheticDataset
 from pisft.config.experiment import load_model
 from pisft.config.format import FormatConfig
-from pisft.data import Format, norm_stats
-from pisft.data.dataset import LeRobotData
-from pisft.data.preprocess import Preprocessor, collate
-from pisft.data.synthetic import generate
-from pisft.data.training_set import TrainingSet
+from pisft.data import Format
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading.preprocess import Preprocessor, collate
+from pisft.data.loading.training_set import TrainingSet
+from pisft.data.sources.synthetic import generate
+from pisft.data.statistics import norm_stats
+from pisft.data.transforms.fit import check
 from pisft.model import Pi0
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +119,7 @@ def test_a_format_from_its_dataset_to_a_training_step_and_back(name, kind, tmp_p
     format = Format.from_yaml(ROOT / f"config/formats/{name}.yaml")
     assert {key: data.features[key]["dtype"] for key in cameras.values()} == dict.fromkeys(cameras.values(), kind)
     assert format.config.cameras == cameras and format.action_horizon == horizon
-    data.check(format)
+    check(data, format)
     variant, method = name.split("_")[0], format.config.normalisation
     assert method == {"pi0": "zscore", "pi05": "quantile"}[variant]
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lerobot_data import make_lerobot_dataset
-from pisft.data import DataError, frame_store
-from pisft.data.dataset import LeRobotData
-from pisft.data.frame_store import DecodedPictures, StoredPictures, build, open_pictures, store_folder
-from pisft.data.images import resize_with_pad
-from pisft.data.manifest import write_manifest
+from pisft.data import DataError
+from pisft.data.lerobot.camera import iter_frames
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading import frame_store
+from pisft.data.loading.frame_store import DecodedPictures, StoredPictures, build, open_pictures, store_folder
+from pisft.data.sources.manifest import write_manifest
+from pisft.data.transforms.images import resize_with_pad
 
 CAMERA, SIZE = "observation.image", 32
 EPISODES = (12, 7, 9, 15, 11)
@@ -39,7 +41,7 @@ def read(pictures, rows) -> np.ndarray:
 
 
 def test_stored_and_decoded_pixels_are_those_of_the_dataset_in_any_order(data, small_groups):
-    whole = [frame for _, frames in data.iter_frames(CAMERA, range(data.num_episodes)) for frame in frames]
+    whole = [frame for _, frames in iter_frames(data, CAMERA, range(data.num_episodes)) for frame in frames]
     expected = np.stack([resize_with_pad(frame, SIZE).transpose(2, 0, 1) for frame in whole])
     rows = [53, 0, 11, 12, 12, 40, 1, 30]
     decoded = open_pictures(data, CAMERA, SIZE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hub_server import serve
 from legacy_data import make_legacy_dataset
-from pisft.data.dataset import LeRobotData
+from pisft.data.lerobot.dataset import LeRobotData
 
 REPO, COMMIT = "somebody/small", "0123456789abcdef0123456789abcdef01234567"
 TAKE = """
@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 from pisft.cli import run
 from pisft.config.dataset import HubDataset
-from pisft.data import hub
-from pisft.data.origin import take
+from pisft.data.sources import hub
+from pisft.data.sources.origin import take
 hub.PATIENCE = 2.0
 run(lambda: print(take(HubDataset(repo=sys.argv[1], revision=sys.argv[2]), Path("data/small/lerobot"))))
 """

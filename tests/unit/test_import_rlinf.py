@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from pisft.config import ConfigError, resolve
-from pisft.config.hydra import compose
-from pisft.config.rlinf import check, translate
-from pisft.config.rlinf_vocabulary import VOCABULARY, WORDS, table
+from pisft.rlinf.experiment import check, translate
+from pisft.rlinf.hydra import compose
+from pisft.rlinf.vocabulary import VOCABULARY, WORDS, table
 
 ROOT = Path(__file__).parents[2]
 

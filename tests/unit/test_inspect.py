@@ -17,8 +17,9 @@ import yaml
 from lerobot_data import make_lerobot_dataset
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
-from pisft.data.dataset import LeRobotData
-from pisft.data.format import given_names
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.transforms.fit import check
+from pisft.data.transforms.format import given_names
 from pisft.inspection import look
 from pisft.inspection.look import inspect
 from pisft.inspection.page import render
@@ -49,7 +50,7 @@ def proposed(root: Path, variant: str = "pi0") -> tuple[Proposal, FormatConfig]:
     path = root.parent / f"{root.name}.yaml"
     path.write_text(proposal.text)
     config = FormatConfig.from_yaml(path)
-    LeRobotData(root).check(Format(config), widest=32)
+    check(LeRobotData(root), Format(config), widest=32)
     return proposal, config
 
 

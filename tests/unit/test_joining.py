@@ -5,7 +5,7 @@ import shutil
 import av
 import pytest
 from lerobot.scripts import convert_dataset_v21_to_v30 as converter
-from pisft.data.joining import any_path
+from pisft.data.lerobot.joining import any_path
 
 
 @pytest.mark.parametrize("name", ["it's", "''", "a\\b", "$(touch X)", "{a} b;c", "ü"])

@@ -9,9 +9,9 @@ from full_size import full_size
 from pisft.config.experiment import Lora
 from pisft.model import ModelConfig, Pi0, WeightsError, load_weights, lora, save_weights
 from pisft.model.weights import file_name
+from pisft.train.distribution.parallel import whole
+from pisft.train.distribution.world import World
 from pisft.train.loop import Trainer
-from pisft.train.parallel import whole
-from pisft.train.world import World
 from safetensors.torch import load_file, save_file
 from tiny_training import KEY, MODEL, make_experiment, run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pisft import verified
 from pisft.data import DataError
-from pisft.data.manifest import verify, verify_hashes, verify_sizes, write_manifest
+from pisft.data.sources.manifest import verify, verify_hashes, verify_sizes, write_manifest
 
 
 @pytest.fixture

@@ -17,10 +17,12 @@ from legacy_data import make_legacy_dataset
 from PIL import Image
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
-from pisft.data.dataset import LeRobotData
-from pisft.data.format import given_names
-from pisft.data.legacy import convert
-from pisft.data.picture import NoPicture, decode
+from pisft.data.lerobot.camera import episode_images
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.lerobot.picture import NoPicture, decode
+from pisft.data.sources.legacy import convert
+from pisft.data.transforms.fit import check
+from pisft.data.transforms.format import given_names
 from pisft.errors import PisftError
 from pisft.provenance import graph
 
@@ -40,7 +42,7 @@ ODD = [None, "x", "", -1, 0, 1e30, float("nan"), True, [], [1], ["a"], {}, {"a":
 def read(root):
     """What a user of the dataset reads of it."""
     data = LeRobotData(root)
-    data.check(Format(FormatConfig.model_validate(FORMAT)))
+    check(data, Format(FormatConfig.model_validate(FORMAT)))
     return data
 
 
@@ -263,7 +265,7 @@ def test_an_episode_is_never_shown_pictures_of_another(copied_dataset, how):
     data = LeRobotData(copied_dataset)
     rows = data.episode_lengths[0]
     with pytest.raises(DataError, match=rf"episode 0 has {rows} rows in data/, and {rows - 2} frames of its video"):
-        data.frames(CAMERA, 0)
+        episode_images(data, CAMERA, 0)
 
 
 def encoded(image, kind="PNG"):
@@ -333,7 +335,7 @@ def test_a_delta_mask_is_of_all_dims(video_dataset):
     data = LeRobotData(video_dataset)
     for mask in ([6, -1], [3], [-1], [4, -1]):
         with pytest.raises(DataError, match=r"actions has 4 dims \(.*\); the format's delta_mask .* is of \d"):
-            data.check(Format(FormatConfig.model_validate(FORMAT | {"delta_mask": mask})))
+            check(data, Format(FormatConfig.model_validate(FORMAT | {"delta_mask": mask})))
 
 
 @pytest.mark.parametrize(("mask", "refused"), [([3, -1], True), ([-4], False), ([], False)])
@@ -346,9 +348,9 @@ def test_a_relative_dim_is_the_states_of_its_name(copied_dataset, mask, refused)
     format = Format(FormatConfig.model_validate(FORMAT | {"delta_mask": mask}))
     if refused:
         with pytest.raises(DataError, match=r"dim 0 of actions is x, of the state w, .*relative"):
-            LeRobotData(copied_dataset).check(format)
+            check(LeRobotData(copied_dataset), format)
     else:
-        LeRobotData(copied_dataset).check(format)
+        check(LeRobotData(copied_dataset), format)
 
 
 def test_a_table_is_a_vector_where_the_format_says_so(copied_dataset):
@@ -364,9 +366,9 @@ def test_a_table_is_a_vector_where_the_format_says_so(copied_dataset):
     info.write_text(json.dumps(content))
     data = LeRobotData(copied_dataset)
     with pytest.raises(DataError, match=r"'action' is a table, \[2, 2\]; .*say `\{key: action, flatten: true\}`"):
-        data.check(Format(FormatConfig.model_validate(FORMAT)))
+        check(data, Format(FormatConfig.model_validate(FORMAT)))
     format = Format(FormatConfig.model_validate(FORMAT | {"actions": [{"key": "action", "flatten": True}]}))
-    data.check(format)
+    check(data, format)
     np.testing.assert_array_equal(data.column("action"), actions)
     np.testing.assert_array_equal(data.vectors(["action"]).rows(0, len(actions))["action"], actions)
     assert format.action_names(data.features) == ["action[0, 0]", "action[0, 1]", "action[1, 0]", "action[1, 1]"]

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pisft.config.format import FormatConfig
-from pisft.data import DataError, Format, norm_stats
-from pisft.data.normalise import NormStats, Stats, normalise, unnormalise
+from pisft.data import DataError, Format
+from pisft.data.statistics import norm_stats
+from pisft.data.statistics.normalise import NormStats, Stats, normalise, unnormalise
 from safetensors.numpy import save_file
 
 FIELDS = ("mean", "std", "q01", "q99")
@@ -119,11 +120,10 @@ def test_no_episode_is_an_error(video_dataset):
 
 
 def test_statistics_depend_on_no_model_code():
-    code = (
-        "import sys, pisft.data.norm_stats; print(sorted(m for m in sys.modules if m.startswith(('torch', 'pisft'))))"
-    )
+    shown = "print(sorted(m for m in sys.modules if m.startswith(('torch', 'pisft'))))"
+    code = f"import sys, pisft.data.statistics.norm_stats; {shown}"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for name in ("torch", "pisft.model", "pisft.data.preprocess", "pisft.data.tokenizer"):
+    for name in ("torch", "pisft.model", "pisft.data.loading.preprocess", "pisft.data.transforms.tokenizer"):
         assert f"'{name}'" not in modules
 
 

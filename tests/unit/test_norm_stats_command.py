@@ -12,7 +12,8 @@ import pytest
 import yaml
 from legacy_data import make_legacy_dataset
 from pisft.config.format import FormatConfig
-from pisft.data import Format, norm_stats
+from pisft.data import Format
+from pisft.data.statistics import norm_stats
 
 ROOT = Path(__file__).parents[2]
 FILES = {"norm_stats.json", "norm_stats.report.json", "norm_stats.report.png"}

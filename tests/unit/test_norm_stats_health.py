@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pisft.data.health import health, lines
-from pisft.data.measure import Measured
-from pisft.data.normalise import NormStats, Stats
+from pisft.data.statistics.health import health, lines
+from pisft.data.statistics.measure import Measured
+from pisft.data.statistics.normalise import NormStats, Stats
 from pisft.provenance.code import code_hashes
 from pisft.report.health import draw
 
@@ -92,5 +92,5 @@ def test_the_picture_is_the_same_bytes_for_the_same_report(tmp_path):
 
 def test_how_the_picture_is_drawn_is_no_reason_to_train_again():
     hashes = code_hashes(ROOT / "scripts/norm_stats.py")
-    assert "pisft/data/measure.py" in hashes
+    assert "pisft/data/statistics/measure.py" in hashes
     assert not [path for path in hashes if path.startswith("pisft/report/")]

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lerobot_data import make_lerobot_dataset
 from pisft.config.format import FormatConfig
-from pisft.data import DataError, Format, chunks, vectors
-from pisft.data import measure as engine
-from pisft.data.dataset import LeRobotData
-from pisft.data.measure import Measured, measure
-from pisft.data.normalise import NormStats, Stats
+from pisft.data import DataError, Format
+from pisft.data.lerobot import vectors
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.statistics import chunks
+from pisft.data.statistics import measure as engine
+from pisft.data.statistics.measure import Measured, measure
+from pisft.data.statistics.normalise import NormStats, Stats
 
 QUANTITIES = ("mean", "std", "q01", "q99", "low", "high", "beyond")
 
@@ -222,8 +224,8 @@ import re, sys
 from pathlib import Path
 from pisft.config.format import FormatConfig
 from pisft.data import Format
-from pisft.data.dataset import LeRobotData
-from pisft.data.measure import measure
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.statistics.measure import measure
 
 format = Format(FormatConfig.model_validate({
     "cameras": {}, "state": "observation.state", "actions": "action", "delta_mask": [4],

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pisft.data.order_statistics import BINS, Distribution, add_lower, add_upper, bins_to_refine
+from pisft.data.statistics.order_statistics import BINS, Distribution, add_lower, add_upper, bins_to_refine
 
 QUANTILES = (0.01, 0.5, 0.99)
 

@@ -11,9 +11,13 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from pisft.config.base import ConfigError, parse
 from pisft.config.dataset import HubDataset, LocalDataset
 from pisft.config.format import FormatConfig
-from pisft.data import DataError, Format, legacy, video
-from pisft.data.dataset import LeRobotData
-from pisft.data.origin import take
+from pisft.data import DataError, Format
+from pisft.data.lerobot import video
+from pisft.data.lerobot.camera import episode_images
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.sources import legacy
+from pisft.data.sources.origin import take
+from pisft.data.transforms.fit import check
 
 FORMAT = Format(
     FormatConfig(
@@ -43,18 +47,18 @@ def test_an_older_dataset_is_converted_and_nothing_of_it_changes(tmp_path, versi
     assert [p.name for p in root.parent.iterdir()] == ["lerobot"]
 
     data = LeRobotData(root)
-    data.check(FORMAT)
+    check(data, FORMAT)
     np.testing.assert_array_equal(data.episode_lengths, new.episode_lengths)
     assert data.tasks == new.tasks and (data.task_index == new.task_index).all()
     for key in ("observation.state", "action"):
         np.testing.assert_array_equal(data.column(key), new.column(key))
     for episode in range(data.num_episodes):
-        frames = data.frames(CAMERA, episode)
+        frames = episode_images(data, CAMERA, episode)
         if kind == "video":
             file = old / f"videos/chunk-000/{CAMERA}/episode_{episode:06d}.mp4"
             expected = np.stack(list(video.Video(file, data.fps).frames(np.arange(len(frames)) / data.fps)))
         else:
-            expected = new.frames(CAMERA, episode)
+            expected = episode_images(new, CAMERA, episode)
         np.testing.assert_array_equal(frames, expected)
     assert LeRobotDataset("local/mine", root=root, video_backend="pyav")[0]["observation.state"].shape == (4,)
 
@@ -72,7 +76,7 @@ def test_what_macos_leaves_beside_files_is_no_data(tmp_path):
     for name in ("data/chunk-000/._episode_000000.parquet", f"videos/chunk-000/{CAMERA}/._episode_000000.mp4"):
         (old / name).write_bytes(b"notes")
     take(LocalDataset(path=str(old)), tmp_path / "data/mine/lerobot")
-    LeRobotData(tmp_path / "data/mine/lerobot").check(FORMAT)
+    check(LeRobotData(tmp_path / "data/mine/lerobot"), FORMAT)
 
 
 def test_an_interrupted_conversion_is_no_dataset_and_is_mended_by_the_next(tmp_path, monkeypatch):
@@ -89,7 +93,7 @@ def test_an_interrupted_conversion_is_no_dataset_and_is_mended_by_the_next(tmp_p
     assert not root.exists()
     monkeypatch.undo()
     take(LocalDataset(path=str(old)), root)
-    LeRobotData(root).check(FORMAT)
+    check(LeRobotData(root), FORMAT)
 
 
 def test_a_broken_older_dataset_is_told_and_what_was_converted_before_is_kept(tmp_path):

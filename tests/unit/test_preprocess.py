@@ -10,10 +10,10 @@ from PIL import Image
 from pisft.config import ConfigError, ModelConfig
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
-from pisft.data.images import resize_with_pad
-from pisft.data.norm_stats import NormStats
-from pisft.data.normalise import Stats, normalise
-from pisft.data.preprocess import Preprocessor, collate
+from pisft.data.loading.preprocess import Preprocessor, collate
+from pisft.data.statistics.norm_stats import NormStats
+from pisft.data.statistics.normalise import Stats, normalise
+from pisft.data.transforms.images import resize_with_pad
 
 HORIZON, WIDTH, SIZE = 5, 8, 32
 

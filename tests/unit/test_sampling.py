@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pisft.data.sampling import _epoch, batch_indices, noise_and_time
+from pisft.data.loading.sampling import _epoch, batch_indices, noise_and_time
 
 
 def order(seed, batch, steps, sizes, weights=None):

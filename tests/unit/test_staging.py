@@ -17,12 +17,12 @@ import torch
 from lerobot_data import make_lerobot_dataset
 from pisft.canonical import file_facts, write_json
 from pisft.data import DataError
-from pisft.data.dataset import LeRobotData
-from pisft.data.frame_store import StoredPictures, build, store_folder
-from pisft.data.manifest import write_manifest
-from pisft.data.staging import staged
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading.frame_store import StoredPictures, build, store_folder
+from pisft.data.loading.staging import staged
+from pisft.data.sources.manifest import write_manifest
 from pisft.provenance.code import code_hashes
-from pisft.train import corpus
+from pisft.train.step import corpus
 from tiny_training import make_experiment
 
 ROOT = Path(__file__).parents[2]
@@ -32,8 +32,8 @@ SIZE, FRAMES = 32, 100  # 300 KiB
 STAGE = f"""
 import os, sys
 from pathlib import Path
-from pisft.data import staging
-from pisft.data.frame_store import StoredPictures
+from pisft.data.loading import staging
+from pisft.data.loading.frame_store import StoredPictures
 from tqdm import tqdm
 
 class Pausing(tqdm):
@@ -313,6 +313,6 @@ def batch(training_set) -> list[torch.Tensor]:
 
 
 def test_staging_is_in_the_code_of_training_and_of_no_store():
-    label = "pisft/data/staging.py"
+    label = "pisft/data/loading/staging.py"
     assert label in code_hashes(ROOT / "scripts/train.py")
     assert label not in code_hashes(ROOT / "scripts/make_frames.py")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from legacy_data import make_legacy_dataset
 from pisft.data import DataError
-from pisft.data.dataset import LeRobotData
-from pisft.data.legacy import convert
-from pisft.data.template import file_of
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.lerobot.template import file_of
+from pisft.data.sources.legacy import convert
 
 FIELDS = {"video_key": "observation.image", "chunk_index": 1, "file_index": 12}
 HOSTILE_KEYS = [

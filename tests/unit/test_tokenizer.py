@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pisft.config.model import TokenizerConfig
 from pisft.data import DataError
-from pisft.data.tokenizer import load_tokenizer, state_bins
+from pisft.data.transforms.tokenizer import load_tokenizer, state_bins
 
 
 def bytes_tokenizer(max_token_len=200):

@@ -1,7 +1,7 @@
 """Base weights come from one place."""
 
 import pytest
-from pisft.train.base import base_path
+from pisft.train.base_weights import base_path
 from tiny_training import make_experiment
 
 

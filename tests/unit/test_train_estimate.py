@@ -4,10 +4,10 @@ import pytest
 import torch
 from pisft.config import resolve
 from pisft.train import estimate
+from pisft.train.distribution.world import World
 from pisft.train.errors import TrainingError
 from pisft.train.loop import Trainer
-from pisft.train.objective import flow_losses
-from pisft.train.world import World
+from pisft.train.step.objective import flow_losses
 from tiny_training import KEY, make_experiment, run
 from typed_project import ROOT
 

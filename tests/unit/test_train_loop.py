@@ -11,10 +11,10 @@ from pisft.config import read_resolved
 from pisft.config.model import BaseWeights
 from pisft.model import Pi0, save_weights
 from pisft.model.weights import file_name
+from pisft.train.distribution.world import World
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.loop import Trainer
-from pisft.train.validate import Validation
-from pisft.train.world import World
+from pisft.train.step.validate import Validation
 from safetensors.torch import load_file
 from tiny_training import KEY, make_experiment, run
 

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from pisft.train.metrics import COLUMNS, LEARNT, TIMING, Metrics
+from pisft.train.monitoring.metrics import COLUMNS, LEARNT, TIMING, Metrics
 from tiny_training import KEY, make_experiment
 
 

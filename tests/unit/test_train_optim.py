@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from pisft.config.experiment import Train
-from pisft.train.optim import Optimizer, learning_rate
+from pisft.train.step.optim import Optimizer, learning_rate
 from torch import nn
 
 

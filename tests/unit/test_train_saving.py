@@ -4,10 +4,10 @@ import threading
 
 import pytest
 import torch
-from pisft.train import state as states
+from pisft.train.checkpoints import state as states
+from pisft.train.checkpoints.saving import Saver
+from pisft.train.distribution.world import World
 from pisft.train.errors import TrainingError
-from pisft.train.saving import Saver
-from pisft.train.world import World
 
 
 class Gate:

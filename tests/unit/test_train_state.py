@@ -4,7 +4,7 @@ import os
 
 import pytest
 import torch
-from pisft.train import state
+from pisft.train.checkpoints import state
 from pisft.train.errors import TrainingError
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pisft.config.base import ConfigError, parse
 from pisft.config.format import ROTATION_DIMS, FormatConfig
-from pisft.data import DataError, Format, aloha
-from pisft.data.rotation import from_rot6d, to_rot6d
+from pisft.data import DataError, Format
+from pisft.data.transforms import aloha
+from pisft.data.transforms.rotation import from_rot6d, to_rot6d
 
 angle = st.floats(-3.125, 3.125, width=32)
 MANY = settings(max_examples=80, deadline=None)

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from legacy_data import CAMERA, make_legacy_dataset
-from pisft.data import DataError, video
-from pisft.data.dataset import LeRobotData
-from pisft.data.legacy import convert
+from pisft.data import DataError
+from pisft.data.lerobot import video
+from pisft.data.lerobot.camera import episode_images
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.sources.legacy import convert
 
 
 @pytest.fixture(scope="module", params=["v2.0", "v2.1"])
@@ -64,7 +66,7 @@ def assert_holds(data, old, episodes):
         if "task_index" in table.column_names:
             assert data.task(rows[0]) == texts[table["task_index"][0].as_py()]
         wanted = pictures(video_of(old, episode), data.fps, len(rows))
-        np.testing.assert_array_equal(data.frames(CAMERA, place), wanted)
+        np.testing.assert_array_equal(episode_images(data, CAMERA, place), wanted)
     files = [pq.read_table(file, partitioning=None) for file in data.data_files]
     numbers = np.concatenate([table["episode_index"].to_numpy() for table in files])
     np.testing.assert_array_equal(numbers, data.episodes_of(np.arange(data.num_frames)))
@@ -189,7 +191,7 @@ def test_instructions_come_from_an_annotation_or_else_from_the_episodes(old):
 @pytest.mark.parametrize("how", ["bytes", "path", "struct of a path"])
 def test_loose_images_are_put_into_the_table(tmp_path, how):
     old = make_legacy_dataset(tmp_path / "old", "v2.1", video=False)
-    wanted = converted(old)[0].frames(CAMERA, 2)
+    wanted = episode_images(converted(old)[0], CAMERA, 2)
     shutil.rmtree(tmp_path / "new")
     (old / "images").mkdir()
 
@@ -202,4 +204,4 @@ def test_loose_images_are_put_into_the_table(tmp_path, how):
         return table.set_column(table.column_names.index(CAMERA), CAMERA, pa.array(cells))
 
     rewrite(old, loose)
-    np.testing.assert_array_equal(converted(old)[0].frames(CAMERA, 2), wanted)
+    np.testing.assert_array_equal(episode_images(converted(old)[0], CAMERA, 2), wanted)

@@ -53,7 +53,7 @@ def test_code_that_evaluation_imports_reruns_evaluation(project):
 
 
 def test_code_that_training_imports_reruns_training(project):
-    with (project.root / "workflow/pisft/train/optim.py").open("a") as file:
+    with (project.root / "workflow/pisft/train/step/optim.py").open("a") as file:
         file.write("\nNEW_BEHAVIOUR = True\n")
     assert project.plan() == {"train", "evaluate", "report"}
 
@@ -77,7 +77,7 @@ def test_a_package_version_reruns_what_it_matters_to(project):
 def test_comments_layout_unused_code_times_records_and_a_missing_intermediate_rerun_nothing(project):
     assert project.plan() == set(), "nothing changed"
     project.edit(QUICKSTART, "model: quickstart", "# a comment\nmodel:   quickstart   # another")
-    for path in ("workflow/pisft/evaluate/rollout.py", "workflow/pisft/train/optim.py", "scripts/train.py"):
+    for path in ("workflow/pisft/evaluate/rollout.py", "workflow/pisft/train/step/optim.py", "scripts/train.py"):
         file = project.root / path
         file.write_text("# a comment\n\n" + file.read_text().replace('"""', '"""Said otherwise. ', 1))
     (project.root / "workflow/pisft/evaluate/unused.py").write_text("x = 1\n")
@@ -99,7 +99,7 @@ def test_git_checkout_and_back_reruns_nothing(project):
     project.run(*git, "commit", "-qm", "one")
     project.run(*git, "checkout", "-qb", "other")
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    project.edit("workflow/pisft/train/optim.py", '"""', '"""Other. ')
+    project.edit("workflow/pisft/train/step/optim.py", '"""', '"""Other. ')
     project.run(*git, "commit", "-qam", "two")
     assert project.plan() == {"config", "train", "evaluate", "report"}
     project.run(*git, "checkout", "-q", "main")
@@ -196,7 +196,7 @@ def test_the_reason_is_told(project):
 
 
 def test_an_accepted_refactoring_does_not_retrain(project):
-    with (project.root / "workflow/pisft/train/optim.py").open("a") as file:
+    with (project.root / "workflow/pisft/train/step/optim.py").open("a") as file:
         file.write("\nRENAMED = True\n")
     assert "train" in project.plan()
     project.python("scripts/why.py", "--accept", "results/quickstart/report.html")
@@ -205,7 +205,7 @@ def test_an_accepted_refactoring_does_not_retrain(project):
 
 def test_a_refactoring_is_accepted_where_the_data_were_left_elsewhere(project, bare_project):
     shutil.copytree(project.root / "results", bare_project.root / "results")
-    with (bare_project.root / "workflow/pisft/train/optim.py").open("a") as file:
+    with (bare_project.root / "workflow/pisft/train/step/optim.py").open("a") as file:
         file.write("\nRENAMED = True\n")
     assert "train" in bare_project.plan()
     bare_project.python("scripts/why.py", "--accept", REPORT, check=False)

@@ -5,7 +5,7 @@ import json
 import pytest
 from lerobot_data import make_lerobot_dataset
 from pisft.config import read_resolved
-from pisft.train.corpus import load
+from pisft.train.step.corpus import load
 from typed_project import Project
 
 pytestmark = pytest.mark.slow

@@ -211,7 +211,7 @@ def test_dvc_tells_revisions_apart_and_runs_experiments(clone):
 @pytest.mark.long
 def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
-    with (clone.root / "workflow/pisft/train/optim.py").open("a") as file:
+    with (clone.root / "workflow/pisft/train/step/optim.py").open("a") as file:
         file.write("\nRENAMED = True\n")
     clone.dvc("repro", "experiments")
     clone.commit("half the rate")
@@ -221,7 +221,7 @@ def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
     )
     assert told.returncode == 1, told.stderr
     assert "train.peak_lr: 0.001 → 0.0005" in told.stdout and "weights: relative change" in told.stdout
-    assert "pisft/train/optim.py" in told.stdout and "half the rate" in told.stdout, "the code, and the commit"
+    assert "pisft/train/step/optim.py" in told.stdout and "half the rate" in told.stdout, "the code, and the commit"
     assert clone.python("scripts/diff.py", "main:quickstart~smoke", "quickstart~smoke").returncode == 0
     unknown = clone.python("scripts/diff.py", "main:nothing", "quickstart~smoke", check=False)
     assert unknown.returncode == 2 and "its dvc.lock has no results/nothing" in unknown.stderr

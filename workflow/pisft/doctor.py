@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pisft import environments
-from pisft.data.tokenizer import PALIGEMMA_REPO
+from pisft.data.transforms.tokenizer import PALIGEMMA_REPO
 
 GIB = 2**30
 DRIVER = 580  # the least that CUDA 13 works with, for which the lock's torch is built

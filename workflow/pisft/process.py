@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pisft.cluster import queue
+from pisft import slurm
 
 
 def identity() -> dict[str, str | int]:
@@ -77,8 +77,8 @@ def end_with_parent() -> None:
 def _has_ended(job_id: str) -> bool:
     """Whether SLURM says so; a process outside the cluster cannot ask."""
     try:
-        job = queue.look(job_id)
-    except queue.SlurmError:
+        job = slurm.look(job_id)
+    except slurm.SlurmError:
         return False
     return job is not None and job.ended
 

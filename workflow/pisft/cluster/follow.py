@@ -8,9 +8,9 @@ from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
-from pisft.cluster import queue
-from pisft.cluster.queue import HOPELESS, Job, SlurmError
+from pisft import slurm
 from pisft.errors import PisftError
+from pisft.slurm import HOPELESS, Job, SlurmError
 
 LOOK_S = (1.0, 10.0)  # how often SLURM is asked: at first, and after a while
 PATIENCE = 3  # looks at which a job must seem hopeless: a reason may pass
@@ -40,9 +40,9 @@ def follow(job: Job, jobs: Path, done: Callable[[], bool], remark: Callable[[], 
             remarked.tell(remark())
         hopeless = hopeless + 1 if found.pending and found.reason in HOPELESS else 0
         if hopeless == PATIENCE:
-            queue.cancel(job.id)
+            slurm.cancel(job.id)
             why = f"{found.reason}: {HOPELESS[found.reason]}"
-            raise queue.refused(f"job {job.id}, now cancelled, would wait for ever", why)
+            raise slurm.refused(f"job {job.id}, now cancelled, would wait for ever", why)
         if found.ended:
             time.sleep(LOOK_S[0])  # what it said last may still be on its way
             log.show()
@@ -93,7 +93,7 @@ class Log:
 
 
 def _look(job: Job) -> Job:
-    found = queue.look(job.id)
+    found = slurm.look(job.id)
     if found is None:
         raise PisftError(f"job {job.id}: SLURM no longer knows it; run the same command again")
     return found
@@ -102,6 +102,6 @@ def _look(job: Job) -> Job:
 def _standing(job: Job) -> str | None:
     if not job.pending or job.reason == "None":  # not looked at yet
         return None
-    place, of = queue.place(job)
+    place, of = slurm.place(job)
     start = f"; SLURM expects to start it at {job.start}" if job.start[:1].isdigit() else ""
     return f"job {job.id} waits in partition {job.partition}, {place} of {of}: {job.reason}{start}"

@@ -13,9 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
-from pisft.cluster import queue
+from pisft import slurm
 from pisft.cluster.follow import follow
-from pisft.cluster.queue import Job
 from pisft.cluster.settle import given_up, saved_step
 from pisft.cluster.submit import repair, submit
 from pisft.cluster.turn import Turn
@@ -24,9 +23,10 @@ from pisft.config.experiment import Resolved
 from pisft.config.site import Site
 from pisft.lease import held
 from pisft.provenance.graph import digest
+from pisft.slurm import Job
+from pisft.train.checkpoints.published import is_published, published, state_folder
 from pisft.train.errors import Interrupted, TrainingError
-from pisft.train.metrics import TIMING
-from pisft.train.published import is_published, published, state_folder
+from pisft.train.monitoring.metrics import TIMING
 
 
 def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site: Site) -> list[Path]:
@@ -82,7 +82,7 @@ def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
 
 def _running(run_dir: Path, key: str) -> Job | None:
     """The job that makes the checkpoint already; raises `TrainingError` for one that makes another there."""
-    for job in queue.alive(_name(run_dir)):
+    for job in slurm.alive(_name(run_dir)):
         if job.name != _name(run_dir, key):
             raise TrainingError(
                 f"{run_dir}: job {job.id} ({job.state}) trains it as it was configured when that job was submitted; "
@@ -127,7 +127,7 @@ def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
     if unseen:
         _tell(f"{job.first_node} is left out from now on: it does not see {jobs}")
     _tell(f"job {job.id} ended by {job.state}; it goes back into the queue")
-    queue.requeue(job.id, unseen)
+    slurm.requeue(job.id, unseen)
 
 
 def _written(run_dir: Path) -> int:

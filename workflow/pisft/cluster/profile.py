@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import Any
 
-from pisft.cluster import queue
+from pisft import slurm
 from pisft.config.site import Job, Site, load
 from pisft.errors import PisftError
 
@@ -41,7 +41,7 @@ def try_out(site: Site) -> None:
             "constraint": site.constraint,
         }
         flags = [f"--{name}={value}" for name, value in asked.items() if value is not None]
-        queue.ask("sbatch", "--test-only", *flags, *site.flags, f"--time={job.minutes}", "--wrap=true")
+        slurm.ask("sbatch", "--test-only", *flags, *site.flags, f"--time={job.minutes}", "--wrap=true")
 
 
 def profile(site: Site) -> dict[str, Any]:

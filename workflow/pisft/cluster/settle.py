@@ -14,10 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from pisft.cluster import queue
+from pisft import slurm
 from pisft.cluster.turn import Turn
 from pisft.config.site import load
-from pisft.train.published import is_published, state_folder
+from pisft.train.checkpoints.published import is_published, state_folder
 
 
 def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
@@ -27,7 +27,7 @@ def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
         return 0
     if turn.failure():
         return 1
-    job = queue.look(job_id)
+    job = slurm.look(job_id)
     if job is None or job.state != "RUNNING":
         return 1  # cancelled, or preempted and already in the queue again
     turn.settle(saved_step(run_dir, fingerprint))
@@ -39,7 +39,7 @@ def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
         print(f"{node} is left out from now on: {why}", file=sys.stderr)
     print(f"job {job_id} goes back into the queue; step {turn.settled()} is saved", file=sys.stderr, flush=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which comes with the requeueing
-    queue.requeue(job_id, sorted(unfit))
+    slurm.requeue(job_id, sorted(unfit))
     time.sleep(60)  # SLURM ends this script; by itself it would count as done
     return 1
 

@@ -10,11 +10,11 @@ from typing import Any
 from submitit import SlurmExecutor
 from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths
 
-from pisft.cluster import queue
-from pisft.cluster.queue import Job
+from pisft import slurm
 from pisft.cluster.work import Work
 from pisft.config.experiment import Cluster
 from pisft.config.site import Site
+from pisft.slurm import Job
 
 
 def submit(work: Work, cluster: Cluster, site: Site, folder: Path, name: str) -> Job:
@@ -28,7 +28,7 @@ def submit(work: Work, cluster: Cluster, site: Site, folder: Path, name: str) ->
     try:
         submitted = executor.submit(work)
     except FailedJobError as error:
-        raise queue.refused("sbatch", str(error)) from None
+        raise slurm.refused("sbatch", str(error)) from None
     return Job(submitted.job_id, name, "PENDING")
 
 

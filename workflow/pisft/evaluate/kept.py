@@ -13,7 +13,7 @@ from pisft.config.experiment import Resolved, check_seeds
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.evaluate.run import closed_loop
-from pisft.train.published import state_folder
+from pisft.train.checkpoints.published import state_folder
 from pisft.verified import first_damaged, listed
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pisft.data.sampling import noise_and_time
-from pisft.data.training_set import TrainingSet
+from pisft.data.loading.sampling import noise_and_time
+from pisft.data.loading.training_set import TrainingSet
 from pisft.evaluate.finite import finite
 from pisft.evaluate.policy import Policy
 

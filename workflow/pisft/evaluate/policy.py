@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from pisft.config.experiment import Resolved
-from pisft.data.format import Format
-from pisft.data.norm_stats import load as load_norm_stats
-from pisft.data.preprocess import Item, Preprocessor, collate
+from pisft.data.loading.preprocess import Item, Preprocessor, collate
+from pisft.data.statistics.norm_stats import load as load_norm_stats
+from pisft.data.transforms.format import Format
 from pisft.model import Pi0, load_weights
 
 SAMPLING_STEPS = 10  # Euler steps from noise to actions; openpi's number

@@ -12,10 +12,10 @@ import torch
 
 from pisft.canonical import write_json
 from pisft.config.experiment import Resolved
-from pisft.data.library import open_dataset
-from pisft.data.preprocess import Preprocessor
-from pisft.data.split import parts
-from pisft.data.training_set import TrainingSet
+from pisft.data.loading.preprocess import Preprocessor
+from pisft.data.loading.split import parts
+from pisft.data.loading.training_set import TrainingSet
+from pisft.data.sources.library import open_dataset
 from pisft.evaluate import kept_actions
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.intervals import mean95, wilson95

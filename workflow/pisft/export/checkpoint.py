@@ -13,9 +13,9 @@ from pathlib import Path
 from pisft.config.base import read_yaml
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
-from pisft.data.norm_stats import NormStats
-from pisft.data.norm_stats import load as load_norm_stats
-from pisft.data.normalise import Stats
+from pisft.data.statistics.norm_stats import NormStats
+from pisft.data.statistics.norm_stats import load as load_norm_stats
+from pisft.data.statistics.normalise import Stats
 from pisft.errors import PisftError
 
 # The dimensions of the published π₀ and π₀.₅, the only ones that lerobot and openpi's PyTorch models are built with.

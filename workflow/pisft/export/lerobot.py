@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from pisft.canonical import write_text
-from pisft.data.format import Format
-from pisft.data.normalise import EPS, Method, Stats
-from pisft.data.tokenizer import PALIGEMMA_REPO
+from pisft.data.statistics.normalise import EPS, Method, Stats
+from pisft.data.transforms.format import Format
+from pisft.data.transforms.tokenizer import PALIGEMMA_REPO
 from pisft.evaluate.policy import SAMPLING_STEPS
 from pisft.export.checkpoint import Checkpoint, read_checkpoint, replacing
 from pisft.export.lerobot_readme import differences, readme

@@ -35,7 +35,7 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[str, str], tokenizer: s
     if cameras:
         notes.append(
             f"Pictures: lerobot shrinks them without antialiasing. Give them at {size} × {size}, as "
-            "pisft.data.images.resize_with_pad makes them."
+            "pisft.data.transforms.images.resize_with_pad makes them."
         )
     if format.state != [Source(key="observation.state")]:
         notes.append(f"State: give `observation.state` as {_named(format.state)}.")
@@ -64,7 +64,7 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[str, str], tokenizer: s
         if not format.discrete_state_input:
             notes.append(
                 "Prompt: lerobot does not clean it. Give `task` stripped and with spaces for `_` and newlines, as "
-                "pisft.data.format.clean_prompt makes it."
+                "pisft.data.transforms.format.clean_prompt makes it."
             )
     notes.append(f"Prompt: lerobot cuts one of more than {model.max_token_len} tokens, which pi-sft refuses.")
     return notes

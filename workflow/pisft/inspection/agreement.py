@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from pisft.config.format import ROT6D_DIMS, Source
-from pisft.data.dataset import LeRobotData
-from pisft.data.format import Format
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.transforms.format import Format
 from pisft.inspection.dims import Dim, describe
 from pisft.inspection.proposal import action_type
 from pisft.inspection.relation import Relation, relate, relation

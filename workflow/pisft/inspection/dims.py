@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pisft.data.format import feature_names, given_names
-from pisft.data.health import NARROW_RANGE, OUTLIER, TINY_STD
+from pisft.data.statistics.health import NARROW_RANGE, OUTLIER, TINY_STD
+from pisft.data.transforms.format import feature_names, given_names
 from pisft.inspection.sample import Sample
 
 GRIPPER = re.compile("grip|finger|claw|jaw|pinch")

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pisft.data.dataset import LeRobotData
+from pisft.data.lerobot.camera import open_camera
+from pisft.data.lerobot.dataset import LeRobotData
 from pisft.inspection.dims import Dim
 from pisft.inspection.relation import Relation
 from pisft.inspection.sample import Sample
@@ -115,7 +116,7 @@ def lengths(frames: np.ndarray, fps: float) -> str:
 
 def pictures(data: LeRobotData, key: str, episodes: Sequence[int]) -> list[dict]:
     """First, middle and last picture of some episodes as data URIs; what cannot be decoded is a `DataError`."""
-    camera = data.open_camera(key)
+    camera = open_camera(data, key)
     try:
         shown = []
         for episode in episodes:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from pisft.data.dataset import LeRobotData
+from pisft.data.lerobot.dataset import LeRobotData
 from pisft.inspection.dims import Dim, describe
 from pisft.inspection.relation import Relation, relate
 from pisft.inspection.roles import Roles, assign

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pisft.data.format import clean_prompt, given_names
+from pisft.data.transforms.format import clean_prompt, given_names
 from pisft.inspection.dims import Dim
 from pisft.inspection.look import Inspection
 from pisft.inspection.relation import Relation

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from pisft.data.dataset import LeRobotData
 from pisft.data.errors import DataError
-from pisft.data.vectors import parquet, to_array
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.lerobot.vectors import parquet, to_array
 
 EPISODES = 200
 FRAMES = 400_000

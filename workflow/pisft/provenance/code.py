@@ -41,7 +41,7 @@ LEFT_OUT = {
     "pisft.config.paper:load_paper": READS,
     "pisft.config.simulator:AnySimulator": "of a stage's own simulator, the type is given to `code_hashes`",
     "pisft.cluster.launch:train_in_job": WHERE,
-    "pisft.cluster.queue": WHERE,
+    "pisft.slurm": WHERE,
     "pisft.provenance.graph:building": RECORDS,
     "pisft.provenance.graph:planned": RECORDS,
     "pisft.provenance.graph:Build": RECORDS,

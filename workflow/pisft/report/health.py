@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pisft.data.health import PADDING, WARNINGS
-from pisft.data.norm_stats import FIELDS
-from pisft.data.normalise import Method, Stats, normalise
+from pisft.data.statistics.health import PADDING, WARNINGS
+from pisft.data.statistics.norm_stats import FIELDS
+from pisft.data.statistics.normalise import Method, Stats, normalise
 from pisft.report.figures import BLUE, INK, MUTED, ORANGE, STYLE
 
 LIMIT = {"quantile": "q01 is −1, q99 is 1", "zscore": "mean is 0, one std is 1"}

@@ -15,7 +15,7 @@ import yaml
 
 from pisft import metrics_csv
 from pisft.config.experiment import Published
-from pisft.data.health import lines
+from pisft.data.statistics.health import lines
 from pisft.errors import PisftError
 from pisft.evaluate.compare import beside_published, loss_name
 from pisft.report import figures

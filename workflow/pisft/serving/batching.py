@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pisft.data.preprocess import Item
+from pisft.data.loading.preprocess import Item
 from pisft.evaluate.policy import Policy
 
 

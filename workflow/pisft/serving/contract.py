@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pisft.data.errors import DataError
-from pisft.data.preprocess import Item
+from pisft.data.loading.preprocess import Item
 from pisft.evaluate.policy import Policy
 
 LARGEST_SIDE = 4096  # pixels of a picture

@@ -15,8 +15,8 @@ from lerobot.datasets import dataset_writer
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from pisft.config.simulator import SimulatorConfig
-from pisft.data.joining import any_path
-from pisft.data.reproducible import same_bytes
+from pisft.data.lerobot.joining import any_path
+from pisft.data.lerobot.reproducible import same_bytes
 from pisft.progress import bar
 
 # Lossless but for the rounding of RGB to YUV, since a policy acts on pictures that were never compressed; 3 kB a frame

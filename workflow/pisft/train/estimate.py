@@ -12,10 +12,10 @@ import torch
 
 from pisft.config.experiment import Resolved
 from pisft.model import Pi0, lora
+from pisft.train.checkpoints.state import KEPT
+from pisft.train.distribution.parallel import restrict
+from pisft.train.distribution.world import World
 from pisft.train.errors import TrainingError
-from pisft.train.parallel import restrict
-from pisft.train.state import KEPT
-from pisft.train.world import World
 
 GIB = 2**30
 

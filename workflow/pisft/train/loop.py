@@ -19,25 +19,25 @@ from tqdm import tqdm
 from pisft.config.experiment import Resolved
 from pisft.config.site import Site
 from pisft.lease import PATIENCE_S, held
-from pisft.train import corpus as corpora
 from pisft.train import estimate
-from pisft.train import state as states
-from pisft.train.batches import Batch, Batches
-from pisft.train.diagnose import nonfinite
+from pisft.train.checkpoints import state as states
+from pisft.train.checkpoints.publish import publish, write_checkpoint
+from pisft.train.checkpoints.published import is_published, published, state_folder
+from pisft.train.checkpoints.saving import Saver
+from pisft.train.distribution.launch import launch
+from pisft.train.distribution.parallel import build
+from pisft.train.distribution.world import Vote, World
 from pisft.train.errors import Interrupted, TrainingError
-from pisft.train.launch import launch
-from pisft.train.metrics import COLUMNS, Metrics, NoMetrics
-from pisft.train.objective import flow_losses
-from pisft.train.optim import Optimizer, learning_rate
-from pisft.train.parallel import build
-from pisft.train.publish import publish, write_checkpoint
-from pisft.train.published import is_published, published, state_folder
-from pisft.train.rates import Rates
-from pisft.train.saving import Saver
-from pisft.train.signals import stop_requests
-from pisft.train.trace import Trace
-from pisft.train.validate import Validation
-from pisft.train.world import Vote, World
+from pisft.train.monitoring.diagnose import nonfinite
+from pisft.train.monitoring.metrics import COLUMNS, Metrics, NoMetrics
+from pisft.train.monitoring.rates import Rates
+from pisft.train.monitoring.signals import stop_requests
+from pisft.train.monitoring.trace import Trace
+from pisft.train.step import corpus as corpora
+from pisft.train.step.batches import Batch, Batches
+from pisft.train.step.objective import flow_losses
+from pisft.train.step.optim import Optimizer, learning_rate
+from pisft.train.step.validate import Validation
 
 LAST = 100  # updates whose mean loss checkpoint.json tells
 

@@ -1,0 +1,127 @@
+"""One camera of a dataset, picture by picture, be it video or images: start from `open_camera(data, key)`."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pisft.data.errors import DataError
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.lerobot.picture import NoPicture, decode
+from pisft.data.lerobot.video import Video
+
+OPEN = 4  # video files, or row groups of images, that are kept at hand
+
+
+def open_camera(data: LeRobotData, key: str) -> Camera:
+    """A reader of one camera's pictures, for one thread."""
+    feature = data.feature(key)
+    if feature["dtype"] not in ("video", "image"):
+        raise DataError(f"{data.root}/meta/info.json: '{key}' is {feature['dtype']}; expected video or image")
+    told = feature.get("info")
+    if isinstance(told, dict) and (told.get("video.is_depth_map") or told.get("is_depth_map")):
+        raise DataError(
+            f"{data.root}/meta/info.json: '{key}' is a depth map; a policy sees colours: choose another camera"
+        )
+    if feature["dtype"] == "video":
+        data.check_pieces(key)
+    return Camera(data, key)
+
+
+def episode_images(data: LeRobotData, camera_key: str, episode: int) -> np.ndarray:
+    """All images of one camera in one episode, uint8 (n, H, W, 3)."""
+    return next(iter_frames(data, camera_key, [episode]))[1]
+
+
+def iter_frames(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """(episode, pictures as uint8 (n, H, W, 3)), each episode decoded once, in ascending order."""
+    ordered = sorted(episodes)
+    shown = iter_images(data, camera_key, ordered)
+    for episode in ordered:
+        yield episode, np.stack(list(itertools.islice(shown, int(data.episode_lengths[episode]))))
+
+
+def iter_images(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> Iterator[np.ndarray]:
+    """The images of ascending `episodes` one by one, uint8 (H, W, 3)."""
+    rows = (row for episode in episodes for row in data.rows(episode))
+    return (picture for _, picture in open_camera(data, camera_key).read(rows))
+
+
+class Camera:
+    """Reads frames in any order; ascending rows are one pass over the files. Not for several threads at once."""
+
+    def __init__(self, data: LeRobotData, key: str):
+        self.data, self.key = data, key
+        self._is_video = data.features[key]["dtype"] == "video"
+        # a grey camera's one channel is shown as three
+        self._shape = sorted(3 if size == 1 else size for size in data.features[key]["shape"])
+        self._at_hand: OrderedDict[Any, Any] = OrderedDict()
+
+    def read(self, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(row, picture) of frames that are counted over the whole dataset."""
+        for row in rows:
+            yield row, self.picture(row)
+
+    def picture(self, row: int) -> np.ndarray:
+        """uint8 (H, W, 3) of a frame that is counted over the whole dataset; raises `DataError`."""
+        picture = self._from_video(row) if self._is_video else self._from_parquet(row)
+        if sorted(picture.shape) != self._shape:
+            raise DataError(
+                f"{self.data.root}: '{self.key}' of {self._place(row)} is {picture.shape}; meta/info.json says "
+                f"{tuple(self.data.features[self.key]['shape'])}"
+            )
+        return picture
+
+    def close(self) -> None:
+        """Close the files that are open."""
+        for item in self._at_hand.values():
+            if isinstance(item, Video):
+                item.close()
+        self._at_hand.clear()
+
+    def _from_video(self, row: int) -> np.ndarray:
+        path, timestamp = self.data.video_frame(self.key, row)
+        video = self._cached(path, lambda: Video(path, self.data.fps))
+        try:
+            return next(video.frames([timestamp]))
+        except DataError as error:
+            raise DataError(f"'{self.key}' of {self._place(row)}: {error}") from error
+
+    def _from_parquet(self, row: int) -> np.ndarray:
+        path, inside = self.data.data_file(row)
+        try:
+            file = self._cached(path, lambda: pq.ParquetFile(path))
+            group = 0
+            while inside >= (size := file.metadata.row_group(group).num_rows):
+                inside, group = inside - size, group + 1
+            column = self._cached((path, group), lambda: file.read_row_group(group, columns=[self.key])[self.key])
+            content = column[inside].as_py()
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{path}: cannot be read ({' '.join(str(error).split())}); fetch the dataset again"
+            ) from error
+        try:
+            return decode(content, self.data.root)
+        except NoPicture as error:
+            raise DataError(f"{path}: '{self.key}' of {self._place(row)}: {error}") from error
+
+    def _place(self, row: int) -> str:
+        episode, frame = self.data.place(row)
+        return f"episode {episode}, frame {frame}"
+
+    def _cached(self, name: Any, make: Any) -> Any:
+        if name in self._at_hand:
+            self._at_hand.move_to_end(name)
+            return self._at_hand[name]
+        item = self._at_hand[name] = make()
+        while len(self._at_hand) > OPEN:
+            _, dropped = self._at_hand.popitem(last=False)
+            if isinstance(dropped, Video):
+                dropped.close()
+        return item

@@ -1,0 +1,157 @@
+"""Frame stores on a node's own disk: copied there once, then read by all jobs of that node. Start from `staged`.
+
+A copy is named by the hash of the store's index, which tells the hash of the pixels: a store that is made again gets
+another copy. Locks are flock's, which a local disk keeps and a dead process lets go of: one on the folder of all
+copies, for whoever changes what is in it, and one on each copy, shared by those that read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pisft.data.errors import DataError
+from pisft.data.loading.frame_store import GIB, INDEX, PIXELS, Pictures, StoredPictures
+from pisft.progress import bar
+
+FOLDER = "pisft-frames"
+PART = ".part"  # the end of the name of a copy that is under way
+MIB = 2**20
+CHUNK = 4 * MIB
+
+
+def staged(pictures: Pictures, local_disk: Path | None) -> Pictures:
+    """The same `pictures`, read from a copy of their store in the folder `local_disk`, or where they lie if it is None.
+
+    One process of a node copies, of whichever job, and the others wait for it. Where the disk cannot take the copy,
+    pictures are read where they lie, and a warning on stderr says so. Copies stay for the next job: cleaning the disk
+    is the site's. Only when another one needs the room, those that no process reads are removed, the one that was
+    opened longest ago first. Raises `DataError` where the pixels are not those that the store's index tells.
+    """
+    if local_disk is None or not isinstance(pictures, StoredPictures):
+        return pictures
+    root = local_disk / FOLDER
+    try:
+        if "$" in str(local_disk):
+            raise OSError(errno.ENOENT, "a variable in its name is not set")
+        local_disk.mkdir(exist_ok=True)  # not its parents: a disk that is not there would be made on another
+        root.mkdir(mode=0o700, exist_ok=True)
+        if root.stat().st_uid != os.getuid():
+            raise OSError(errno.EPERM, "it is another user's")
+        index = (pictures.folder / INDEX).read_bytes()
+        place = root / hashlib.sha256(index).hexdigest()
+        copy = _opened(place, pictures)
+        if copy is None:
+            with _alone(root):
+                copy = _opened(place, pictures)  # another process may have made it meanwhile
+                if copy is None:
+                    _make(place, pictures.folder, index)
+                    copy = _opened(place, pictures)
+        return copy or pictures
+    except OSError as error:
+        needed = os.fstat(pictures.fileno()).st_size / GIB
+        disk = next(folder for folder in (root, *root.absolute().parents) if os.path.exists(folder))
+        _say(
+            f"{root}: cannot take a copy of {pictures.folder} ({error.strerror or error}): it needs {needed:.1f} GiB, "
+            f"{shutil.disk_usage(disk).free / GIB:.1f} GiB are free; training reads it where it lies. Make room, or "
+            "name another folder (local_disk in config/site.yaml)"
+        )
+        return pictures
+
+
+def _opened(place: Path, original: StoredPictures) -> StoredPictures | None:
+    """The copy `place`, kept from being removed for as long as it is open; None where it is not there or not whole."""
+    try:
+        copy = StoredPictures(place, original.size)
+        fcntl.flock(copy, fcntl.LOCK_SH)
+        os.utime(place)  # last used now; raises where it was removed before it was locked
+    except FileNotFoundError:
+        return None
+    return copy if os.fstat(copy.fileno()).st_size == os.fstat(original.fileno()).st_size else None
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Inside, no other process of this node changes which copies there are."""
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"{root}: waiting for another process, which copies a frame store")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _make(place: Path, store: Path, index: bytes) -> None:
+    """Copy `store` to `place`, by way of a folder that is never taken for a copy."""
+    root, facts = place.parent, json.loads(index)["pixels"]
+    for left in [place, *root.glob(f"*{PART}")]:  # what is not whole, and what a process left that died
+        shutil.rmtree(left, ignore_errors=True)
+    _make_room(root, facts["size"])
+    part = Path(tempfile.mkdtemp(PART, dir=root))
+    try:
+        if _copy(store / PIXELS, part / PIXELS, facts["size"]) != facts["sha256"]:
+            raise DataError(
+                f"{store / PIXELS}: is damaged: its sha256 is not the one in {INDEX}; make it again "
+                f"(snakemake {store / INDEX}) or delete {store}"
+            )
+        (part / INDEX).write_bytes(index)
+        part.rename(place)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path, size: int) -> str:
+    """The sha256 of what was read and is now on disk."""
+    digest = hashlib.sha256()
+    name = f"{source.parents[2].name} {source.parent.name} to {target.parents[1]}"
+    with source.open("rb") as reading, target.open("wb") as writing, bar(size // MIB, name, "MiB") as progress:
+        os.posix_fallocate(writing.fileno(), 0, size)
+        while chunk := reading.read(CHUNK):
+            # the next ones come while this one is hashed and written
+            os.posix_fadvise(reading.fileno(), reading.tell(), 4 * CHUNK, os.POSIX_FADV_WILLNEED)
+            writing.write(chunk)
+            digest.update(chunk)
+            progress.update(writing.tell() // MIB - progress.n)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return digest.hexdigest()
+
+
+def _make_room(root: Path, needed: int) -> None:
+    """Remove copies that no process reads, the one opened longest ago first, until `needed` bytes are free.
+
+    Raises `OSError` and removes none where all of them are not enough.
+    """
+    with contextlib.ExitStack() as locks:
+        idle = []
+        for pixels in sorted(root.glob(f"*/{PIXELS}"), key=lambda path: path.parent.stat().st_mtime_ns):
+            file = locks.enter_context(pixels.open("rb"))
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                idle.append(file)
+        if shutil.disk_usage(root).free + sum(os.fstat(file.fileno()).st_size for file in idle) < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for file in idle:
+            if shutil.disk_usage(root).free >= needed:
+                break
+            shutil.rmtree(Path(file.name).parent)
+            file.close()  # only now is there room
+
+
+def _say(text: str) -> None:
+    """Once a node, of the processes of one run."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(text, file=sys.stderr, flush=True)

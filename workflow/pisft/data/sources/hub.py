@@ -1,0 +1,135 @@
+"""A hub dataset at one pinned revision, each file as the hub lists it: start from `fetch`, or `fetch_file` for one.
+
+The hub's client alone would wait for ever for a listing, take what lies in the folder for the dataset when the network
+is gone, keep the files of another revision, and compare no content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pisft.canonical import write_json
+from pisft.config.dataset import HubDataset
+from pisft.data.errors import DataError
+from pisft.data.sources.manifest import files_of, is_hidden
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
+
+PATIENCE = 10.0  # s, for the hub's first answer
+
+
+def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
+    """Download the revision into `folder`, where whole files stay and others go; facts for the manifest.
+
+    An interrupted download goes on where it was; a complete one needs no network again, by the listing that is kept
+    beside it. Raises `DataError`: without a network, at once.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.hf_api import RepoFile
+
+    notes = folder.with_name(f"{folder.name}.json")
+    known = _read(notes)
+    if (known.get("repo"), known.get("revision")) == (origin.repo, origin.revision) and folder.is_dir():
+        found = files_of(folder)
+        if found.keys() == known["files"].keys() and all(_is(found[n], entry) for n, entry in known["files"].items()):
+            return {key: known[key] for key in ("repo", "revision", "commit")}
+    hub, repo = HfApi(), {"repo_id": origin.repo, "repo_type": "dataset"}
+    try:
+        commit = hub.repo_info(**repo, revision=origin.revision, timeout=PATIENCE).sha
+        tree = hub.list_repo_tree(**repo, revision=commit, recursive=True)
+        listed = {e.path: _entry(e) for e in tree if isinstance(e, RepoFile) and not is_hidden(e.path)}
+        if folder.is_dir():
+            for name, path in files_of(folder).items():
+                if name not in listed or path.stat().st_size != listed[name]["size"]:
+                    path.unlink()
+        snapshot_download(**repo, revision=commit, local_dir=folder)
+    except Exception as error:
+        # the hub client raises a dozen types (offline, gated, absent, cut off), all with one remedy
+        raise DataError(
+            f"{origin.repo} at {origin.revision}: could not be fetched from the hub: {_first_line(error)}; check the "
+            "network, the name and the revision, set HF_ENDPOINT for a mirror (and HF_HUB_DISABLE_XET=1, if it has no "
+            "xet storage) or HF_TOKEN for a gated repo, or say `source: local` with the `path` of a copy (or "
+            f"`name: {origin.repo}`, where lerobot has one)"
+        ) from error
+    _check(folder, listed)
+    facts = {"repo": origin.repo, "revision": origin.revision, "commit": commit}
+    write_json(notes, {**facts, "files": listed})
+    return facts
+
+
+def fetch_file(repo: str, name: str, revision: str | None = None) -> Path:
+    """One file of a model's repo, from the client's cache or the hub; raises what the client raises, after 10 s."""
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        HfApi().repo_info(repo, revision=revision, timeout=PATIENCE)  # the download itself would try for minutes
+    return Path(hf_hub_download(repo, name, revision=revision))
+
+
+def list_files(repo: str, revision: str) -> list[str]:
+    """Names of the files of a model's repo; without the hub, of those that were fetched of this revision. Raises
+    `DataError` where neither is to be had."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        commit = HfApi().repo_info(repo, revision=revision, timeout=PATIENCE).sha
+        return HfApi().list_repo_files(repo, revision=commit)
+    except Exception as error:  # a dozen types, as above
+        try:
+            folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+        except Exception:
+            raise DataError(
+                f"{repo} at {revision}: its files cannot be listed: {_first_line(error)}; check the network, the name "
+                "and the revision, or download it and name its folder as model.base.path"
+            ) from error
+        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def _entry(file: RepoFile) -> dict[str, Any]:
+    """Large files are listed with their sha256, small ones with git's own hash."""
+    return {"size": file.size, **({"sha256": file.lfs.sha256} if file.lfs is not None else {"blob": file.blob_id})}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _check(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Every listed file is there with the listed content; one that is not is removed, to be fetched again."""
+    found = files_of(folder)
+    wrong = [name for name, entry in listed.items() if name in found and not _is(found[name], entry)]
+    for name in wrong:
+        found[name].unlink()
+    wrong += sorted(listed.keys() - found.keys())
+    if wrong:
+        raise DataError(
+            f"{folder / wrong[0]}: did not come as the hub lists it ({len(wrong)} such files); run the same command "
+            "again, from another mirror (HF_ENDPOINT) if that does not help"
+        )
+
+
+def _is(file: Path, entry: Mapping[str, Any]) -> bool:
+    size = file.stat().st_size
+    if size != entry["size"]:
+        return False
+    with open(file, "rb") as content:
+        if "sha256" in entry:
+            return hashlib.file_digest(content, "sha256").hexdigest() == entry["sha256"]
+        blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        return hashlib.file_digest(content, lambda: blob).hexdigest() == entry["blob"]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,76 @@
+"""The statistics that base weights were trained with, wherever upstream keeps them. Start from `base_stats`."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+from pisft.config.dataset import HubDataset
+from pisft.config.experiment import Resolved
+from pisft.data.errors import DataError
+from pisft.data.sources.hub import fetch_file, list_files
+
+# Beside the weights (ours), below assets/ (openpi), below the dataset's id (RLinf), and lerobot's preprocessor.
+PLACES = (
+    "norm_stats.json",
+    "assets/*/norm_stats.json",
+    "assets/*/*/norm_stats.json",
+    "*/norm_stats.json",
+    "*/*/norm_stats.json",
+    "policy_preprocessor_step_*_normalizer_processor.safetensors",
+)
+
+
+def base_stats(config: Resolved, root: Path) -> Path:
+    """The file with the statistics of the base weights of `config`, fetched where they are on the hub.
+
+    Of several, that of `norm_stats.asset_id`; without one, that of the format's `asset_id` or of the dataset's repo,
+    where upstream would look. Raises `DataError` where there is none, or none is to be preferred.
+    """
+    base = config.model.base
+    if base.experiment is not None:
+        return root / f"results/{base.experiment}/norm_stats.json"
+    if base.repo is not None:
+        names, where = list_files(base.repo, base.revision), f"{base.repo} at {base.revision}"
+        found = _by_id(names)
+        paths = {key: [fetch_file(base.repo, name, base.revision) for name in found[key]] for key in found}
+    else:
+        folder = root / base.statistics_folder()
+        files = (path for place in PLACES for path in folder.glob(place) if path.is_file())
+        names, where = [path.relative_to(folder).as_posix() for path in files], str(folder)
+        paths = {key: [folder / name for name in found] for key, found in _by_id(names).items()}
+    return _chosen(config, paths, where)
+
+
+def _by_id(names: list[str]) -> dict[str, list[str]]:
+    """Files of statistics among `names`, by the id that they are for; "" where they lie beside the weights."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        depth = name.count("/")
+        if any(fnmatch(name, place) and place.count("/") == depth for place in PLACES):
+            found.setdefault(name.rpartition("/")[0].removeprefix("assets/"), []).append(name)
+    return found
+
+
+def _chosen(config: Resolved, paths: dict[str, list[Path]], where: str) -> Path:
+    wanted = config.norm_stats.asset_id
+    if not paths:
+        raise DataError(
+            f"norm_stats.from: base: {where}: holds no statistics; expected one of {', '.join(PLACES)}; bring them "
+            "there, or write norm_stats: {from: dataset}"
+        )
+    ids = ", ".join(key or "(beside the weights)" for key in paths)
+    if wanted is not None and wanted not in paths:
+        raise DataError(f"norm_stats.asset_id: found {wanted}; {where} has statistics of {ids}")
+    repos = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]
+    usual = [key for key in (config.format.asset_id, *repos) if key in paths]
+    if wanted is None and len(paths) > 1 and not usual:
+        raise DataError(
+            f"norm_stats.from: base: {where}: has statistics of several robots or datasets: {ids}; choose with "
+            "norm_stats: {from: base, asset_id: <one of them>}"
+        )
+    first, *others = paths[next(key for key in (wanted, *usual, *paths) if key in paths)]
+    for other in others:
+        if other.read_bytes() != first.read_bytes():
+            raise DataError(f"norm_stats.from: base: {first} and {other} are not the same; remove the wrong one")
+    return first

@@ -1,0 +1,240 @@
+"""States and actions measured: mean, std, extremes and exact quantiles in bounded memory. Start from `measure`.
+
+The parquet columns are read twice: for sums, extremes and the upper bits of quantiles, then for centred squares and the
+lower bits. What is summed in float64 is a block at a time and then exactly (`math.fsum`), and what is counted is
+integers, so that the number of processes that share the blocks does not show in the result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from pisft.data.errors import DataError
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.lerobot.vectors import Vectors
+from pisft.data.statistics.chunks import Piece, Values, encoded, plan
+from pisft.data.statistics.normalise import NormStats, Stats
+from pisft.data.statistics.order_statistics import BINS, Distribution, add_lower, add_upper, bins_to_refine
+from pisft.data.transforms.fit import check_together
+from pisft.data.transforms.format import Format
+from pisft.errors import PisftError
+from pisft.process import end_with_parent
+
+QUANTILES = (0.01, 0.99)
+BLOCKS_A_WORKER = 8  # fewer are done before another process has started
+
+
+@dataclass(frozen=True)
+class Measured(Stats):
+    """Statistics as measured, and of each dim (float64 (d,)) the extremes and the share of values outside q01 to q99
+    (the reference's, where there is one; NaN for dims that it lacks). Each dim has `count` values."""
+
+    low: np.ndarray
+    high: np.ndarray
+    beyond: np.ndarray
+    count: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process does: `blocks`, each with the place of its dataset in `sources`."""
+
+    sources: list[Vectors]
+    blocks: list[tuple[int, list[Piece]]]
+    format: Format
+    action_horizon: int
+    state_dims: int
+    dims: int
+
+    def values(self) -> Iterator[Iterator[Values]]:
+        """The dims of each block."""
+        for place, block in self.blocks:
+            yield encoded(self.sources[place], block, self.format, self.action_horizon)
+
+
+def measure(
+    datasets: Iterable[tuple[LeRobotData, Sequence[int] | None]],
+    format: Format,
+    action_horizon: int,
+    workers: int = 1,
+    reference: NormStats | None = None,
+) -> dict[str, Measured]:
+    """{"state", "actions"} over the frames of all (dataset, episodes) pairs, each weighing alike.
+
+    As openpi takes them: after the format's transforms, over every action of every chunk (the last action repeats
+    past an episode's end), population std; quantiles as np.quantile's. The same to the bit for any number of `workers`
+    (processes). What is not finite is a `DataError`.
+    """
+    pairs = list(datasets)
+    blocks = [(place, block) for place, pair in enumerate(pairs) for block in plan(*pair)]
+    sources = [data.vectors(format.vector_keys) for data, _ in pairs]
+    check_together([data for data, _ in pairs], format)
+    state_dims, action_dims = _widths(sources[0], format)
+    dims = state_dims + action_dims
+    limits = _limits(reference, state_dims, action_dims)
+    count = max(1, min(workers, len(blocks) // BLOCKS_A_WORKER))
+    ends = [len(blocks) * i // count for i in range(count + 1)]
+    shares = [
+        Share(sources, blocks[start:end], format, action_horizon, state_dims, dims)
+        for start, end in itertools.pairwise(ends)
+    ]
+    with _processes(count) as run:
+        first = _first(run(_first_pass, shares), dims)
+        values = first.upper.sum(axis=1)
+        mean = first.sums / values
+        bins = [
+            sorted(bins_to_refine(upper, QUANTILES, limits[dim][np.isfinite(limits[dim])]))
+            for dim, upper in enumerate(first.upper)
+        ]
+        squares, lower = _second(run(_second_pass, shares, repeat(mean), repeat(bins)), bins)
+    distributions = [Distribution(*counts) for counts in zip(first.upper, lower, strict=True)]
+    q01, q99 = ([distribution.quantile(q) for distribution in distributions] for q in QUANTILES)
+    if reference is None:
+        limits = np.stack([q01, q99], -1)
+    beyond = [
+        distribution.share_beyond(low, high) if np.isfinite(low) else np.nan
+        for distribution, (low, high) in zip(distributions, limits, strict=True)
+    ]
+    columns = np.array([mean, np.sqrt(squares / values), q01, q99, first.low, first.high, beyond])
+    state, actions = np.split(columns, [state_dims], axis=1)
+    return {
+        "state": Measured(*state, count=int(values[0])),
+        "actions": Measured(*actions, count=int(values[-1])),
+    }
+
+
+class Counts(NamedTuple):
+    """Integer counts of which most are 0: the others' flat places, and what they are."""
+
+    places: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, dense: np.ndarray) -> Self:
+        """Those of `dense` that are not 0."""
+        places = np.flatnonzero(dense)
+        return cls(places, dense.reshape(-1)[places])
+
+    def add_to(self, dense: np.ndarray) -> None:
+        """Add these to `dense`, which has the shape that they came from."""
+        dense.reshape(-1)[self.places] += self.counts
+
+
+class First(NamedTuple):
+    """What the first pass finds of each dim: `sums` (blocks, dims), extremes (dims,), `upper` (dims, 2**16)."""
+
+    sums: Any
+    low: np.ndarray
+    high: np.ndarray
+    upper: Any
+
+
+def _first_pass(share: Share) -> First:
+    upper = np.zeros((share.dims, BINS), np.int64)
+    sums, lows, highs = (np.empty((len(share.blocks), share.dims)) for _ in range(3))
+    for i, block in enumerate(share.values()):
+        for dim, values, weights in block:
+            lows[i, dim], highs[i, dim] = values.min(), values.max()
+            if not np.isfinite([lows[i, dim], highs[i, dim]]).all():
+                frames = sum(piece.stop - piece.start for piece in share.blocks[i][1])
+                raise _not_finite(share, i, dim, np.argmin(np.isfinite(values)) // (len(values) // frames))
+            sums[i, dim] = values.sum(dtype=np.float64) if weights is None else (values * weights).sum()
+            add_upper(upper[dim], values, weights)
+    return First(sums, lows.min(axis=0), highs.max(axis=0), Counts.of(upper))
+
+
+def _first(parts: Iterable[First], dims: int) -> First:
+    """All shares as one."""
+    upper = np.zeros((dims, BINS), np.int64)
+    sums, lows, highs = [], [], []
+    for part in parts:
+        part.upper.add_to(upper)
+        sums.append(part.sums)
+        lows.append(part.low)
+        highs.append(part.high)
+    return First(_exact_sum(sums), np.min(lows, axis=0), np.max(highs, axis=0), upper)
+
+
+def _second_pass(share: Share, mean: np.ndarray, bins: list[list[int]]) -> tuple[np.ndarray, list[Counts]]:
+    """Sums of centred squares (blocks, dims), and counts of the lower bits in `bins` of each dim."""
+    lower = [np.zeros((len(some), BINS), np.int64) for some in bins]
+    squares = np.empty((len(share.blocks), share.dims))
+    for i, block in enumerate(share.values()):
+        for dim, values, weights in block:
+            centred = np.subtract(values, mean[dim], dtype=np.float64)
+            np.square(centred, out=centred)
+            squares[i, dim] = centred.sum() if weights is None else (centred * weights).sum()
+            add_lower(dict(zip(bins[dim], lower[dim], strict=True)), values, weights)
+    return squares, [Counts.of(counts) for counts in lower]
+
+
+def _second(
+    parts: Iterable[tuple[np.ndarray, list[Counts]]], bins: list[list[int]]
+) -> tuple[np.ndarray, list[dict[int, np.ndarray]]]:
+    """All shares as one: sums (dims,), and counts by bin."""
+    lower = [np.zeros((len(some), BINS), np.int64) for some in bins]
+    squares = []
+    for sums, parted in parts:
+        squares.append(sums)
+        for dense, counts in zip(lower, parted, strict=True):
+            counts.add_to(dense)
+    return _exact_sum(squares), [dict(zip(*pair, strict=True)) for pair in zip(bins, lower, strict=True)]
+
+
+def _exact_sum(parts: list[np.ndarray]) -> np.ndarray:
+    """The columns' sums, rounded once: in whatever order, the same."""
+    return np.array([math.fsum(column) for column in np.concatenate(parts).T])
+
+
+def _widths(vectors: Vectors, format: Format) -> tuple[int, int]:
+    """Dims of the encoded state and of an encoded action; a format that does not suit the dataset is a `DataError`."""
+    one = {key: np.ones((1, width), np.float32) for key, width in vectors.widths.items()}
+    state = format.state(one)[0]
+    return state.shape[-1], format.to_relative(format.absolute_actions(one), state).shape[-1]
+
+
+def _limits(reference: NormStats | None, state_dims: int, action_dims: int) -> np.ndarray:
+    """q01 and q99 of the reference, (dims, 2); NaN for a dim that it lacks."""
+    limits = np.full((state_dims + action_dims, 2), np.nan)
+    if reference is not None:
+        for start, width, stats in ((0, state_dims, reference.state), (state_dims, action_dims, reference.actions)):
+            known = np.stack([stats.q01, stats.q99], -1)[:width]
+            limits[start : start + len(known)] = known
+    return limits
+
+
+def _not_finite(share: Share, i: int, dim: int, index: int) -> DataError:
+    place, block = share.blocks[i]
+    rows = [row for piece in block for row in range(piece.start, piece.stop)]
+    name, dim = ("state", dim) if dim < share.state_dims else ("actions", dim - share.state_dims)
+    file, episode, frame = share.sources[place].place(rows[index])
+    return DataError(
+        f"{file}: the encoded {name} of episode {episode}, frame {frame}, dim {dim} is not finite, though what it is "
+        "made of is; leave the episode out, or mend it or the format"
+    )
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Callable[..., Iterable]]:
+    """A `map` that is done by `count` processes, or for one by this one."""
+    if count == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(count, get_context("spawn"), end_with_parent) as pool:
+        try:
+            yield pool.map
+        except BrokenProcessPool as error:
+            raise PisftError(
+                f"one of {count} workers has died, perhaps for lack of memory; give fewer --workers"
+            ) from error

@@ -1,0 +1,97 @@
+"""The statistics that states and actions are normalised with: openpi's, in openpi's norm_stats.json.
+
+Start from `compute(dataset_root, format, action_horizon)`, or from its two steps: `measure` for one or several datasets
+and then `widen`. `save` and `load` speak openpi's schema, and `load` lerobot's too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from pisft.canonical import write_json
+from pisft.data.errors import DataError
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.statistics.measure import measure
+from pisft.data.statistics.normalise import NormStats, Stats
+from pisft.data.transforms.format import Format
+
+FIELDS = ("state", "actions")
+QUANTITIES = ("mean", "std", "q01", "q99")
+LEROBOT = {"state": "observation.state", "actions": "action"}
+
+
+def compute(
+    dataset_root: str | Path,
+    format: Format,
+    action_horizon: int,
+    episodes: Sequence[int] | None = None,
+    min_std: float = 0.0,
+    min_range: float = 0.0,
+    workers: int = 1,
+) -> NormStats:
+    """Statistics of one dataset's `episodes` (all by default), widened; see `measure` and `widen`."""
+    measured = measure([(LeRobotData(dataset_root), episodes)], format, action_horizon, workers)
+    return widen(measured, min_std, min_range)
+
+
+def widen(measured: Mapping[str, Stats], min_std: float = 0.0, min_range: float = 0.0) -> NormStats:
+    """`measured` with std at least `min_std` and q99 − q01 at least `min_range` (about the same centre)."""
+
+    def widened(m: Stats) -> Stats:
+        extra = np.maximum(0.0, min_range - (m.q99 - m.q01)) / 2
+        return Stats(m.mean, np.maximum(m.std, min_std), m.q01 - extra, m.q99 + extra)
+
+    return NormStats(**{name: widened(measured[name]) for name in FIELDS})
+
+
+def save(stats: NormStats, path: str | Path) -> None:
+    """Write openpi's schema: {"norm_stats": {"state": {"mean": [...], ...}, "actions": {...}}}."""
+    content = {name: {key: value.tolist() for key, value in asdict(getattr(stats, name)).items()} for name in FIELDS}
+    write_json(path, {"norm_stats": content})
+
+
+def load(path: str | Path) -> NormStats:
+    """Read openpi's norm_stats.json, or the file of lerobot's normaliser (.safetensors); a misfit is a `DataError`."""
+    fields = _lerobot(Path(path)) if Path(path).suffix == ".safetensors" else _openpi(Path(path))
+    for name, field in fields.items():
+        if len({value.shape for value in field.values()}) != 1 or field["mean"].ndim != 1:
+            raise DataError(f"{path}: {name}: mean, std, q01 and q99 are not lists of one length")
+        if not all(np.isfinite(value).all() for value in field.values()):
+            raise DataError(f"{path}: {name}: holds a number that is not finite")
+    return NormStats(**{name: Stats(**field) for name, field in fields.items()})
+
+
+def _openpi(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    try:
+        content = json.loads(path.read_text())["norm_stats"]
+        return {name: {key: np.asarray(content[name][key], float) for key in QUANTITIES} for name in FIELDS}
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: is not openpi's norm_stats.json ({error!r}); expected norm_stats.{{state,actions}}."
+            "{mean,std,q01,q99}, each a list of numbers"
+        ) from error
+
+
+def _lerobot(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    try:
+        content = load_file(path)
+        return {
+            name: {key: content[f"{feature}.{key}"].astype(float) for key in QUANTITIES}
+            for name, feature in LEROBOT.items()
+        }
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    except KeyError as error:
+        raise DataError(
+            f"{path}: lerobot's statistics lack {error}; expected {{observation.state,action}}.{{mean,std,q01,q99}}. "
+            "Measure the dataset instead: norm_stats.from: dataset"
+        ) from error

@@ -1,0 +1,116 @@
+"""Weights as others find them: folders of kept ones, and `checkpoint/`, then checkpoint.json.
+
+Start from `write_checkpoint`, which writes a folder, and `publish`, which makes one the checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from pisft.canonical import file_facts, files_below, write_json, write_text
+from pisft.config.experiment import Lora, Resolved
+from pisft.model import Pi0, lora
+from pisft.model.weights import write_weights
+from pisft.train.checkpoints.published import METRICS
+from pisft.train.checkpoints.state import sync_folder
+from pisft.train.distribution.parallel import whole
+from pisft.train.errors import TrainingError
+from pisft.verified import listed
+
+
+def publish(run_dir: Path, weights: Path, facts: dict[str, Any], tables: Iterable[Path]) -> None:
+    """Make the weights in folder `weights`, on the same disk, `<run_dir>/checkpoint/`, put the `tables` of how training
+    went beside it, then write checkpoint.json.
+
+    checkpoint.json is `facts`, and size and sha256 of each file and of metrics.csv. A checkpoint that is there already
+    is replaced only once the new one is complete; a full disk is a `TrainingError` and leaves it as it was.
+    """
+    final, new, old = run_dir / "checkpoint", run_dir / ".checkpoint.new", run_dir / ".checkpoint.old"
+    try:
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.copytree(weights, new, copy_function=_link)
+        index = facts | {"files": _facts(new)}
+        if index["files"] != json.loads(listed(weights).read_text()):
+            raise TrainingError(
+                f"{weights}: is not what was written there; remove {run_dir}/train_state to train again"
+            )
+        if final.exists():
+            os.rename(final, old)
+        os.rename(new, final)
+        for table in tables:
+            write_text(run_dir / table.name, table.read_text())
+        index["metrics"] = file_facts(run_dir / METRICS)
+        write_json(run_dir / "checkpoint.json", index)
+        sync_folder(run_dir)
+    except OSError as error:
+        raise _unwritten(final, error) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:
+    """The weights that `model` holds, with all that is needed to use them, as `folder`, whole or not at all.
+
+    All processes call it, since they gather what is sharded; the one that has the `lead` writes.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    tensors = {}
+    for name, value in lora.merged(model, whole):
+        if lead:
+            tensors[name] = value
+    try:
+        if lead:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            write_weights(config.model, tensors.items(), temporary / "model.safetensors")
+            shutil.copyfile(stats, temporary / "norm_stats.json")
+            write_json(temporary / "model.json", config.model.model_dump(mode="json"))
+            write_json(temporary / "format.json", config.format.model_dump(mode="json"))
+        if isinstance(config.finetune, Lora):
+            lora.save_adapter(model, temporary, whole, lead)
+        if lead:
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            shutil.rmtree(folder, ignore_errors=True)
+            write_json(listed(folder), _facts(temporary))
+            os.rename(temporary, folder)
+            sync_folder(folder.parent)
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(folder, error) from error
+    finally:
+        if lead:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    return {path.relative_to(folder).as_posix(): file_facts(path) for path in files_below(folder)}
+
+
+def _unwritten(folder: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"{folder}: the checkpoint cannot be written: {error}; the training state is intact: "
+        "make room and run the same command again"
+    )
+
+
+def _link(source: str, target: str) -> None:
+    """A second name of the same file, or a copy where there are no such things."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

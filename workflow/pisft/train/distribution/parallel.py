@@ -1,0 +1,132 @@
+"""The model as it is trained: which parameters, in which precision, sharded over the processes.
+
+Start from `build`. Blocks are the unit of sharding (FSDP2), of recomputing and of compiling.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
+from torch.utils.checkpoint import checkpoint
+
+from pisft.config.experiment import Lora, Resolved
+from pisft.config.model import BaseWeights
+from pisft.model import Pi0, load_weights, lora
+from pisft.model.weights import put_shard
+from pisft.train.base_weights import base_path
+from pisft.train.distribution.world import World
+
+PARTS = {
+    "vision": ("vision.",),
+    "vlm": ("projector.", "embed_tokens.", "vlm_norm."),
+    "expert": ("expert_norm.", "action_", "state_proj.", "time_mlp_"),
+}
+
+
+def build(config: Resolved, root: Path, world: World) -> Pi0:
+    """The model with its base weights (or those of `train.seed`), on the device, ready to be trained.
+
+    `root` is the project's folder, below which base weights of other experiments lie.
+    """
+    base = config.model.base
+    torch.manual_seed(config.train.seed)
+    # with base weights to come, no memory is taken before each process can take its shard
+    with torch.device("meta" if isinstance(base, BaseWeights) else "cpu"):
+        model = Pi0(config.model)
+    restrict(model, config)
+    _cluster_options(model, config)
+    if not isinstance(base, BaseWeights):
+        model.to(world.device)
+    shard(model, world, config.train.precision)
+    if isinstance(base, BaseWeights):
+        model.to_empty(device=world.device)
+        load_weights(model, base_path(config, root))
+        if isinstance(config.finetune, Lora):
+            _start_adapters(model, config, root)
+    return model.train()
+
+
+def restrict(model: Pi0, config: Resolved) -> None:
+    """Freeze what `config` does not train, in the precision that it is computed in, and put adapters on."""
+    if isinstance(config.finetune, Lora):
+        lora.wrap(model, config.finetune)
+    else:
+        for name, parameter in model.named_parameters():
+            if part_of(name) in config.finetune.freeze:
+                parameter.requires_grad_(False)
+    if not config.format.cameras:
+        # a blind policy's eyes get no gradient
+        model.vision.requires_grad_(False)
+        model.projector.requires_grad_(False)
+    for parameter in model.parameters():
+        if not parameter.requires_grad and config.train.precision == "bf16":
+            parameter.data = parameter.data.bfloat16()
+
+
+def part_of(name: str) -> str:
+    """vision, vlm or expert, for the parameter `name`."""
+    if name.startswith("layers."):
+        return name.split(".")[2]
+    return next(part for part, starts in PARTS.items() if name.startswith(starts))
+
+
+def shard(model: Pi0, world: World, precision: str) -> None:
+    """Split every parameter over the processes: fp32 masters, gathered in `precision`, gradients reduced in fp32."""
+    if world.size == 1:
+        return
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if precision == "bf16" else None,
+        reduce_dtype=torch.float32,
+        cast_forward_inputs=False,
+    )
+    for block in (*model.vision.layers, *model.layers, model):
+        fully_shard(block, mesh=world.mesh, mp_policy=policy)
+    for method in ("flow_loss", "sample_actions"):
+        register_fsdp_forward_method(model, method)
+
+
+def whole(parameter: Tensor) -> Tensor:
+    """The value of a parameter on the CPU; all processes must ask for a sharded one."""
+    value = parameter.detach()
+    return (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
+
+
+def _cluster_options(model: Pi0, config: Resolved) -> None:
+    # on `forward` itself: names stay as they are, and the hooks of sharding stay outside
+    if config.cluster.compile:
+        compile_blocks(model)
+    if config.cluster.activation_checkpointing:
+        for block in (*model.vision.layers, *model.layers):
+            block.forward = _recomputed(block)
+
+
+def compile_blocks(model: Pi0) -> None:
+    """torch.compile every layer of the tower and every joint block."""
+    from torch._inductor import config
+
+    # part of its cache's key: kernels that another process compiled for more threads would be taken, and wait for them
+    config.cpp.threads = torch.get_num_threads()
+    for block in (*model.vision.layers, *model.layers):
+        block.forward = torch.compile(block.forward)
+
+
+def _recomputed(block: nn.Module):
+    forward = block.forward
+    recomputed = partial(checkpoint, forward, use_reentrant=False)
+    return lambda *args: recomputed(*args) if torch.is_grad_enabled() else forward(*args)
+
+
+def _start_adapters(model: Pi0, config: Resolved, root: Path) -> None:
+    if config.finetune.adapter is not None:
+        lora.load_adapter(model, root / Path(config.finetune.adapter).expanduser())
+        return
+
+    def fill(parameter: Tensor, values: Tensor) -> None:
+        put_shard(parameter, values) if isinstance(parameter, DTensor) else parameter.copy_(values)
+
+    lora.initialise(model, config.finetune, config.train.seed, fill)

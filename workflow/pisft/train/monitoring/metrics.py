@@ -1,0 +1,126 @@
+"""What a run tells while it trains: metrics.csv always, TensorBoard and wandb where the config asks.
+
+Start from `Metrics`. What is the same whenever it is trained again stands in metrics.csv; how fast it was, in
+metrics.timing.csv. Both lie beside the training state until they are published with the checkpoint, so that a run that
+was stopped leaves what an earlier one published as it was. They travel with the state (`Metrics.tables`), so that a
+resumed run continues the tables that belong to it, without a step missing or told twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pisft.config.experiment import Resolved
+from pisft.train.checkpoints.published import METRICS
+
+LEARNT, TIMING = METRICS, "metrics.timing.csv"
+COLUMNS = {
+    LEARNT: ("step", "loss", "loss_real_dims", "lr", "grad_norm", "val_loss", "val_loss_real_dims"),
+    TIMING: ("step", "samples_per_s", "data_wait_s", "memory_gib", "mfu"),
+}  # and, of LEARNT, the loss of each real action dim, loss_dim_<n>
+
+
+class Metrics:
+    """One run's loggers, with tables in `folder`; `step` and `tables` (text by file name) are those of the state that
+    it goes on from."""
+
+    def __init__(
+        self,
+        config: Resolved,
+        run_dir: Path,
+        folder: Path,
+        real_dims: int,
+        key: str,
+        step: int,
+        tables: dict[str, str] | None,
+    ):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        dims = tuple(f"loss_dim_{i}" for i in range(real_dims))
+        self.columns = COLUMNS | {LEARNT: COLUMNS[LEARNT] + dims}
+        for name, columns in self.columns.items():
+            (folder / name).write_text(tables[name] if tables else ",".join(columns) + "\n")
+        self._tensorboard = _tensorboard(run_dir, key, step) if config.logging.tensorboard else None
+        self._wandb = _wandb(config, run_dir, key) if config.logging.wandb != "off" else None
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The tables so far, by file name."""
+        return {name: (self.folder / name).read_text() for name in COLUMNS}
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Add one row to each table; columns without a value stay empty, and a value without a column is a mistake."""
+        timed = {name: value for name, value in values.items() if name in COLUMNS[TIMING]}
+        self._append(TIMING, step, timed)
+        self._append(LEARNT, step, {name: value for name, value in values.items() if name not in timed})
+        if self._tensorboard is not None:
+            for name, value in values.items():
+                self._tensorboard.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb = _attempt(self._wandb, lambda run: run.log(values, step=step))
+
+    def _append(self, table: str, step: int, values: dict[str, float]) -> None:
+        line = io.StringIO()
+        row = {"step": step} | {name: f"{value:.6g}" for name, value in values.items()}
+        csv.DictWriter(line, self.columns[table], lineterminator="\n").writerow(row)
+        with (self.folder / table).open("a") as file:
+            file.write(line.getvalue())
+
+    def close(self) -> None:
+        """Flush what is buffered."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self._wandb is not None:
+            _attempt(self._wandb, lambda run: run.finish())
+
+
+class NoMetrics:
+    """What the processes have that do not write."""
+
+    tables: ClassVar[dict[str, str]] = {}
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _tensorboard(run_dir: Path, key: str, step: int) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    # a folder a key: another experiment's curve in the same results folder stays a curve of its own
+    return SummaryWriter(run_dir / "tensorboard" / key[:12], purge_step=step + 1 if step else None)
+
+
+def _wandb(config: Resolved, run_dir: Path, key: str) -> Any:
+    """The run, or None with a warning: a tracker that cannot be reached never stops training."""
+
+    def start(_: None) -> Any:
+        import wandb
+
+        return wandb.init(
+            project="pi-sft",
+            name=config.name,
+            id=f"{config.name}-{key[:12]}".replace("~", "-"),
+            resume="allow" if config.logging.wandb == "online" else None,
+            mode=config.logging.wandb,
+            dir=run_dir,
+            config=config.model_dump(mode="json", by_alias=True),
+        )
+
+    return _attempt(None, start, result=True)
+
+
+def _attempt(run: Any, action: Any, result: bool = False) -> Any:
+    """`run` (or, with `result`, what the action gives) if wandb works, else None: from then on it is left out."""
+    try:
+        outcome = action(run)
+    except Exception as error:
+        print(f"warning: wandb is left out from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr)
+        return None
+    return outcome if result else run

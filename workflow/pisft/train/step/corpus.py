@@ -1,0 +1,86 @@
+"""What is trained and validated on: an experiment's datasets, their episodes split. Start from `load`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pisft.config.experiment import Resolved
+from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.loading.frame_store import Pictures, StoredPictures, open_pictures
+from pisft.data.loading.preprocess import Preprocessor
+from pisft.data.loading.split import parts
+from pisft.data.loading.staging import staged
+from pisft.data.loading.training_set import TrainingSet
+from pisft.data.sources.library import open_dataset
+from pisft.data.statistics.norm_stats import load as load_norm_stats
+from pisft.data.transforms.fit import check_together
+from pisft.data.transforms.format import Format
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """`real_dims` are the action dims that are not padding."""
+
+    training: TrainingSet
+    heldout: TrainingSet | None  # where nothing is held out
+    weights: list[float]
+    real_dims: int
+    episodes: list[tuple[str, int, int]]  # dataset, episode, frames: of the training episodes, in order
+    stores: list[StoredPictures]
+
+    def check(self, wait: bool = False) -> None:
+        """Raise `DataError` for a frame store that was found damaged so far; `wait` until all are looked at."""
+        for store in self.stores:
+            store.check(wait)
+
+    def place(self, index: int) -> str:
+        """`<dataset> episode <n> frame <m>` of training frame `index`."""
+        ends = np.cumsum([frames for _, _, frames in self.episodes])
+        i = int(np.searchsorted(ends, index, side="right"))
+        name, episode, frames = self.episodes[i]
+        return f"{name} episode {episode} frame {index - (ends[i] - frames)}"
+
+
+def load(
+    config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | None = None, verify: bool = False
+) -> Corpus:
+    """All but pictures in memory, normalised with `run_dir`/norm_stats.json; raises `DataError`, `ConfigError`.
+
+    Frame stores are read from copies on `local_disk`, a folder on a disk of this node, or, if None, where they lie;
+    with `verify`, they are hashed in the background, and `check` tells.
+    """
+    stats = load_norm_stats(run_dir / "norm_stats.json")
+    preprocessor = Preprocessor(config.model, Format(config.format), stats)
+    datasets = [open_dataset(data_root / use.name) for use in config.datasets]
+    check_together(datasets, preprocessor.format)
+    for data in datasets:
+        preprocessor.check_prompts(data.used_tasks)
+    training, heldout = zip(
+        *(parts(use, data, config.split) for use, data in zip(config.datasets, datasets, strict=True)),
+        strict=True,
+    )
+
+    stores: list[StoredPictures] = []
+
+    @cache  # both sets read the same file
+    def pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
+        found = open_pictures(data, camera, size, verify)
+        stores.extend([found] if isinstance(found, StoredPictures) else [])
+        return staged(found, local_disk)
+
+    return Corpus(
+        training=TrainingSet(datasets, preprocessor, training, pictures),
+        heldout=TrainingSet(datasets, preprocessor, heldout, pictures) if any(heldout) else None,
+        weights=[use.weight for use in config.datasets],
+        real_dims=preprocessor.action_dims,
+        episodes=[
+            (use.name, episode, int(data.episode_lengths[episode]))
+            for use, data, numbers in zip(config.datasets, datasets, training, strict=True)
+            for episode in numbers
+        ],
+        stores=stores,
+    )
