@@ -37,67 +37,67 @@ test-long: setup
 lint: setup
 	ruff check . && ruff format --check . && snakefmt --check Snakefile rules
 	hadolint envs/Dockerfile
-	python scripts/schema.py --check
-	python scripts/pipelines.py --check
+	python tools/schema.py --check
+	python tools/pipelines.py --check
 	pytest -q tests/workflow/test_workflow.py -k lint
 
 schema: setup
-	python scripts/schema.py
+	python tools/schema.py
 
 papers: setup
-	python scripts/pipelines.py
+	python tools/pipelines.py
 
 # Bytes of all that is here against their records; with EXP=<exp>, that experiment built again in a fresh clone.
 verify: setup
-	python $(if $(EXP),scripts/rebuild.py $(EXP),scripts/verify.py)
+	python $(if $(EXP),tools/rebuild.py $(EXP),tools/verify.py)
 
 verify-paper: setup
-	python scripts/verify_paper.py $(PAPER)
+	python tools/verify_paper.py $(PAPER)
 
 # How to add a remote for data and results; with URL=…, add it.
 remote: setup
-	@python scripts/remote.py $(URL)
+	@python tools/remote.py $(URL)
 
 doctor: setup
-	python scripts/doctor.py
+	python tools/doctor.py
 
 bench-data: setup
-	python scripts/bench_data.py norm-stats
-	python scripts/bench_data.py verify
-	python scripts/bench_loading.py
+	python benchmarks/bench_data.py norm-stats
+	python benchmarks/bench_data.py verify
+	python benchmarks/bench_loading.py
 
 bench-demo: setup
-	python scripts/bench_demo.py
+	python benchmarks/bench_demo.py
 
 bench-draws: setup
-	python scripts/bench_draws.py
+	python benchmarks/bench_draws.py
 
 bench-eval: setup
 	snakemake results/button_press/checkpoint.json
-	python scripts/bench_eval.py
+	python benchmarks/bench_eval.py
 
 bench-serve: setup
 	snakemake results/button_press/checkpoint.json
-	python scripts/bench_serve.py
+	python benchmarks/bench_serve.py
 
 bench-finetune: setup
-	python scripts/bench_finetune.py
+	python benchmarks/bench_finetune.py
 
 bench-maniskill: setup
-	python scripts/bench_maniskill.py
+	python benchmarks/bench_maniskill.py
 
 bench-train: setup
-	python scripts/bench_train.py
-	python scripts/bench_train.py --cameras 1 --compile
+	python benchmarks/bench_train.py
+	python benchmarks/bench_train.py --cameras 1 --compile
 
 bench-save: setup
-	python scripts/bench_save.py
+	python benchmarks/bench_save.py
 
 bench-slurm: setup
-	python scripts/bench_slurm.py
+	python benchmarks/bench_slurm.py
 
 bench-start: setup
-	python scripts/bench_start.py
+	python benchmarks/bench_start.py
 
 bench-success: setup
-	python scripts/bench_success.py
+	python benchmarks/bench_success.py

@@ -4,17 +4,19 @@
 
 
 include: "rules/common.smk"
-include: "rules/dataset.smk"
-include: "rules/inspect.smk"
-include: "rules/frames.smk"
-include: "rules/config.smk"
+include: "rules/make_dataset.smk"
+include: "rules/inspect_dataset.smk"
+include: "rules/make_frames.smk"
+include: "rules/resolve.smk"
 include: "rules/norm_stats.smk"
 include: "rules/convert.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
-include: "rules/export.smk"
+include: "rules/export_lerobot.smk"
+include: "rules/export_openpi.smk"
 include: "rules/paper.smk"
+include: "rules/sweep.smk"
 include: "rules/diff.smk"
 
 

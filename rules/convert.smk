@@ -1,6 +1,6 @@
 rule convert:
     input:
-        unpack(ingredients("base")),
+        stamp("convert"),
     output:
         update("data/base/{model}/model.safetensors"),
     log:

@@ -1,6 +1,10 @@
 rule diff:
     input:
-        unpack(ingredients("diff")),
+        stamp("diff"),
+        configs=needs("diff", "results/{exp}/config.json"),
+        norm_stats=needs("diff", "results/{exp}/norm_stats.json"),
+        checkpoints=needs("diff", "results/{exp}/checkpoint.json"),
+        evaluations=needs("diff", "results/{exp}/eval.json"),
     output:
         json=update("results/diff/{a}..{b}/diff.json"),
         html=report(

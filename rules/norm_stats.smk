@@ -1,10 +1,13 @@
 rule norm_stats:
     input:
-        unpack(ingredients("norm_stats")),
+        stamp("norm_stats"),
+        config=needs("norm_stats", "results/{exp}/config.json"),
+        manifests=needs("norm_stats", "data/{dataset}/manifest.json"),
+        of_base_weights=needs("norm_stats", "results/{base}/norm_stats.json"),
     output:
-        update("results/{exp}/norm_stats.json"),
-        update("results/{exp}/norm_stats.report.json"),
-        report(
+        stats=update("results/{exp}/norm_stats.json"),
+        health=update("results/{exp}/norm_stats.report.json"),
+        picture=report(
             update("results/{exp}/norm_stats.report.png"),
             caption="../workflow/report/norm_stats.rst",
             category="Statistics",

@@ -1,6 +1,7 @@
 rule paper:
     input:
-        unpack(ingredients("paper")),
+        stamp("paper"),
+        evaluations=needs("paper", "results/{exp}/eval.json"),
     output:
         table=update("results/papers/{paper}/table.csv"),
         page=report(
@@ -13,20 +14,3 @@ rule paper:
     localrule: True
     shell:
         "python scripts/paper.py {wildcards.paper:q} --write 2>&1 | tee -i {log:q}"
-
-
-rule sweep:
-    input:
-        unpack(ingredients("sweep")),
-    output:
-        table=report(
-            update("results/sweeps/{sweep}/table.csv"),
-            caption="../workflow/report/sweep.rst",
-            category="Sweeps",
-        ),
-        runs=update("results/sweeps/{sweep}/runs.csv"),
-    log:
-        "results/sweeps/{sweep}/sweep.log",
-    localrule: True
-    shell:
-        "python scripts/sweep.py {wildcards.sweep:q} 2>&1 | tee -i {log:q}"

@@ -1,6 +1,11 @@
 rule report:
     input:
-        unpack(ingredients("report")),
+        stamp("report"),
+        config=needs("report", "results/{exp}/config.json"),
+        manifests=needs("report", "data/{dataset}/manifest.json"),
+        norm_stats=needs("report", "results/{exp}/norm_stats.json"),
+        checkpoint=needs("report", "results/{exp}/checkpoint.json"),
+        evaluation=needs("report", "results/{exp}/eval.json"),
     output:
         report(
             update("results/{exp}/report.html"),

@@ -25,7 +25,8 @@ from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
 from pisft.names import one_line
-from pisft.provenance.graph import Node, building
+from pisft.provenance.build import building
+from pisft.stages import Node
 
 
 def main() -> int:

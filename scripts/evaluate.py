@@ -3,7 +3,7 @@
     python scripts/evaluate.py results/quickstart/config.json --workers 2
 
 `eval.json` is the same for every number of workers; how long it took goes to `eval.timing.json`. With --server the
-rollouts' actions come from scripts/serve.py, in the same groups; its token is read from PISFT_POLICY_TOKEN.
+rollouts' actions come from tools/serve.py, in the same groups; its token is read from PISFT_POLICY_TOKEN.
 """
 
 import os
@@ -15,7 +15,7 @@ from pisft.cli import experiment_parser, node_of, run
 from pisft.config import read_resolved
 from pisft.evaluate.run import evaluate
 from pisft.model.runtime import configure
-from pisft.provenance.graph import building
+from pisft.provenance.build import building
 from pisft.serving.identity import served
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
     parser.add_argument("--server", metavar="URI", help="let this server act, which serves the same checkpoint")
     args = parser.parse_args()
-    root, node = node_of("eval", args.config)
+    root, node = node_of("evaluate", args.config)
     run_dir = root / f"results/{node.name}"
     with building(node, root) as build:
         config = read_resolved(args.config)

@@ -18,7 +18,8 @@ from pisft.inspection.look import inspect
 from pisft.inspection.page import render
 from pisft.inspection.proposal import propose
 from pisft.names import shown, why_no_name
-from pisft.provenance.graph import Node, building
+from pisft.provenance.build import building
+from pisft.stages import Node
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     if not args.out and (reason := why_no_name(name)):
         raise PisftError(f"{shown(name)} cannot name a folder in data/: {reason}; give --name, or --out")
     if ours and not (args.out or args.name or args.variant):
-        with building(Node("inspection", name)) as build:
+        with building(Node("inspect_dataset", name)) as build:
             build.outputs.extend(write(args.path, Path("data") / name, name, "pi0"))
     elif ours and not args.out:
         raise PisftError(

@@ -18,8 +18,9 @@ from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.sources.manifest import files_of, write_manifest
 from pisft.data.sources.origin import take
 from pisft.data.sources.synthetic import generate
-from pisft.provenance.graph import Node, building
+from pisft.provenance.build import building
 from pisft.simulators.demonstrate import record
+from pisft.stages import Node
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("dataset", help="name of a file in config/datasets/, without .yaml")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
     args = parser.parse_args()
-    node = Node("dataset", args.dataset)
+    node = Node("make_dataset", args.dataset)
     manifest = Path(node.target)
     root = manifest.parent / "lerobot"
     origin = load_dataset(args.dataset).origin

@@ -15,7 +15,8 @@ from pisft.data.loading.frame_store import GIB, INDEX, PIXELS, build
 from pisft.data.sources.library import open_dataset
 from pisft.errors import PisftError
 from pisft.progress import bar
-from pisft.provenance.graph import Node, building
+from pisft.provenance.build import building
+from pisft.stages import Node
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     camera, _, size = args.folder.name.rpartition(".")
     if len(args.folder.parts) != 4 or args.folder.parts[::2] != ("data", "frames") or not camera or not size.isdigit():
         raise PisftError(f"{args.folder}: expected data/<dataset>/frames/<camera>.<pixels>")
-    with building(Node("frames", args.folder.relative_to("data").as_posix())) as made:
+    with building(Node("make_frames", args.folder.relative_to("data").as_posix())) as made:
         data = open_dataset(args.folder.parents[1])
         total = data.num_frames * 3 * int(size) ** 2
         print(f"{args.folder}: {data.num_frames:,} frames, {total / GIB:.2f} GiB", flush=True)

@@ -32,7 +32,7 @@ from pisft.data.statistics.normalise import NormStats
 from pisft.data.transforms.fit import check, check_delta_mask, check_fps, check_lengths, check_tables
 from pisft.data.transforms.format import Format
 from pisft.inspection.agreement import contradictions
-from pisft.provenance.graph import building
+from pisft.provenance.build import building
 
 
 def main() -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from pisft.canonical import write_text
 from pisft.cli import run
 from pisft.config import load_paper
-from pisft.provenance.graph import Node, building, state
+from pisft.provenance.build import building
+from pisft.provenance.freshness import state
 from pisft.report.set_page import csv_text, paper_page, paper_text
 from pisft.report.sets import paper_rows
+from pisft.stages import Node
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
         print(target, page, sep="\n")
     else:
         print(paper_text(paper_rows(args.paper)))
-        for node in (Node("eval", exp) for exp in load_paper(args.paper).experiments):
+        for node in (Node("evaluate", exp) for exp in load_paper(args.paper).experiments):
             if Path(node.target).is_file() and (reason := state(node)):
                 print(f"{node.target}: is stale: {reason}; run: snakemake {node.target}")
 

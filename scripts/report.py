@@ -5,7 +5,7 @@ python scripts/report.py results/quickstart/config.json
 
 from pisft.canonical import write_text
 from pisft.cli import experiment_parser, node_of, run
-from pisft.provenance.graph import building
+from pisft.provenance.build import building
 from pisft.report.page import render
 
 

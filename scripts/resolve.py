@@ -9,14 +9,15 @@ from pathlib import Path
 from pisft.canonical import write_json
 from pisft.cli import run
 from pisft.config import resolve
-from pisft.provenance.graph import Node, building
+from pisft.provenance.build import building
+from pisft.stages import Node
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="name of a file in config/experiments/, without .yaml")
     name = parser.parse_args().experiment
-    node = Node("config", name)
+    node = Node("resolve", name)
     with building(node) as build:
         write_json(Path(node.target), resolve(name).model_dump(mode="json", by_alias=True))
         build.outputs.append(Path(node.target))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pisft.canonical import write_text
 from pisft.cli import run
-from pisft.provenance.graph import Node, building
+from pisft.provenance.build import building
 from pisft.report.set_page import csv_text, sweep_text
 from pisft.report.sets import sweep_rows
+from pisft.stages import Node
 
 
 def main() -> None:

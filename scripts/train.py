@@ -11,7 +11,7 @@ from pathlib import Path
 from pisft.cli import experiment_parser, node_of, run
 from pisft.cluster.launch import train_in_job
 from pisft.config import read_resolved, site
-from pisft.provenance.graph import Build, building, planned
+from pisft.provenance.build import Build, building, planned
 from pisft.train.distribution.world import started
 from pisft.train.loop import train
 
@@ -27,7 +27,7 @@ def main() -> None:
     told = "; ".join(f"{name}: {what}" for name, what in LAUNCHERS.items())
     parser.add_argument("--launcher", choices=LAUNCHERS, default="local", help=f"{told} (default: local)")
     args = parser.parse_args()
-    root, node = node_of("checkpoint", args.config)
+    root, node = node_of("train", args.config)
     here, processes = site.load(root), started()
 
     def trained(build: Build) -> list[Path]:

@@ -34,7 +34,7 @@ def parse_args(self, args=None, namespace=None):
     return known(self, args, namespace, leftover=False)
 
 argparse.ArgumentParser.parse_known_args, argparse.ArgumentParser.parse_args = parse_known_args, parse_args
-sys.path.insert(0, "scripts")
+sys.path[:0] = ["scripts", "tools", "benchmarks"]
 
 def said(script, arguments):
     sys.argv = [script, *arguments]

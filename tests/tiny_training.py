@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pisft.canonical import digest
 from pisft.config import Resolved, read_resolved
 from pisft.data.statistics.norm_stats import compute, save
 from pisft.data.transforms.format import Format
 from pisft.errors import PisftError
-from pisft.provenance.graph import digest
 from pisft.train import loop
 from pisft.train.loop import train
 

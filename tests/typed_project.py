@@ -14,13 +14,15 @@ import sys
 from pathlib import Path
 from pisft.canonical import write_json
 from pisft.config import resolve
-from pisft.provenance.graph import building, lineage, node_of
+from pisft.provenance.build import building
+from pisft.provenance.graph import lineage
+from pisft.stages import node_of
 
 def stand_in(target, root=Path()):
     for node in lineage(node_of(target), root):
         with building(node, root) as build:
             content = {"stage": node.stage}
-            if node.stage == "config":
+            if node.stage == "resolve":
                 content = resolve(node.name, root).model_dump(mode="json", by_alias=True)
             write_json(root / node.target, content)
             build.outputs.append(root / node.target)
@@ -82,7 +84,17 @@ class Project:
 def copy_project(target: Path) -> Project:
     """Copy what makes up the project, without data, results and environment."""
     target.mkdir(parents=True)
-    for name in ("Snakefile", "pyproject.toml", "config", "envs", "rules", "scripts", "workflow"):
+    for name in (
+        "Snakefile",
+        "pyproject.toml",
+        "config",
+        "envs",
+        "rules",
+        "scripts",
+        "tools",
+        "benchmarks",
+        "workflow",
+    ):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", ".venv"))

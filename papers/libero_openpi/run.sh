@@ -24,7 +24,7 @@ need gsutil "fetches openpi's base weights; install it with: pip install gsutil"
 nvidia-smi --query-gpu=name,memory.total --format=csv,noheader
 hf auth whoami || { echo "accept PaliGemma's licence on the hub, then: hf auth login" >&2; exit 1; }
 hf download lerobot/libero-assets --repo-type dataset --local-dir "$ASSETS"
-python scripts/try_simulator.py libero
+python tools/try_simulator.py libero
 
 mkdir -p "$BASE"
 gsutil -m rsync -r gs://openpi-assets/checkpoints/pi05_base "$BASE"

@@ -80,7 +80,7 @@ def disturb(folder: Path, kind: str, after: float, rng: random.Random, expected:
     found = facts(project)
     different = [path for path in expected if found.get(path) != expected[path]]
     assert not different and found.keys() == expected.keys(), f"{kind} at {after:.1f} s: {different}"
-    assert project.python("scripts/verify.py", check=False).returncode == 0
+    assert project.python("tools/verify.py", check=False).returncode == 0
     assert project.plan(TARGET) == set()
     assert not (left := processes_in(folder)), f"{kind} at {after:.1f} s: {left}"
     assert not [*project.root.rglob("*.lease"), *project.root.rglob(".*.partial")]

@@ -49,7 +49,7 @@ def test_a_command_that_dies_while_the_job_waits_or_runs_is_followed_by_one_that
     assert "attached to it" in run.ended(run.start())
     assert (run.turns(), len(run.jobs())) == (1, 1)
     assert run.weights() == uninterrupted.weights()
-    provenance = run.run_dir / "provenance/checkpoint.json"
+    provenance = run.run_dir / "provenance/train.json"
     assert provenance.exists()
 
 

@@ -26,7 +26,7 @@ def test_the_whole_graph_on_two_nodes(bare):
     assert len(list((run / "slurm").glob(f"{job}_*_log.out"))) == 2
     names = subprocess.run(["sacct", "-X", "-n", "-P", "-o", "Comment%60"], capture_output=True, text=True).stdout
     del names
-    for rule in ("dataset", "frames", "norm_stats", "evaluate"):
+    for rule in ("make_dataset", "make_frames", "norm_stats", "evaluate"):
         assert f"rule_{rule}" in (done.stdout + done.stderr), rule
     assert f"job {job}" in done.stdout + done.stderr
     assert bare.plan("results/pi05_libero~smoke/eval.json") == set()

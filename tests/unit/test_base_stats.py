@@ -6,8 +6,7 @@ from huggingface_hub import constants
 from pisft.data.errors import DataError
 from pisft.data.sources import hub
 from pisft.data.statistics.base_stats import base_stats
-from pisft.provenance.graph import Node, parents
-from pisft.provenance.outside import sources
+from pisft.stages import STAGES
 from tiny_training import FORMAT, make_experiment
 
 ASKED = {"norm_stats": {"from": "base"}}
@@ -95,11 +94,11 @@ def test_statistics_come_from_the_hub_once(tmp_path, image_dataset, monkeypatch)
 def test_other_statistics_beside_the_weights_are_another_key(tmp_path, image_dataset, base):
     config = make_experiment(tmp_path, image_dataset, model={"base": base}, parts=ASKED)
     file = put(tmp_path / "weights", "assets/droid/norm_stats.json")
-    node = Node("norm_stats", "tiny")
-    assert not [parent for parent in parents(node, config, tmp_path) if parent.stage == "base"], "no conversion first"
-    before = sources(node, config, tmp_path)["base"].listing()
+    stage = STAGES["norm_stats"]
+    assert not [parent for parent in stage.parents(config) if parent.stage == "convert"], "no conversion first"
+    before = stage.sources(config, tmp_path)["base"].listing()
     file.write_text("[1]")
-    assert sources(node, config, tmp_path)["base"].listing() != before
+    assert stage.sources(config, tmp_path)["base"].listing() != before
 
 
 def test_an_asset_id_without_a_base_is_a_mistake(tmp_path, image_dataset):

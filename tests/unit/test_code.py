@@ -10,10 +10,10 @@ import pytest
 from mutation import mutate, places
 from pisft.config.experiment import load_simulator
 from pisft.provenance import code, symbols
-from pisft.provenance.stages import STAGES
+from pisft.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
-SIMULATORS = {"dataset": ("metaworld", "maniskill", "aloha"), "eval": ("libero", "calvin", "robotwin")}
+SIMULATORS = {"make_dataset": ("metaworld", "maniskill", "aloha"), "evaluate": ("libero", "calvin", "robotwin")}
 
 
 @pytest.fixture
@@ -103,12 +103,17 @@ def test_what_is_left_out_is_named_with_a_reason_and_there():
 
 
 LATER = [
-    ("experiment.py", "int(last or first) + 1", "int(last or first)", {"norm_stats", "checkpoint", "eval"}),
-    ("format.py", "return ROT6D_DIMS", "return 5", {"norm_stats", "checkpoint", "eval", "export_lerobot"}),
-    ("simulator.py", "'cam_left_wrist': 'left_wrist'", "'cam_left_wrist': 'right_wrist'", {"dataset in aloha"}),
-    ("simulator.py", "'hand_x', 'hand_y'", "'hand_y', 'hand_x'", {"dataset in metaworld"}),
-    ("simulator.py", "stages: ClassVar[int] = 5", "stages: ClassVar[int] = 4", {"eval in calvin"}),
-    ("simulator.py", "return self.max_steps\n", "return self.max_steps + 1\n", {"eval in libero", "dataset in aloha"}),
+    ("experiment.py", "int(last or first) + 1", "int(last or first)", {"norm_stats", "train", "evaluate"}),
+    ("format.py", "return ROT6D_DIMS", "return 5", {"norm_stats", "train", "evaluate", "export_lerobot"}),
+    ("simulator.py", "'cam_left_wrist': 'left_wrist'", "'cam_left_wrist': 'right_wrist'", {"make_dataset in aloha"}),
+    ("simulator.py", "'hand_x', 'hand_y'", "'hand_y', 'hand_x'", {"make_dataset in metaworld"}),
+    ("simulator.py", "stages: ClassVar[int] = 5", "stages: ClassVar[int] = 4", {"evaluate in calvin"}),
+    (
+        "simulator.py",
+        "return self.max_steps\n",
+        "return self.max_steps + 1\n",
+        {"evaluate in libero", "make_dataset in aloha"},
+    ),
 ]
 
 

@@ -110,7 +110,7 @@ def test_what_was_published_is_shown_before_anything_was_run():
 def test_the_command_prints_a_table(tmp_path):
     for name, outcomes in (("x", ONE), ("y", OTHER)):
         (tmp_path / name).write_text(json.dumps(evaluation(name, outcomes)))
-    command = [sys.executable, ROOT / "scripts/compare_success.py", tmp_path / "x", tmp_path / "y"]
+    command = [sys.executable, ROOT / "tools/compare_success.py", tmp_path / "x", tmp_path / "y"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "| a | 6/12 | 9/12 | +25.0 (" in said
     assert "5 episodes won, 2 lost, of the same seeds" in said

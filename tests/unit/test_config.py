@@ -186,7 +186,7 @@ def test_extending_in_a_circle_is_refused(project):
 
 
 def test_committed_schemas_and_docs_are_those_of_the_types():
-    result = subprocess.run([sys.executable, "scripts/schema.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "tools/schema.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 

@@ -25,7 +25,7 @@ def test_what_is_copied_is_there_and_not_left_out():
     left_out = (ROOT / ".dockerignore").read_text().split()
     copied = re.search(r"^COPY (pyproject.*) \./$", DOCKER, re.MULTILINE)[1].split()
     assert {"pyproject.toml", "uv.lock"} <= {*copied}
-    for name in [*copied, "Snakefile", "rules", "scripts", "workflow", "config", "envs"]:
+    for name in [*copied, "Snakefile", "rules", "scripts", "tools", "workflow", "config", "envs"]:
         assert (ROOT / name).exists() and not any(fnmatch(name, pattern) for pattern in left_out)
 
 

@@ -15,7 +15,8 @@ from pisft.diff.page import render
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
-from pisft.provenance.graph import Node, node_of, parents
+from pisft.stages import Node, node_of
+from pisft.stages.base import subject
 from safetensors.torch import save_file
 from typed_project import ROOT
 
@@ -49,7 +50,7 @@ def make(tmp_path):
             "config": CONFIG | {"name": name},
             "norm_stats": {"norm_stats": {"state": STATS, "actions": STATS}},
             "eval": _evaluation([True, False, True, False]),
-            "provenance/checkpoint": {
+            "provenance/train": {
                 "parents": {"data/d/manifest.json": "k1", "results/x/norm_stats.json": "changes with the name"},
                 "pins": {},
                 "packages": {"torch": "2.11"},
@@ -98,7 +99,7 @@ def test_datasets_packages_and_code_are_compared_by_what_was_recorded(make):
         "packages": {"torch": "2.12"},
         "code": {"pisft/a.py": "h1", "pisft/b.py": "h2"},
     }
-    content = measure(make("a"), make("b", files={"provenance/checkpoint": record}))
+    content = measure(make("a"), make("b", files={"provenance/train": record}))
     assert [row["key"] for row in content["inputs"]] == ["data/d/manifest.json", "base"]
     assert content["packages"] == [{"key": "torch", "a": "2.11", "b": "2.12"}]
     assert content["code"] == [{"key": "pisft/b.py", "a": None, "b": "h2"}]
@@ -201,9 +202,9 @@ STATISTICS = {"norm_stats": {"state": {**STATS, "q01": [-1.0, -1.5]}, "actions":
     ("changes", "told"),
     [
         ({"files": {"config": CONFIG | {"datasets": []}}}, "configuration"),
-        ({"files": {"provenance/checkpoint": RECORD | {"pins": {"base": "p"}}}}, "datasets and base weights"),
-        ({"files": {"provenance/checkpoint": RECORD | {"packages": {"torch": "2.12"}}}}, "torch: 2.11 → 2.12"),
-        ({"files": {"provenance/checkpoint": RECORD | {"code": {"pisft/a.py": "h2"}}}}, "code"),
+        ({"files": {"provenance/train": RECORD | {"pins": {"base": "p"}}}}, "datasets and base weights"),
+        ({"files": {"provenance/train": RECORD | {"packages": {"torch": "2.12"}}}}, "torch: 2.11 → 2.12"),
+        ({"files": {"provenance/train": RECORD | {"code": {"pisft/a.py": "h2"}}}}, "code"),
         ({"files": {"norm_stats": STATISTICS}}, "1: q01 -0.250"),
         ({"weights": {"m.out.weight": torch.zeros(3)}}, "m.out: 1.00e+00"),
         (
@@ -247,7 +248,7 @@ def test_whatever_differs_is_told_and_makes_the_two_differ(make, changes, told):
         ({"files": {"eval": _evaluation([True, False, True, False], loss=0.6)}}, 0.21, 0.19),
         ({"files": {"eval": _evaluation([False, False, True, True])}}, 0.0, None),
         ({"files": {"eval": _other_seeds()}}, 0.0, None),
-        ({"files": {"config": CONFIG | {"extra": 1}, "provenance/checkpoint": RECORD | {"code": {}}}}, 0.0, None),
+        ({"files": {"config": CONFIG | {"extra": 1}, "provenance/train": RECORD | {"code": {}}}}, 0.0, None),
         ({"metrics": "step,loss\n"}, 0.0, None),
         ({"files": {"eval": _without_loop()}}, None, 1e9),
         ({"files": {"eval": None}}, None, 1e9),
@@ -266,7 +267,7 @@ def test_within_a_tolerance_are_near_numbers_and_never_what_cannot_be_compared(m
 
 
 def test_a_rebuild_is_judged_by_the_same_numbers(make):
-    verdict = runpy.run_path(str(ROOT / "scripts/rebuild.py"))["verdict"]
+    verdict = runpy.run_path(str(ROOT / "tools/rebuild.py"))["verdict"]
     a, b = make("a"), make("b", files={"eval": None})
     assert verdict(a, a, 0.05) == ("the same within a tolerance of 0.05", 0)
     assert verdict(a, b, 0.05) == ("further apart than a tolerance of 0.05, or not comparable", 1)
@@ -288,12 +289,12 @@ def test_tasks_that_change_places_are_not_the_same_within_a_tolerance(make):
 
 
 def test_stages_that_were_made_with_other_packages_are_told_apart(make):
-    records = {f"provenance/{stage}": RECORD for stage in ("checkpoint", "eval")}
-    earlier = records | {"provenance/checkpoint": RECORD | {"packages": {"torch": "2.10"}}}
+    records = {f"provenance/{stage}": RECORD for stage in ("train", "evaluate")}
+    earlier = records | {"provenance/train": RECORD | {"packages": {"torch": "2.10"}}}
     content = measure(make("a", files=earlier), make("b", files=records))
-    assert content["packages"] == [{"key": "checkpoint: torch", "a": "2.10", "b": "2.11"}] and content["code"] == []
+    assert content["packages"] == [{"key": "train: torch", "a": "2.10", "b": "2.11"}] and content["code"] == []
     content = measure(make("c", files=records), make("d"))
-    assert content["parts"] == [{"key": "provenance/eval.json", "a": "there", "b": None}]
+    assert content["parts"] == [{"key": "provenance/evaluate.json", "a": "there", "b": None}]
     assert content["packages"] == content["code"] == []
 
 
@@ -309,21 +310,21 @@ def test_commits_between_two_results_are_those_that_touched_what_differs(make, t
         return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
 
     first, _, last = (commit(file) for file in ("a.py", "unrelated.py", "b.py"))
-    changed = {"provenance/checkpoint": RECORD | {"code": {"pisft/a.py": "h1", "pisft/b.py": "h2"}}}
+    changed = {"provenance/train": RECORD | {"code": {"pisft/a.py": "h1", "pisft/b.py": "h2"}}}
     a, b = make("a"), make("b", files=changed)
     assert measure(a, b)["commits"] == [], "nobody noted of which commit they are"
     for side, commit_of in ((a, first), (b, f"{last}+")):
         (side.folder / "machine").mkdir()
-        (side.folder / "machine/eval.json").write_text(json.dumps({"commit": commit_of}))
+        (side.folder / "machine/evaluate.json").write_text(json.dumps({"commit": commit_of}))
     noted = measure(*(Side.read(side.folder, side.label) for side in (a, b)))
     assert [line.split(" ", 1)[1] for line in noted["commits"]] == ["Mends b.py"]
     assert Side.read(a.folder, "main:a", commit=last).commit == last, "a revision's own"
 
 
 def test_on_a_gpu_that_was_not_told_to_bits_may_differ(tmp_path, monkeypatch):
-    at_random = runpy.run_path(str(ROOT / "scripts/rebuild.py"))["at_random"]
+    at_random = runpy.run_path(str(ROOT / "tools/rebuild.py"))["at_random"]
     (tmp_path / "config").symlink_to(ROOT / "config")
-    noted = tmp_path / Node("checkpoint", "quickstart").machine
+    noted = tmp_path / Node("train", "quickstart").machine
     assert not at_random(tmp_path, "quickstart")
     noted.parent.mkdir(parents=True)
     for gpu, expected in ((None, False), ("H100", True)):
@@ -396,9 +397,9 @@ def test_only_a_diff_of_two_experiments_is_an_artefact(make, tmp_path, monkeypat
     pair = Node("diff", "quickstart..quickstart_seeds~seed=0")
     assert node_of(pair.target) == pair and pair.provenance == f"results/diff/{pair.name}/provenance.json"
     both = [
-        Node(stage, exp) for exp in pair.name.split("..") for stage in ("config", "norm_stats", "checkpoint", "eval")
+        Node(stage, exp) for exp in pair.name.split("..") for stage in ("resolve", "norm_stats", "train", "evaluate")
     ]
-    assert parents(pair, None) == both
+    assert pair.definition.parents(subject(pair)) == both
     monkeypatch.chdir(tmp_path)
     make("a")
     recorded = runpy.run_path(str(ROOT / "scripts/diff.py"))["recorded"]

@@ -68,6 +68,6 @@ def test_two_states_of_a_full_size_training_have_to_fit_on_the_disk(tmp_path, mo
 def test_the_command_prints_a_line_a_thing():
     variables = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "a secret"}
     done = subprocess.run(
-        [sys.executable, "scripts/doctor.py"], cwd=ROOT, env=variables, capture_output=True, text=True, check=True
+        [sys.executable, "tools/doctor.py"], cwd=ROOT, env=variables, capture_output=True, text=True, check=True
     )
     assert "✓ Python 3.12" in done.stdout and "✓ hub token" in done.stdout and "secret" not in done.stdout

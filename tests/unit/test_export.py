@@ -27,7 +27,7 @@ from pisft.export.lerobot_readme import differences
 from pisft.export.tokenizer import write_bytes_tokenizer
 from pisft.model import Pi0, load_weights
 from pisft.provenance import slices
-from pisft.provenance.graph import Node, node_of
+from pisft.stages import Node, node_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_checkpoint import make_checkpoint, write_index

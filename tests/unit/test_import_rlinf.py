@@ -481,11 +481,11 @@ def test_whatever_is_said_to_become_ours_does(project):
 def test_each_word_stands_once_and_the_docs_have_them_all():
     assert len(WORDS) == len(VOCABULARY)
     docs = (ROOT / "docs/import_rlinf.md").read_text()
-    assert table() in docs, "docs/import_rlinf.md: paste what `python scripts/import_rlinf.py --vocabulary` prints"
+    assert table() in docs, "docs/import_rlinf.md: paste what `python tools/import_rlinf.py --vocabulary` prints"
 
 
 def typed(project, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts/import_rlinf.py"), str(theirs(project)), *args]
+    command = [sys.executable, str(ROOT / "tools/import_rlinf.py"), str(theirs(project)), *args]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -24,7 +24,8 @@ from pisft.data.sources.legacy import convert
 from pisft.data.transforms.fit import check
 from pisft.data.transforms.format import given_names
 from pisft.errors import PisftError
-from pisft.provenance import graph
+from pisft.provenance.key import expected
+from pisft.stages.base import forget
 
 ROOT = Path(__file__).parents[2]
 CAMERA = "observation.image"
@@ -189,7 +190,8 @@ def commands(tmp_path, monkeypatch):
     def type_them(folder):
         (root / "config/datasets/fuzz.yaml").write_text(json.dumps({"source": "local", "path": str(folder)}))
         shutil.rmtree(root / "data", ignore_errors=True)
-        graph.expected.cache_clear()
+        expected.cache_clear()
+        forget()
         refused = []
         for name, arguments in {
             "make_dataset": ["fuzz"],

@@ -13,24 +13,24 @@ from pisft.config.format import FormatConfig
 from pisft.config.simulator import SimulatorFile
 from pisft.errors import PisftError
 from pisft.names import printable, shown, why_no_key, why_no_name, why_no_task
-from pisft.provenance import stages
-from pisft.provenance.rules import ingredients
+from pisft.provenance.rules import stamp
+from pisft.stages import STAGES as ALL
 from snakemake.exceptions import WorkflowError
 from typed_project import ROOT
 
-STAGES = [stage for stage in stages.STAGES if stage not in ("diff", "frames")]
+STAGES = [stage for stage in ALL if stage not in ("diff", "make_frames")]
 SCRIPTS = {
-    "resolve.py": ["{}"],
-    "make_dataset.py": ["{}"],
-    "convert.py": ["{}"],
-    "sweep.py": ["{}"],
-    "paper.py": ["{}", "--write"],
-    "make_frames.py": ["data/{}/frames/observation.image.96"],
-    "why.py": ["results/{}/report.html"],
-    "train.py": ["results/{}/config.json"],
-    "diff.py": ["--write", "--", "quickstart", "{}"],
-    "import_rlinf.py": ["theirs.yaml", "--name={}"],
-    "inspect_dataset.py": ["lerobot", "--name={}"],
+    "scripts/resolve.py": ["{}"],
+    "scripts/make_dataset.py": ["{}"],
+    "scripts/convert.py": ["{}"],
+    "scripts/sweep.py": ["{}"],
+    "scripts/paper.py": ["{}", "--write"],
+    "scripts/make_frames.py": ["data/{}/frames/observation.image.96"],
+    "tools/why.py": ["results/{}/report.html"],
+    "scripts/train.py": ["results/{}/config.json"],
+    "scripts/diff.py": ["--write", "--", "quickstart", "{}"],
+    "tools/import_rlinf.py": ["theirs.yaml", "--name={}"],
+    "scripts/inspect_dataset.py": ["lerobot", "--name={}"],
 }
 
 
@@ -41,7 +41,7 @@ def one_line(error: BaseException) -> bool:
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """The configuration and the scripts, where nothing is built."""
-    for name in ("config", "scripts", "envs"):
+    for name in ("config", "scripts", "tools", "envs"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -51,16 +51,16 @@ def project(tmp_path, monkeypatch):
 def test_snakemake_is_given_no_job_for_such_a_name(project, name):
     for stage in STAGES:
         with pytest.raises(WorkflowError, match="cannot name") as error:
-            ingredients(stage)([name])
+            stamp(stage)([name])
         assert one_line(error.value)
     for pair in ([name, "quickstart"], ["quickstart", name]):
         with pytest.raises(WorkflowError, match="cannot name") as error:
-            ingredients("diff")(pair)
+            stamp("diff")(pair)
         assert one_line(error.value)
     if "/" not in name:
         for view in (f"{name}/frames/observation.image.96", f"metaworld_quickstart/frames/{name}"):
             with pytest.raises(WorkflowError, match="cannot name") as error:
-                ingredients("frames")([view])
+                stamp("make_frames")([view])
             assert one_line(error.value)
     assert not (project / ".snakemake").exists()
 
@@ -139,7 +139,7 @@ def test_a_script_that_is_given_such_a_name_says_so_and_writes_nothing(project, 
             arguments.insert(0, "--")
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
+            runpy.run_path(str(ROOT / script), run_name="__main__")
         said = capfd.readouterr().err
         assert end.value.code in (1, 2), (name, said)
         message = said[said.index("error: ") :].strip()

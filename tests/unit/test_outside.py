@@ -5,13 +5,16 @@ import shutil
 import sys
 
 import pytest
-from pisft.provenance import graph
-from pisft.provenance.graph import SMALL, Node, ProvenanceError, building, state, unseen
+from pisft.provenance.build import Build, building
+from pisft.provenance.freshness import SMALL, state
+from pisft.provenance.key import expected, unseen
 from pisft.provenance.rebuild import take
+from pisft.stages import Node, ProvenanceError
+from pisft.stages.base import forget
 from typed_project import ROOT, STAND_INS
 
-CHECKPOINT = Node("checkpoint", "mine")
-BASE, DATASET = Node("base", "converted"), Node("dataset", "mine")
+CHECKPOINT = Node("train", "mine")
+BASE, DATASET = Node("convert", "converted"), Node("make_dataset", "mine")
 FILES = {
     "jax/params/_METADATA": "{}",
     "episodes/meta/info.json": "{}",
@@ -46,8 +49,8 @@ def clone(project, tmp_path_factory):
 
 def now(node, root):
     """Its state by the configuration that is there now."""
-    graph.expected.cache_clear()
-    graph.resolved.cache_clear()
+    expected.cache_clear()
+    forget()
     return state(node, root)
 
 
@@ -81,9 +84,9 @@ def test_without_a_record_nothing_is_known_of_it(project):
 
 
 def test_where_a_folder_lies_is_no_part_of_a_key_nor_of_the_place_of_a_training_state(project):
-    made_from = graph.expected(CHECKPOINT, project)
+    made_from = expected(CHECKPOINT, project)
     moved = made_from | {"outside": {"base": "elsewhere"}}
-    assert graph.Build(moved).fingerprint == graph.Build(made_from).fingerprint
+    assert Build(moved).fingerprint == Build(made_from).fingerprint
     (project / "jax/params").rename(project / "jax/other")
     (project / "config/models/converted.yaml").write_text("extends: quickstart\nbase: {orbax: jax/other}\n")
     assert now(BASE, project) is None

@@ -23,7 +23,7 @@ def run_dir(tmp_path):
         (folder / name).mkdir(parents=True)
     for name in ("checkpoint", "export/openpi"):
         (folder / name / "model.safetensors").write_bytes(b"weights")
-    for stage in ("checkpoint", "eval"):
+    for stage in ("train", "evaluate"):
         (folder / f"provenance/{stage}.json").write_text(json.dumps({"key": f"key of {stage}"}))
     config = resolve("pi05_libero", ROOT)
     (folder / "config.json").write_text(json.dumps(config.model_dump(mode="json", by_alias=True)))
@@ -43,14 +43,14 @@ def run_dir(tmp_path):
 def test_the_cards_numbers_are_those_of_the_evaluation(run_dir, tmp_path):
     files = assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
     names = {path.relative_to(tmp_path / "published").as_posix() for path in files}
-    assert {"model.safetensors", "README.md", "eval.json", "experiment.json", "provenance/eval.json"} <= names
+    assert {"model.safetensors", "README.md", "eval.json", "experiment.json", "provenance/evaluate.json"} <= names
     card = ModelCard.load(tmp_path / "published/README.md")
     assert card.data.license == "apache-2.0" and card.data.datasets == ["physical-intelligence/libero"]
     results = {result.dataset_name: result.metric_value for result in card.data.eval_results}
     suites = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
     assert results == dict.fromkeys(suites, 0.95) | {"mean over suites": 0.9}
     assert "| libero_spatial | 95.0 % | 57/60 | 86.3 – 98.3 % | 98.8 % |" in card.text
-    assert "key of checkpoint" in card.text and "0.2500" in card.text and "0.125" in card.text
+    assert "key of train" in card.text and "0.2500" in card.text and "0.125" in card.text
 
 
 def test_publishing_again_replaces_and_something_else_is_never_replaced(run_dir, tmp_path):

@@ -285,7 +285,7 @@ class Blind(Robot):
 
 @pytest.fixture
 def client(tmp_path):
-    """Start scripts/robot_client.py with a robot of ROBOT, against a server that always answers."""
+    """Start tools/robot_client.py with a robot of ROBOT, against a server that always answers."""
 
     def answer(connection):
         connection.send(pack({"noise_shape": [4, 1], "action_type": "delta", "action_dims": ["x"]}))
@@ -294,7 +294,7 @@ def client(tmp_path):
 
     def start(robot, *arguments):
         uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
-        command = [sys.executable, str(ROOT / "scripts/robot_client.py"), uri, "--robot", f"my_robot:{robot}"]
+        command = [sys.executable, str(ROOT / "tools/robot_client.py"), uri, "--robot", f"my_robot:{robot}"]
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=tmp_path,

@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "open sesame"
 MASK = b"\x80\0\0\0\0"
 FLOODS = {"texts": (b"\x81", b"refused"), "garbage": (b"\x82", b"refused"), "pings": (b"\x89", b"\x8a\0")}
-SCRIPT = [sys.executable, str(ROOT / "scripts/serve.py")]
+SCRIPT = [sys.executable, str(ROOT / "tools/serve.py")]
 
 
 @pytest.fixture(scope="module")

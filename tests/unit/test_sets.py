@@ -12,10 +12,11 @@ import yaml
 from pisft.config import ConfigError, load_paper, papers, resolve, sweep_members
 from pisft.errors import PisftError
 from pisft.evaluate.intervals import wilson95
-from pisft.provenance.graph import Node, lineage
+from pisft.provenance.graph import lineage
 from pisft.provenance.pipeline import pipelines
 from pisft.report.set_page import csv_text, paper_page, paper_text, sweep_text
 from pisft.report.sets import paper_rows, sweep_rows
+from pisft.stages import Node
 from typed_project import ROOT
 
 

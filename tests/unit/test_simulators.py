@@ -215,6 +215,6 @@ except SimulatorError as error:
 
 
 def test_a_simulator_is_tried_by_beginning_one_episode():
-    command = [sys.executable, "scripts/try_simulator.py", "metaworld"]
+    command = [sys.executable, "tools/try_simulator.py", "metaworld"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "seed 0: begins" in said and "  observation.image: uint8 (96, 96, 3)" in said

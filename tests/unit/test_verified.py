@@ -8,7 +8,7 @@ import pytest
 from pisft import verified
 from pisft.canonical import file_facts, files_below
 from pisft.data.sources.manifest import describe
-from pisft.provenance.outside import Source
+from pisft.stages.source import Source
 from pisft.verified import InBackground, first_damaged
 
 

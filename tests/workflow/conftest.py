@@ -9,24 +9,25 @@ STAND_IN = f"""
 import json, sys
 from pathlib import Path
 from pisft.config import resolve
-from pisft.provenance.graph import Node, building
+from pisft.stages import Node
+from pisft.provenance.build import building
 from pisft.canonical import write_json
 for stage, name in [
-    ("dataset", "metaworld_quickstart"), ("frames", "metaworld_quickstart/frames/observation.image.96")
+    ("make_dataset", "metaworld_quickstart"), ("make_frames", "metaworld_quickstart/frames/observation.image.96")
 ] + [
-    (stage, "{EXPERIMENT}") for stage in ("config", "norm_stats", "checkpoint", "eval", "report")
+    (stage, "{EXPERIMENT}") for stage in ("resolve", "norm_stats", "train", "evaluate", "report")
 ]:
     node = Node(stage, name)
     with building(node) as build:
         content = {{"stage": stage}}
-        if stage == "config":
+        if stage == "resolve":
             content = resolve(name).model_dump(mode="json", by_alias=True)
         write_json(Path(node.target), content)
         build.outputs.append(Path(node.target))
         if stage == "norm_stats":
             write_json(Path("results/{EXPERIMENT}/norm_stats.report.json"), content)
             Path("results/{EXPERIMENT}/norm_stats.report.png").touch()
-        if stage == "checkpoint":
+        if stage == "train":
             weights = Path("results/{EXPERIMENT}/checkpoint/model.safetensors")
             weights.parent.mkdir(exist_ok=True)
             weights.write_bytes(bytes(1000))

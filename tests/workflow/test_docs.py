@@ -20,8 +20,8 @@ from pisft.config import load_dataset, resolve
 from pisft.config.dataset import HubDataset
 from pisft.config.model import BaseWeights
 from pisft.evaluate.intervals import episodes_needed, power
-from pisft.provenance.graph import Node, lineage
-from pisft.provenance.stages import STAGES, ProvenanceError, node_of
+from pisft.provenance.graph import lineage
+from pisft.stages import STAGES, Node, ProvenanceError, node_of
 from script_arguments import parse
 from typed_project import ROOT, copy_project
 
@@ -33,7 +33,7 @@ NAMES = {
     "<folder>": "~/mine",
     "<file>": "dvc.lock",
 }
-WRITTEN_LATER = ("my_libero", "my_config")  # experiments that scripts/import_rlinf.py writes
+WRITTEN_LATER = ("my_libero", "my_config")  # experiments that tools/import_rlinf.py writes
 PROGRAMS = {"snakemake", "python", "make", "dvc"}
 # Programs of others, for a GPU, a hub, a cluster or a container engine: read by people, run by nobody here.
 MANY = {"apptainer", "docker", "srun", "torchrun"}  # what starts ours on GPUs, in a container or on a cluster
@@ -42,10 +42,11 @@ MARK = re.compile(r"\bGPUs?\b|\bhub\b|\bcluster\b|--gpus|--gres|--nv\b|hub:")
 END_TO_END = "workflow/test_end_to_end.py::test_every_artefact_is_there_and_a_second_run_has_nothing_to_do"
 EXPORTS = "workflow/test_export.py::test_the_script_records_every_file_and_prints_what_the_other_side_does_otherwise"
 SETS = "workflow/test_smoke_sets.py::test_a_paper_and_a_sweep_run_tiny"
+FOLDERS = "(?:scripts|tools|benchmarks)"
 RUN_BY = {  # stage → a test that makes one
-    **dict.fromkeys(("dataset", "config", "norm_stats", "checkpoint", "eval", "report"), END_TO_END),
-    "frames": "workflow/test_smoke.py::test_recipes_run_tiny_from_their_datasets_to_their_evaluations",
-    "inspection": "workflow/test_inspect.py::test_it_is_built_once_and_what_it_proposes_is_a_format",
+    **dict.fromkeys(("make_dataset", "resolve", "norm_stats", "train", "evaluate", "report"), END_TO_END),
+    "make_frames": "workflow/test_smoke.py::test_recipes_run_tiny_from_their_datasets_to_their_evaluations",
+    "inspect_dataset": "workflow/test_inspect.py::test_it_is_built_once_and_what_it_proposes_is_a_format",
     **dict.fromkeys(("export_lerobot", "export_openpi"), EXPORTS),
     **dict.fromkeys(("paper", "sweep", "diff"), SETS),
 }
@@ -76,7 +77,7 @@ def words_of(line: str) -> tuple[str, ...]:
     for at, word in enumerate(words):
         if Path(word).name in PROGRAMS and "=" not in word and not words[at - 1].startswith("-"):
             return (Path(word).name, *words[at + 1 :])
-        if re.fullmatch(r"scripts/\w+\.py", word):
+        if re.fullmatch(rf"{FOLDERS}/\w+\.py", word):
             return ("python", *words[at:])
     return tuple(words)
 
@@ -102,7 +103,7 @@ def all_commands() -> list[Command]:
         for code in re.findall(
             r"(?<!`)`([^`]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
         ):
-            if re.match(r"(python|snakemake|make|dvc|torchrun|srun) |scripts/\w+\.py", code):
+            if re.match(rf"(python|snakemake|make|dvc|torchrun|srun) |{FOLDERS}/\w+\.py", code):
                 found.append(Command(page.name, words_of(code), inline=True))
     for script in sorted((ROOT / "papers").glob("*/run.sh")):
         lines = re.findall(r"^ *(?:exec \S*/)?((?:snakemake|python|make) [^|\n]*)", script.read_text(), re.MULTILINE)
@@ -175,7 +176,7 @@ def test_every_target_can_be_planned(project):
 
 
 def test_every_script_takes_the_arguments_it_is_given(project):
-    ours = [command for command in of("python") if command.words[1].startswith("scripts/")]
+    ours = [command for command in of("python") if re.match(FOLDERS, command.words[1])]
     missing = [str(command) for command in ours if not (ROOT / command.words[1]).is_file()]
     assert not missing
     named = [command for command in ours if len(command.words) > 2 or not command.inline]
@@ -205,7 +206,7 @@ def test_every_script_is_run_by_a_test():
             if isinstance(node, ast.Call | ast.Tuple | ast.List | ast.BinOp):
                 for part in ast.iter_child_nodes(node):
                     if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                        called |= set(re.findall(r"^scripts/(\w+\.py)$", part.value))
+                        called |= set(re.findall(rf"^{FOLDERS}/(\w+\.py)$", part.value))
     never = [
         str(command)
         for command in of("python")
@@ -216,7 +217,7 @@ def test_every_script_is_run_by_a_test():
 
 def test_every_stage_is_made_by_a_test():
     marked = STAGES.keys() - RUN_BY.keys()
-    assert marked == {"base"}, "which needs openpi's weights, and so no command that is not marked asks for it"
+    assert marked == {"convert"}, "which needs openpi's weights, and so no command that is not marked asks for it"
     for test in set(RUN_BY.values()):
         path, _, name = test.partition("::")
         assert f"def {name}(" in (ROOT / "tests" / path).read_text(), f"{test}: is no test"
@@ -244,7 +245,7 @@ def nodes(command: Command) -> list[Node]:
         if match := re.match(r"papers/(\w+)/(?:dvc\.yaml|run\.sh)$", word):
             found.append(Node("paper", match[1]))
         elif match := re.match(r"results/([^/]+)/(?:config\.json|checkpoint)$", word):
-            found.append(Node("checkpoint", match[1]))
+            found.append(Node("train", match[1]))
         else:
             try:
                 found.append(node_of(word))
@@ -257,9 +258,9 @@ def nodes(command: Command) -> list[Node]:
 def far(node: Node, root: Path) -> bool:
     """Whether a dataset of the hub or published weights are needed for it."""
     for part in lineage(node, root):
-        if part.stage == "dataset" and isinstance(load_dataset(part.name, root).origin, HubDataset):
+        if part.stage == "make_dataset" and isinstance(load_dataset(part.name, root).origin, HubDataset):
             return True
-        if part.stage == "config":
+        if part.stage == "resolve":
             base = resolve(part.name, root).model.base
             if isinstance(base, BaseWeights) and base.experiment is None:
                 return True
@@ -270,7 +271,7 @@ def test_how_many_episodes_are_needed_is_what_the_page_says(project):
     page = (ROOT / "docs/evaluation.md").read_text()
     told = re.search(r"episodes_needed\.py 0\.90 0\.95 +# (\d+) episodes of each: power (\S+)", page)
     assert f"{power(0.90, 0.95, int(told[1])):.3f}" == told[2]
-    said = project.python("scripts/episodes_needed.py", "0.9", "0.5").stdout
+    said = project.python("tools/episodes_needed.py", "0.9", "0.5").stdout
     assert said.startswith(f"{episodes_needed(0.9, 0.5)} episodes of each: power 0.8")
 
 
@@ -316,7 +317,12 @@ def test_the_messages_that_are_explained_are_those_that_are_said():
     table = (ROOT / "docs/troubleshooting.md").read_text().split("| it does")[0]
     cells = re.findall(r"^\| `(.*?)` \| ", table, re.MULTILINE)
     quoted = [part.strip("… ") for cell in cells for part in cell.split("`, `")]
-    files = [*(ROOT / "workflow/pisft").rglob("*.py"), *(ROOT / "scripts").glob("*.py"), *(ROOT / "envs").glob("*.sh")]
+    files = [
+        *(ROOT / "workflow/pisft").rglob("*.py"),
+        *ROOT.glob("scripts/*.py"),
+        *ROOT.glob("tools/*.py"),
+        *(ROOT / "envs").glob("*.sh"),
+    ]
     files += [ROOT / "envs/orbax/dump.py"]
     said = "".join(path.read_text() for path in files)
     assert len(quoted) > 20 and [message for message in quoted if message not in said] == []

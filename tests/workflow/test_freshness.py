@@ -7,7 +7,7 @@ import shutil
 import time
 
 from pisft.canonical import file_facts
-from pisft.provenance.graph import SMALL
+from pisft.provenance.freshness import SMALL
 from typed_project import STAND_INS
 
 QUICKSTART = "config/experiments/quickstart.yaml"
@@ -16,34 +16,34 @@ REPORT = "results/quickstart/report.html"
 
 def test_eval_seed_reruns_evaluation_only(project):
     project.edit(QUICKSTART, "batch_size: 10}", "batch_size: 10, seed: 7}")
-    assert project.plan() == {"config", "evaluate", "report"}
+    assert project.plan() == {"resolve", "evaluate", "report"}
 
 
 def test_learning_rate_reruns_training_and_evaluation(project):
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    assert project.plan() == {"config", "train", "evaluate", "report"}
+    assert project.plan() == {"resolve", "train", "evaluate", "report"}
 
 
 def test_action_horizon_reruns_statistics_too(project):
     project.edit("config/formats/metaworld_quickstart.yaml", "action_horizon: 10", "action_horizon: 12")
-    assert project.plan() == {"config", "norm_stats", "train", "evaluate", "report"}
+    assert project.plan() == {"resolve", "norm_stats", "train", "evaluate", "report"}
 
 
 def test_render_settings_rerun_all_that_saw_them(project):
     project.edit("config/simulators/metaworld.yaml", "shadowsize: 0", "shadowsize: 512")
-    assert project.plan() == {"config", "dataset", "frames", "norm_stats", "train", "evaluate", "report"}
+    assert project.plan() == {"resolve", "make_dataset", "make_frames", "norm_stats", "train", "evaluate", "report"}
 
 
 def test_a_new_suite_reruns_nothing_that_does_not_use_it(project):
     project.edit("config/simulators/metaworld.yaml", "suites:\n", "suites:\n  drawers: [drawer-close]\n")
-    assert project.plan() == {"config", "report"}
+    assert project.plan() == {"resolve", "report"}
 
 
 def test_how_it_runs_is_no_reason_to_train(project):
     project.edit(QUICKSTART, "  save_every: 250", "  save_every: 100")
     with (project.root / QUICKSTART).open("a") as file:
         file.write("cluster: {micro_batch_size: 8}\n")
-    assert project.plan() == {"config", "report"}
+    assert project.plan() == {"resolve", "report"}
 
 
 def test_code_that_evaluation_imports_reruns_evaluation(project):
@@ -59,13 +59,13 @@ def test_code_that_training_imports_reruns_training(project):
 
 
 def test_a_package_version_reruns_what_it_matters_to(project):
-    record = project.root / "results/quickstart/provenance/eval.json"
+    record = project.root / "results/quickstart/provenance/evaluate.json"
     text = record.read_text()
     assert '"mujoco"' in text
     project.python(
         "-c",
         "import json; from pathlib import Path\n"
-        "from pisft.canonical import write_json; from pisft.provenance.graph import digest\n"
+        "from pisft.canonical import digest, write_json\n"
         f"p = Path({str(record)!r}); r = json.loads(p.read_text())\n"
         "r['packages']['mujoco'] = '0.0'; r.pop('key'); o = r.pop('outputs')\n"
         "write_json(p, {**r, 'key': digest(r), 'outputs': o})",
@@ -88,7 +88,7 @@ def test_comments_layout_unused_code_times_records_and_a_missing_intermediate_re
             os.utime(path, (later, later))
             later -= 1
     shutil.rmtree(project.root / ".snakemake")
-    assert project.plan() == set(), project.python("scripts/why.py", REPORT, check=False).stdout
+    assert project.plan() == set(), project.python("tools/why.py", REPORT, check=False).stdout
 
 
 def test_git_checkout_and_back_reruns_nothing(project):
@@ -101,7 +101,7 @@ def test_git_checkout_and_back_reruns_nothing(project):
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
     project.edit("workflow/pisft/train/step/optim.py", '"""', '"""Other. ')
     project.run(*git, "commit", "-qam", "two")
-    assert project.plan() == {"config", "train", "evaluate", "report"}
+    assert project.plan() == {"resolve", "train", "evaluate", "report"}
     project.run(*git, "checkout", "-q", "main")
     assert project.plan() == set()
 
@@ -110,7 +110,7 @@ def test_results_copied_into_a_fresh_clone_are_fresh_and_stale_ones_are_noticed(
     shutil.copytree(project.root / "results", bare_project.root / "results")
     assert bare_project.plan() == set(), "the data need not be there"
     bare_project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    assert bare_project.plan() == {"config", "dataset", "frames", "train", "evaluate", "report"}
+    assert bare_project.plan() == {"resolve", "make_dataset", "make_frames", "train", "evaluate", "report"}
 
 
 def test_truncated_artefacts_are_noticed(project):
@@ -128,8 +128,10 @@ def test_an_edit_of_a_long_json_is_noticed_too(project):
     long = """
 from pathlib import Path
 from pisft.canonical import write_json
-from pisft.provenance.graph import SMALL, Node, building
-node = Node("eval", "quickstart")
+from pisft.provenance.freshness import SMALL
+from pisft.stages import Node
+from pisft.provenance.build import building
+node = Node("evaluate", "quickstart")
 with building(node) as build:
     write_json(Path(node.target), {"rates": [0.912] * (SMALL // 5)})
     build.outputs.append(Path(node.target))
@@ -142,13 +144,13 @@ with building(node) as build:
 
 def test_verify_finds_records_that_cannot_be_read_and_what_a_broken_build_left(project):
     def verify():
-        done = project.python("scripts/verify.py", "results", check=False)
+        done = project.python("tools/verify.py", "results", check=False)
         return done.returncode, done.stdout
 
     assert verify()[0] == 0
     weights, record = (
         project.root / f"results/quickstart/{file}"
-        for file in ("checkpoint/model.safetensors", "provenance/checkpoint.json")
+        for file in ("checkpoint/model.safetensors", "provenance/train.json")
     )
     weights.write_bytes(b"x" * 1000)
     changed = "results/quickstart/checkpoint/model.safetensors: changed"
@@ -158,23 +160,23 @@ def test_verify_finds_records_that_cannot_be_read_and_what_a_broken_build_left(p
     (project.root / "results/quickstart/provenance/others.json").write_text('{"of": "somebody else"}')
     record.write_text("{half")
     assert verify()[0] == 1 and "others.json" not in verify()[1]
-    assert "provenance/checkpoint.json: is no record that can be read" in verify()[1]
+    assert "provenance/train.json: is no record that can be read" in verify()[1]
 
 
 def test_only_what_is_fresh_is_rebuilt_and_compared(project):
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    refused = project.python("scripts/rebuild.py", "quickstart", check=False)
+    refused = project.python("tools/rebuild.py", "quickstart", check=False)
     assert refused.returncode == 1
     assert "train.peak_lr: 0.001 → 0.002; run: snakemake results/quickstart/eval.json" in refused.stderr
 
 
 def test_only_what_is_fresh_and_whole_in_its_own_project_is_published(project, bare_project):
     def publish(where):
-        asked = ("scripts/publish.py", project.root / "results/quickstart", "--license", "mit", "--to", "published")
+        asked = ("tools/publish.py", project.root / "results/quickstart", "--license", "mit", "--to", "published")
         return where.python(*asked, check=False).stderr
 
     name = "results/quickstart/checkpoint/model.safetensors"
-    weights, record = project.root / name, project.root / "results/quickstart/provenance/checkpoint.json"
+    weights, record = project.root / name, project.root / "results/quickstart/provenance/train.json"
     weights.write_bytes(bytes(SMALL + 1))
     content = json.loads(record.read_text())
     content["outputs"][name] = file_facts(weights)
@@ -190,7 +192,7 @@ def test_only_what_is_fresh_and_whole_in_its_own_project_is_published(project, b
 
 def test_the_reason_is_told(project):
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    told = project.python("scripts/why.py", "results/quickstart/eval.json", check=False).stdout
+    told = project.python("tools/why.py", "results/quickstart/eval.json", check=False).stdout
     assert "train.peak_lr: 0.001 → 0.002" in told
     assert "norm_stats.json: fresh" in told
 
@@ -199,7 +201,7 @@ def test_an_accepted_refactoring_does_not_retrain(project):
     with (project.root / "workflow/pisft/train/step/optim.py").open("a") as file:
         file.write("\nRENAMED = True\n")
     assert "train" in project.plan()
-    project.python("scripts/why.py", "--accept", "results/quickstart/report.html")
+    project.python("tools/why.py", "--accept", "results/quickstart/report.html")
     assert project.plan() == set()
 
 
@@ -208,13 +210,13 @@ def test_a_refactoring_is_accepted_where_the_data_were_left_elsewhere(project, b
     with (bare_project.root / "workflow/pisft/train/step/optim.py").open("a") as file:
         file.write("\nRENAMED = True\n")
     assert "train" in bare_project.plan()
-    bare_project.python("scripts/why.py", "--accept", REPORT, check=False)
+    bare_project.python("tools/why.py", "--accept", REPORT, check=False)
     assert bare_project.plan() == set()
 
 
 def test_a_changed_setting_cannot_be_accepted_away(project):
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    result = project.python("scripts/why.py", "--accept", "results/quickstart/report.html", check=False)
+    result = project.python("tools/why.py", "--accept", "results/quickstart/report.html", check=False)
     assert result.returncode == 1
     assert "config train.peak_lr" in result.stdout + result.stderr
     assert "train" in project.plan()
@@ -233,10 +235,10 @@ def test_a_failed_build_leaves_what_was_there(project):
 
 def test_what_goes_on_from_another_experiment_is_built_after_it(project):
     jobs = project.jobs("results/quickstart_lora/checkpoint.json")
-    assert jobs.keys() == {"config", "dataset", "frames", "norm_stats", "train"}
+    assert jobs.keys() == {"resolve", "make_dataset", "make_frames", "norm_stats", "train"}
     assert jobs["train"] == {"quickstart_lora"}
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    why = project.python("scripts/why.py", "results/quickstart_lora/checkpoint.json", check=False).stdout
+    why = project.python("tools/why.py", "results/quickstart_lora/checkpoint.json", check=False).stdout
     assert "results/quickstart/checkpoint.json: config train.peak_lr" in why
 
 
@@ -246,13 +248,15 @@ def test_more_steps_and_another_choice_of_weights_train_again_and_keeping_more_d
     with (project.root / QUICKSTART).open() as file:
         text = file.read()
     (project.root / QUICKSTART).write_text(text.replace("eval:\n", "eval:\n  checkpoint: 1000\n"))
-    assert project.plan() == {"config", "train", "evaluate", "report"}
+    assert project.plan() == {"resolve", "train", "evaluate", "report"}
 
 
 def test_how_long_a_run_is_and_what_is_taken_of_it_do_not_change_where_its_state_lies(project):
     ask = (
-        "from pisft.provenance.graph import Build, Node, expected\n"
-        "print(Build(expected(Node('checkpoint', 'quickstart'))).fingerprint)"
+        "from pisft.provenance.build import Build\n"
+        "from pisft.provenance.key import expected\n"
+        "from pisft.stages import Node\n"
+        "print(Build(expected(Node('train', 'quickstart'))).fingerprint)"
     )
     before = project.python("-c", ask).stdout
     project.edit(QUICKSTART, "steps: 2000", "steps: 1900")
@@ -276,8 +280,8 @@ def test_base_weights_of_jax_are_converted_first(project):
     experiment = "extends: quickstart\nmodel: converted\n"
     (project.root / "config/experiments/converted.yaml").write_text(experiment)
     target = "results/converted/checkpoint.json"
-    assert project.plan(target) == {"config", "norm_stats", "convert", "train"}
-    why = project.python("scripts/why.py", target, check=False).stdout
+    assert project.plan(target) == {"resolve", "norm_stats", "convert", "train"}
+    why = project.python("tools/why.py", target, check=False).stdout
     assert "data/base/converted/model.safetensors" in why
 
 
@@ -291,6 +295,6 @@ def test_base_weights_that_were_not_brought_along_are_no_reason_to_convert_and_t
     project.python("-c", STAND_INS, target)
     shutil.rmtree(project.root / "jax")
     assert project.plan(target) == set()
-    why = project.python("scripts/why.py", target, "--files").stdout
+    why = project.python("tools/why.py", target, "--files").stdout
     assert "    jax/params: is not here, and taken for what it was when this was made" in why
     assert re.search(r"^    [0-9a-f]{64}  results/converted/checkpoint\.json$", why, re.MULTILINE)

@@ -58,7 +58,7 @@ def project(tmp_path_factory):
     names = {"observation.state": [f"x {MARKUP}", "y"], key: [f"dx {MARKUP}", "</svg><script>window.hit=1</script>"]}
     known_robots.write(project.root.parent / "robot", vectors, names, ["top"], 10, [SAID, f"{MARKUP} again"])
     project.snakemake("-c2", *PAGES)
-    project.python("scripts/publish.py", "results/hostile", "--license", "mit", "--to", "published")
+    project.python("tools/publish.py", "results/hostile", "--license", "mit", "--to", "published")
     return project
 
 

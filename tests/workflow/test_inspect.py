@@ -18,10 +18,10 @@ def project(bare_project):
 
 
 def test_it_is_built_once_and_what_it_proposes_is_a_format(project):
-    assert project.plan(TARGET) == {"dataset", "inspect"}
+    assert project.plan(TARGET) == {"make_dataset", "inspect_dataset"}
     project.snakemake(TARGET)
     assert project.plan(TARGET) == set()
-    told = project.python("scripts/why.py", TARGET).stdout.splitlines()
+    told = project.python("tools/why.py", TARGET).stdout.splitlines()
     assert [line.partition(" (key")[0] for line in told] == [
         "data/mine/manifest.json: fresh",
         f"{TARGET}: fresh",
@@ -32,11 +32,11 @@ def test_it_is_built_once_and_what_it_proposes_is_a_format(project):
 
     shutil.copy(project.root / "data/mine/inspection.yaml", project.root / "config/formats/mine.yaml")
     (project.root / "config/experiments/mine.yaml").write_text(EXPERIMENT)
-    assert project.plan("results/mine/norm_stats.json") == {"config", "norm_stats"}
+    assert project.plan("results/mine/norm_stats.json") == {"resolve", "norm_stats"}
 
     info = project.root / "recordings/meta/info.json"
     info.write_text(info.read_text().replace("delta_x", "push_x"))
-    assert project.plan(TARGET) == {"dataset", "inspect"}
+    assert project.plan(TARGET) == {"make_dataset", "inspect_dataset"}
 
 
 def test_other_options_do_not_write_over_what_the_rule_makes(project):

@@ -63,7 +63,7 @@ def written(tmp_path_factory):
             paper.unlink()
     shutil.rmtree(project.root / "papers")
     (project.root / "config/papers/quickstart.yaml").write_text(PAPER)
-    project.python("scripts/pipelines.py")
+    project.python("tools/pipelines.py")
     project.commit("as written")
     return project
 
@@ -72,7 +72,7 @@ def written(tmp_path_factory):
 def verified(written, tmp_path_factory):
     """(folder with two of its clones, `one` and `other`, after `dvc repro` in each; what was said)"""
     folder = tmp_path_factory.mktemp("verified")
-    return folder, written.python("scripts/verify_paper.py", "--keep", folder).stdout
+    return folder, written.python("tools/verify_paper.py", "--keep", folder).stdout
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def reproduced(verified):
     """One of them, pushed to a folder and committed."""
     folder, _ = verified
     project = Clone(folder / "one")
-    project.python("scripts/remote.py", str(folder / "remote"))
+    project.python("tools/remote.py", str(folder / "remote"))
     project.dvc("push")
     project.commit("reproduced")
     return project
@@ -135,10 +135,10 @@ def test_manifests_say_what_they_were_made_from(reproduced):
 
 def test_after_a_pull_nothing_is_planned_and_an_edit_is_seen(clone):
     assert clone.plan(TABLE) == set() and clone.plan(f"{FULL}/report.html") == set()
-    assert clone.python("scripts/verify.py").returncode == 0
-    assert clone.python("scripts/why.py", f"{LORA}/eval.json").stdout.count(": fresh") >= 7
+    assert clone.python("tools/verify.py").returncode == 0
+    assert clone.python("tools/why.py", f"{LORA}/eval.json").stdout.count(": fresh") >= 7
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
-    assert clone.plan(f"{FULL}/eval.json") == {"config", "frames", "train", "evaluate"}
+    assert clone.plan(f"{FULL}/eval.json") == {"resolve", "make_frames", "train", "evaluate"}
 
 
 @pytest.mark.long
@@ -160,7 +160,7 @@ def test_an_older_revision_comes_back_and_is_fresh(clone):
 @pytest.mark.parametrize(
     ("file", "damage", "planned"),
     [
-        ("checkpoint/model.safetensors", lambda data: data[:-1], {"frames", "train"}),
+        ("checkpoint/model.safetensors", lambda data: data[:-1], {"make_frames", "train"}),
         ("eval.json", lambda data: data.replace(b'"success": 0.0', b'"success": 1.0', 1), {"evaluate"}),
         ("eval.json", lambda data: data[: len(data) // 2], {"evaluate"}),
     ],
@@ -173,13 +173,15 @@ def test_a_damaged_result_is_found(clone, file, damage, planned):
     path.write_bytes(damage(content))
     assert path.read_bytes() != content
     assert clone.plan(f"{FULL}/eval.json") == planned
-    found = clone.python("scripts/verify.py", FULL, check=False)
+    found = clone.python("tools/verify.py", FULL, check=False)
     assert found.returncode == 1 and f"{FULL}/{file}: changed" in found.stdout
     assert file.split("/")[0] in clone.dvc("status", "dvc.yaml").stdout
 
 
 def test_exporting_changes_nothing_that_dvc_keeps(clone):
-    shutil.copyfile(clone.root / f"{FULL}/provenance/eval.json", clone.root / f"{FULL}/provenance/export_openpi.json")
+    shutil.copyfile(
+        clone.root / f"{FULL}/provenance/evaluate.json", clone.root / f"{FULL}/provenance/export_openpi.json"
+    )
     assert "Data and pipelines are up to date" in clone.dvc("status", "dvc.yaml").stdout
 
 
@@ -189,7 +191,7 @@ def test_weights_that_were_edited_in_place_are_found_by_their_hash(clone):
     content[-1] ^= 1
     path.unlink()
     path.write_bytes(content)
-    assert clone.python("scripts/verify.py", FULL, check=False).returncode == 1
+    assert clone.python("tools/verify.py", FULL, check=False).returncode == 1
 
 
 @pytest.mark.long
@@ -232,9 +234,9 @@ def test_two_revisions_are_compared_by_what_dvc_has_of_them(clone):
 @pytest.mark.long
 def test_any_episode_can_be_filmed_later(clone):
     episodes = json.loads((clone.root / FULL / "eval.json").read_text())["closed_loop"]["episodes"]
-    clone.python("scripts/film.py", FULL, "--all")
+    clone.python("tools/film.py", FULL, "--all")
     assert len(list((clone.root / FULL / "films").glob("*.mp4"))) == len(episodes)
-    refused = clone.python("scripts/film.py", FULL, "--episode", "button-press-topdown:7", check=False)
+    refused = clone.python("tools/film.py", FULL, "--episode", "button-press-topdown:7", check=False)
     assert refused.returncode == 1 and "has no episode of 'button-press-topdown' with seed 7" in refused.stderr
 
 
@@ -257,14 +259,14 @@ def test_a_real_s3_server_holds_it_all(clone, tmp_path):
             except OSError:
                 time.sleep(0.1)
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/papers", method="PUT")).close()
-        clone.python("scripts/remote.py", "s3://papers/pi-sft", "--endpoint", endpoint)
+        clone.python("tools/remote.py", "s3://papers/pi-sft", "--endpoint", endpoint)
         assert "files pushed" in clone.dvc("push", **keys).stdout
         clone.commit("another remote")
         shutil.rmtree(clone.root / ".dvc/cache")
         fresh = clone.clone(tmp_path / "fresh")
         assert "files" in fresh.dvc("pull", "dvc.yaml", **keys).stdout
         assert fresh.plan(TABLE) == set()
-        assert fresh.python("scripts/verify.py").returncode == 0
+        assert fresh.python("tools/verify.py").returncode == 0
     finally:
         server.terminate()
         server.wait()
@@ -273,19 +275,19 @@ def test_a_real_s3_server_holds_it_all(clone, tmp_path):
 def test_what_is_not_committed_is_not_rebuilt(clone):
     with (clone.root / "config/experiments/quickstart.yaml").open("a") as file:
         file.write("# a comment, which makes nothing stale\n")
-    refused = clone.python("scripts/rebuild.py", "quickstart~smoke", check=False)
+    refused = clone.python("tools/rebuild.py", "quickstart~smoke", check=False)
     assert refused.returncode == 1 and "quickstart.yaml: changed and not committed" in refused.stderr
 
 
 @pytest.mark.long
 def test_an_experiment_is_rebuilt_elsewhere_and_compared(clone):
-    same = clone.python("scripts/rebuild.py", "quickstart~smoke").stdout
+    same = clone.python("tools/rebuild.py", "quickstart~smoke").stdout
     assert "every file is the same, bit for bit" in same
     assert not (clone.root / FULL / "machine").exists(), "nobody has to know where it was made"
 
 
 def test_only_what_is_fresh_is_published(clone, tmp_path):
-    publish = ("scripts/publish.py", FULL, "--license", "apache-2.0", "--to", tmp_path / "published")
+    publish = ("tools/publish.py", FULL, "--license", "apache-2.0", "--to", tmp_path / "published")
     clone.python(*publish)
     assert (tmp_path / "published/model.safetensors").is_file()
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")

@@ -6,9 +6,10 @@ import sys
 import pytest
 from dvc.repo import Repo
 from pisft.config import papers
-from pisft.provenance.graph import Node, lineage
+from pisft.provenance.graph import lineage
 from pisft.provenance.pipeline import DEFAULT
 from pisft.provenance.rebuild import given
+from pisft.stages import Node
 from typed_project import ROOT, copy_repository
 
 SCRIPT = "papers/libero_openpi/run.sh"
@@ -47,11 +48,11 @@ def test_what_was_not_generated_is_not_built_again_to_compare():
 def test_the_papers_script_says_in_a_fresh_clone_what_it_would_do(repository):
     said = repository.run(f"./{SCRIPT}", PATH="/usr/bin:/bin", DRY_RUN="1").stdout
     jobs = {line.split()[0] for line in said.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:]}
-    assert {"dataset", "convert", "norm_stats", "train", "evaluate", "report"} <= jobs
+    assert {"make_dataset", "convert", "norm_stats", "train", "evaluate", "report"} <= jobs
 
 
 def test_the_papers_script_looks_for_its_tools_before_anything_long(repository, tmp_path):
-    (repository.root / "scripts/doctor.py").write_text("")
+    (repository.root / "tools/doctor.py").write_text("")
     for tool in ("bash", "dirname", "env", "ln", "make", "mkdir", "sh"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
 

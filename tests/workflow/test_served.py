@@ -44,7 +44,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def server(project):
-    command = [sys.executable, "scripts/serve.py", "results/presses/checkpoint", "--port", "0"]
+    command = [sys.executable, "tools/serve.py", "results/presses/checkpoint", "--port", "0"]
     variables = os.environ | {"PISFT_POLICY_TOKEN": TOKEN, "PYTHONPATH": str(project.root / "workflow")}
     with subprocess.Popen(command, cwd=project.root, env=variables, stdout=subprocess.PIPE, text=True) as process:
         yield process.stdout.readline().split()[-1]
@@ -108,7 +108,7 @@ def test_the_evaluation_over_the_server_is_the_same_file(project, server):
 
 def test_the_robots_loop_presses_the_button_within_its_limits(project, server):
     command = [
-        *("scripts/robot_client.py", server, "--simulator", "metaworld", "--task", "button-press-topdown"),
+        *("tools/robot_client.py", server, "--simulator", "metaworld", "--task", "button-press-topdown"),
         *("--hz", "200", "--max-steps", "150", "--max-step", "1"),
     ]
     done = [

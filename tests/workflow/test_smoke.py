@@ -49,7 +49,7 @@ print(resolve(sys.argv[1]).model_dump_json(by_alias=True))
 
 def test_two_trainings_do_not_share_the_gpu_though_there_are_cores_for_both(bare_project):
     targets = [f"results/{name}~smoke/checkpoint.json" for name in ("pi0_libero", "pi05_libero")]
-    few = [f"{rule}=1" for rule in ("dataset", "frames", "norm_stats", "train")]
+    few = [f"{rule}=1" for rule in ("make_dataset", "make_frames", "norm_stats", "train")]
     log = bare_project.snakemake("-c8", *targets, "--set-threads", *few).stderr
     events = [
         event

@@ -35,4 +35,4 @@ def test_a_paper_and_a_sweep_run_tiny(bare_project):
 
     assert bare_project.plan(*targets, f"{diff}/diff.html") == set()
     bare_project.edit("config/experiments/pi0_libero.yaml", "augment: true", "augment: true, weight_decay: 0.5")
-    assert bare_project.plan(f"{diff}/diff.json") == {"config", "train", "evaluate", "diff"}
+    assert bare_project.plan(f"{diff}/diff.json") == {"resolve", "train", "evaluate", "diff"}

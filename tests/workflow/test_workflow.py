@@ -32,7 +32,7 @@ def test_lint_finds_no_word_in_a_shell_command_that_is_not_quoted():
     texts = {path.name: path.read_text() for path in files}
     assert sum(text.count("shell:\n") for text in texts.values()) > 12
     assert {name: found for name, text in texts.items() if (found := unquoted(text))} == {}
-    assert unquoted(texts["frames.smk"].replace(":q}", "}")) == ["{wildcards.view}", "{log}"]
+    assert unquoted(texts["make_frames.smk"].replace(":q}", "}")) == ["{wildcards.view}", "{log}"]
     assert unquoted("rule x:\n    run:\n        shell('rm {output}')\n") == ["{output}"]
 
 
@@ -55,17 +55,17 @@ def test_every_experiment_plans_from_its_weights_and_dataset_to_its_evaluation(b
     datasets = {use.name for exp in resolved.values() for use in exp.datasets}
     published = {exp.model_name for exp in resolved.values() if getattr(exp.model.base, "orbax", None)}
     assert published.issuperset(resolved[recipe].model_name for recipe in recipes)
-    assert {view.split("/")[0] for view in jobs.pop("frames")} == datasets
+    assert {view.split("/")[0] for view in jobs.pop("make_frames")} == datasets
     assert jobs == {
-        **dict.fromkeys(("config", "norm_stats", "train", "evaluate"), names),
-        "dataset": datasets,
+        **dict.fromkeys(("resolve", "norm_stats", "train", "evaluate"), names),
+        "make_dataset": datasets,
         "convert": published,
     }
 
 
 def test_without_a_frame_store_none_is_made(bare_project):
     bare_project.edit("config/experiments/pi0_libero.yaml", "cluster: {gpus: 4}", "cluster: {frame_store: false}")
-    assert "frames" not in bare_project.plan("results/pi0_libero/eval.json")
+    assert "make_frames" not in bare_project.plan("results/pi0_libero/eval.json")
 
 
 def test_an_unknown_experiment_gets_the_nearest_name(bare_project):
@@ -90,7 +90,8 @@ def test_the_plan_says_that_there_will_be_no_validation(bare_project):
 
 
 def test_every_script_explains_itself(bare_project):
-    scripts = [f"scripts/{path.name}" for path in sorted((ROOT / "scripts").glob("*.py"))]
+    files = (path for folder in ("scripts", "tools", "benchmarks") for path in sorted((ROOT / folder).glob("*.py")))
+    scripts = [path.relative_to(ROOT).as_posix() for path in files]
     answers = parse(bare_project, [(script, ["--help"]) for script in scripts])
     silent = {
         script: answers[f"{script} --help"]
@@ -144,4 +145,4 @@ def test_every_paper_can_be_planned(bare_project):
     jobs = bare_project.jobs(*(f"results/papers/{paper}/table.csv" for paper in papers))
     experiments = {name for paper in papers for name in load_paper(paper, ROOT).experiments}
     assert jobs["paper"] == set(papers) and jobs["evaluate"] == jobs["train"] == jobs["norm_stats"] == experiments
-    assert jobs["dataset"] == {use.name for name in experiments for use in resolve(name, ROOT).datasets}
+    assert jobs["make_dataset"] == {use.name for name in experiments for use in resolve(name, ROOT).datasets}

@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 
+def digest(content: Any) -> str:
+    """sha256 of `content` as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Sorted keys, two spaces; a NaN or an infinity is a `ValueError`."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

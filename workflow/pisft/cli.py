@@ -11,7 +11,7 @@ from pathlib import Path
 from pisft.errors import PisftError
 from pisft.names import shown, why_no_name
 from pisft.process import end_with_snakemake
-from pisft.provenance.graph import Node
+from pisft.stages import Node
 
 
 def run(main: Callable[[], int | None]) -> None:

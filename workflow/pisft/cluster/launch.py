@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from pisft import slurm
+from pisft.canonical import digest
 from pisft.cluster.follow import follow
 from pisft.cluster.settle import given_up, saved_step
 from pisft.cluster.submit import repair, submit
@@ -22,7 +23,6 @@ from pisft.cluster.work import Work
 from pisft.config.experiment import Resolved
 from pisft.config.site import Site
 from pisft.lease import held
-from pisft.provenance.graph import digest
 from pisft.slurm import Job
 from pisft.train.checkpoints.published import is_published, published, state_folder
 from pisft.train.errors import Interrupted, TrainingError

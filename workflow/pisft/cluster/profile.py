@@ -12,7 +12,7 @@ from pisft.config.site import Job, Site, load
 from pisft.errors import PisftError
 
 CONVERT_GB = 20  # one copy of a π₀ in float32, and what reads it
-WIDE = ("convert", "dataset", "frames", "norm_stats")  # rules that use as many processors as they get
+WIDE = ("convert", "make_dataset", "make_frames", "norm_stats")  # rules that use as many processors as they get
 
 
 def read() -> dict[str, Any]:

@@ -67,11 +67,12 @@ class Work:
 
     def _train(self, run_dir: Path, lead: bool) -> None:
         from pisft.config import read_resolved, site
-        from pisft.provenance.graph import Node, planned
+        from pisft.provenance.build import planned
+        from pisft.stages import Node
         from pisft.train.errors import TrainingError
         from pisft.train.loop import train
 
-        if lead and planned(Node("checkpoint", self.name), self.root).key != self.key:
+        if lead and planned(Node("train", self.name), self.root).key != self.key:
             raise TrainingError(
                 f"{run_dir}: configuration, code, packages or data are not what they were when the job was submitted; "
                 "run the same command again to submit what is there now"

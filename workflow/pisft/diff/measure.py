@@ -100,7 +100,7 @@ def _rows(a: dict[str, Any], b: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _inputs(side: Side) -> dict[str, str]:
     """Datasets and base weights by the keys that they had when the checkpoint was made from them."""
-    record = side.provenance.get("checkpoint", {})
+    record = side.provenance.get("train", {})
     parents = {path: key for path, key in record.get("parents", {}).items() if not path.startswith("results/")}
     return parents | record.get("pins", {})
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from pisft import metrics_csv
 from pisft.errors import PisftError
 
-STAGES = ("norm_stats", "checkpoint", "eval")
+STAGES = ("norm_stats", "train", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -74,5 +74,5 @@ def _evaluation(path: Path) -> dict[str, Any] | None:
 
 
 def _commit(folder: Path) -> str | None:
-    machines = (_json(folder / f"machine/{stage}.json") or {} for stage in ("eval", "checkpoint"))
+    machines = (_json(folder / f"machine/{stage}.json") or {} for stage in ("evaluate", "train"))
     return next((machine["commit"] for machine in machines if machine.get("commit")), None)

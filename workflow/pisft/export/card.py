@@ -98,7 +98,7 @@ def _inline(text: str) -> str:
 
 def keys_of(run_dir: Path) -> dict[str, str]:
     """The keys in the provenance records of the checkpoint and the evaluation in `run_dir`."""
-    stages = ("checkpoint", "eval")
+    stages = ("train", "evaluate")
     return {stage: json.loads((run_dir / f"provenance/{stage}.json").read_text())["key"] for stage in stages}
 
 

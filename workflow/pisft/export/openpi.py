@@ -123,5 +123,5 @@ this folder. The config that goes with it has
 max_token_len={model.max_token_len}{pi05})`
 - cameras: {cameras}; delta mask: {delta}
 - asset id (openpi), repo id (RLinf): {ids}. RLinf looks under the id of its registry's config, whatever the dataset's
-  was: `python scripts/export.py results/{name}/config.json --to openpi --repo-id <id>` puts the statistics there too.
+  was: `python scripts/export_openpi.py results/{name}/config.json --repo-id <id>` puts the statistics there too.
 {section}"""

@@ -74,7 +74,7 @@ def upload(folder: Path, repo: str, private: bool) -> str:
 
 def _ours(target: Path) -> bool:
     """Whether a folder was published by this, and so may be replaced; a clone of a repository has its history, too."""
-    marked = all((target / file).is_file() for file in (MARK, "provenance/checkpoint.json"))
+    marked = all((target / file).is_file() for file in (MARK, "provenance/train.json"))
     return marked and not (target / ".git").exists()
 
 

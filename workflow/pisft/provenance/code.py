@@ -18,9 +18,8 @@ from typing import Any
 from pisft.provenance.symbols import imported, symbols, syntax_hash, tree
 
 PACKAGE = Path(__file__).parents[1]
-IN_PARTS = ("pisft.config", "pisft.provenance", "pisft.cluster")
+IN_PARTS = ("pisft.config", "pisft.provenance", "pisft.stages", "pisft.cluster")
 READS = "it reads or checks configuration files; what comes of that shows in the resolved values"
-RECORDS = "it computes a key or keeps a record"
 WHERE = "it is about where a job runs"
 LEFT_OUT = {
     "pisft.errors": "how a mistake is told",
@@ -42,13 +41,8 @@ LEFT_OUT = {
     "pisft.config.simulator:AnySimulator": "of a stage's own simulator, the type is given to `code_hashes`",
     "pisft.cluster.launch:train_in_job": WHERE,
     "pisft.slurm": WHERE,
-    "pisft.provenance.graph:building": RECORDS,
-    "pisft.provenance.graph:planned": RECORDS,
-    "pisft.provenance.graph:Build": RECORDS,
-    "pisft.provenance.graph:state": RECORDS,
-    "pisft.provenance.graph:digest": RECORDS,
-    "pisft.provenance.stages:Node": "the name of an artefact and where its files lie",
-    "pisft.provenance.code": RECORDS,
+    "pisft.stages": "it says what a key holds and where files lie, which shows in the key",
+    "pisft.provenance": "it computes a key or keeps a record",
 }
 # Imported name → package, of those whose change may change a result; of others, only how it is told.
 PACKAGES_THAT_MATTER = {
@@ -104,7 +98,7 @@ def _closure(script: Path, implied: tuple[str, ...]) -> tuple[dict[str, str], fr
     seen: set[tuple[str, str | None]] = set()
     while queue:
         module, name = one = queue.pop()
-        if one in seen or module in LEFT_OUT or f"{module}:{name}" in LEFT_OUT:
+        if one in seen or is_left_out(module, name):
             continue
         seen.add(one)
         if module.split(".")[0] != "pisft":
@@ -123,6 +117,13 @@ def _closure(script: Path, implied: tuple[str, ...]) -> tuple[dict[str, str], fr
                     if data.suffix in DATA_SUFFIXES:
                         hashes[_label(data)] = hashlib.sha256(data.read_bytes()).hexdigest()
     return hashes, frozenset(external)
+
+
+def is_left_out(module: str, name: str | None) -> bool:
+    """Whether the module, a package that it is in, or `name` in it stands in `LEFT_OUT`."""
+    parts = module.split(".")
+    packages = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return f"{module}:{name}" in LEFT_OUT or any(package in LEFT_OUT for package in packages)
 
 
 def _part(module: str, name: str | None, hashes: dict[str, str]) -> list[tuple[str, str | None]]:

@@ -15,11 +15,12 @@ from typing import Any
 
 import yaml
 
-from pisft.config import load_dataset, load_paper, papers, resolve
+from pisft.config import load_paper, papers
 from pisft.config.base import noting_files
-from pisft.config.dataset import GeneratedDataset, LocalDataset
-from pisft.config.experiment import load_model, load_simulator
-from pisft.provenance.graph import Node, lineage
+from pisft.provenance.graph import lineage
+from pisft.stages import Node, Output
+from pisft.stages.base import subject
+from pisft.stages.experiment import ExperimentStage
 
 DEFAULT = "quickstart"
 # What may make a result stale besides its configuration; asking again where nothing is stale costs seconds.
@@ -39,14 +40,14 @@ def pipelines(root: Path = Path()) -> dict[str, str]:
     found = {}
     for paper, nodes in lines.items():
         own = [node for node in nodes if paper == DEFAULT or (node not in default and node not in shared)]
-        stages = _roots(own, root) | _experiments(own, nodes, root) | _table(paper, root)
+        stages = _roots(own, root) | _experiments(own, root) | _table(paper, root)
         at_root = paper == DEFAULT
         path = "dvc.yaml" if at_root else f"papers/{paper}/dvc.yaml"
         title = load_paper(paper, root).title
         found[path] = _text(title, "" if at_root else f" {path}", stages, None if at_root else "../..")
     if shared:
         unique = list(dict.fromkeys(shared))
-        stages = _roots(unique, root) | _experiments(unique, unique, root)
+        stages = _roots(unique, root) | _experiments(unique, root)
         found["papers/dvc.yaml"] = _text("What several of the papers share", " papers/dvc.yaml", stages, "..")
     return found
 
@@ -71,48 +72,44 @@ def _text(title: str, target: str, stages: dict[str, Any], wdir: str | None) -> 
 
 
 def _roots(nodes: list[Node], root: Path) -> dict[str, Any]:
-    """A stage for each dataset and each model's converted base weights."""
-    stages = {}
-    for node in nodes:
-        folder = node.target.rpartition("/")[0]
-        kept = [node.target, node.provenance]
-        if node.stage == "dataset":
-            if not isinstance(load_dataset(node.name, root).origin, LocalDataset):
-                kept.insert(0, f"{folder}/lerobot")
-        elif node.stage != "base":
-            continue
-        stages[f"{node.stage}-{node.name}"] = {
+    """A stage for each artefact that is of no experiment: datasets, and converted base weights."""
+    return {
+        f"{node.stage}-{node.name}": {
             "cmd": f"snakemake {node.target}",
             "deps": CODE,
             "params": [{file: None} for file in _files(node, root)],
-            "outs": _persistent(kept),
+            "outs": _persistent([*_outputs(node, "out", root), node.provenance]),
         }
-    return stages
+        for node in nodes
+        if not _of_experiment(node) and not node.definition.parents(subject(node, root))
+    }
 
 
-def _experiments(own: list[Node], nodes: list[Node], root: Path) -> dict[str, Any]:
+def _experiments(own: list[Node], root: Path) -> dict[str, Any]:
     """One stage: Snakemake runs its experiments side by side."""
-    names = list(dict.fromkeys(node.name for node in own if node.stage == "config"))
-    if not names:
+    goals = [Node("report", node.name) for node in own if node.stage == "resolve"]
+    if not goals:
         return {}
-    files: dict[str, None] = {}
-    outs, metrics, plots = [], [], []
-    for name in names:
-        files |= dict.fromkeys(_files(Node("config", name), root))
-        folder = f"results/{name}"
-        outs += [f"{folder}/{out}" for out in _left(name, root)]
-        metrics.append(f"{folder}/eval.json")
-        plots.append({f"{folder}/metrics.csv": {"x": "step", "y": "loss", "persist": True}})
-    read = [node.target for node in nodes if node.stage in ("dataset", "base")]
-    other = [node.target for node in nodes if node.stage in ("norm_stats", "checkpoint") and node.name not in names]
+    names = {goal.name for goal in goals}
+    nodes = [node for goal in goals for node in lineage(goal, root) if _of_experiment(node) and node.name in names]
+    nodes = list(dict.fromkeys(nodes))
+    read = [parent for node in nodes for parent in node.definition.parents(subject(node, root)) if parent not in nodes]
+    read.sort(key=_of_experiment)  # data and base weights first
+    files = dict.fromkeys(file for goal in goals for file in _files(goal, root))
+    outs = [path for node in nodes for path in [*_outputs(node, "out", root), node.provenance]]
     return {
         "experiments": {
-            "cmd": "snakemake " + " ".join(f"results/{name}/report.html" for name in names),
-            "deps": [*CODE, *dict.fromkeys(read + other)],
+            "cmd": "snakemake " + " ".join(goal.target for goal in goals),
+            "deps": [*CODE, *dict.fromkeys(parent.target for parent in read)],
             "params": [{file: None} for file in files],
             "outs": _persistent(outs),
-            "metrics": _persistent(metrics),
-            "plots": plots,
+            "metrics": _persistent([path for node in nodes for path in _outputs(node, "metric", root)]),
+            "plots": [
+                {output.path: {"x": output.axes[0], "y": output.axes[1], "persist": True}}
+                for node in nodes
+                for output in _written(node, root)
+                if output.dvc == "plot"
+            ],
         }
     }
 
@@ -122,32 +119,31 @@ def _table(paper: str, root: Path) -> dict[str, Any]:
     return {
         "table": {
             "cmd": f"snakemake {node.target} --quiet all && python scripts/paper.py {paper}",
-            "deps": [*CODE, *(f"results/{name}/eval.json" for name in load_paper(paper, root).experiments)],
+            "deps": [*CODE, *(parent.target for parent in node.definition.parents(subject(node, root)))],
             "params": [{f"config/papers/{paper}.yaml": None}],
-            "outs": _persistent([node.target, f"results/papers/{paper}/report.html", node.provenance]),
+            "outs": _persistent([*_outputs(node, "out", root), node.provenance]),
         }
     }
 
 
-def _left(name: str, root: Path) -> list[str]:
-    """What an experiment leaves that is worth keeping; its logs, its timing, the machine it was made on and the state
-    of its training are not. Of its records, those of what is kept: an export has one of its own."""
-    rolled = ["rollouts.safetensors", "videos"] if resolve(name, root).eval.closed_loop else []
-    stats = ["norm_stats.json", "norm_stats.report.json", "norm_stats.report.png"]
-    records = [f"provenance/{stage}.json" for stage in ("config", "norm_stats", "checkpoint", "eval", "report")]
-    return ["config.json", *stats, "checkpoint.json", "checkpoint", "traces.json", *rolled, "report.html", *records]
+def _of_experiment(node: Node) -> bool:
+    return isinstance(node.definition, ExperimentStage)
+
+
+def _written(node: Node, root: Path) -> list[Output]:
+    return node.definition.written(node.name, subject(node, root))
+
+
+def _outputs(node: Node, dvc: str, root: Path) -> list[str]:
+    """The paths that `node` leaves for DVC to take as `dvc`, folders before the files that list them."""
+    paths = [output.path for output in _written(node, root) if output.dvc == dvc]
+    return [*paths[1:], *paths[:1]]
 
 
 def _files(node: Node, root: Path) -> list[str]:
     """Every file of the configuration that decides what `node` is."""
     with noting_files() as files:
-        if node.stage == "dataset":
-            if isinstance(origin := load_dataset(node.name, root).origin, GeneratedDataset):
-                load_simulator(origin.simulator, root, node.target, "simulator")
-        elif node.stage == "base":
-            load_model(node.name, root)
-        else:
-            resolve(node.name, root)
+        node.definition.read(node.name, root)
     return [path.relative_to(root).as_posix() for path in files]
 
 

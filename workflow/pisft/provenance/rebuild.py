@@ -11,14 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pisft.config import load_dataset
 from pisft.config.base import load_yaml
-from pisft.config.dataset import GeneratedDataset, SyntheticDataset
 from pisft.errors import PisftError
 from pisft.git import git
-from pisft.provenance.graph import SMALL, Node, ProvenanceError, recorded, state
-
-BUILT = (GeneratedDataset, SyntheticDataset)
+from pisft.provenance.freshness import SMALL, state
+from pisft.provenance.record import recorded
+from pisft.stages import Node, ProvenanceError
+from pisft.stages.base import subject
 
 
 def fresh_clone(folder: Path, root: Path = Path()) -> Path:
@@ -34,12 +33,7 @@ def fresh_clone(folder: Path, root: Path = Path()) -> Path:
 def given(nodes: list[Node], root: Path = Path()) -> list[Node]:
     """Those of `nodes` that are not built again but taken as they are: datasets that were not generated, and converted
     base weights."""
-    return [
-        node
-        for node in nodes
-        if node.stage == "base"
-        or (node.stage == "dataset" and not isinstance(load_dataset(node.name, root).origin, BUILT))
-    ]
+    return [node for node in nodes if not node.definition.rebuilt(subject(node, root))]
 
 
 def take(node: Node, clone: Path, root: Path = Path()) -> None:

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pisft.provenance.stages import Node, ProvenanceError
+from pisft.stages import Node, ProvenanceError
 from pisft.verified import first_damaged
 
 NOTES = Path(".snakemake/pisft/verified")  # of this machine; as lost as `.snakemake/` may be
-# Whoever opens these looks at the files themselves, by the list in the target.
-OPENED = ("dataset", "frames")
 
 
 def verify(node: Node, record: Mapping[str, Any], root: Path = Path()) -> None:
     """Raise `ProvenanceError` unless every file that the `record` of `node` lists is what it was."""
-    names = [node.target] if node.stage in OPENED else record["outputs"]
+    names = [node.target] if node.definition.verified_by_readers else record["outputs"]
     files = {name: (root / name, record["outputs"][name]["sha256"]) for name in names}
     if damaged := first_damaged(files, root / NOTES / f"{node.stage}/{node.name}.json"):
         name, found = damaged
@@ -31,4 +29,4 @@ def verify_checkpoint(name: str, root: Path, index: Mapping[str, Any]) -> None:
     """Raise `ProvenanceError` unless the weights in `results/<name>/checkpoint/`, and what goes with them, are what
     `index`, the content of checkpoint.json, says."""
     outputs = {f"results/{name}/checkpoint/{file}": facts for file, facts in index["files"].items()}
-    verify(Node("checkpoint", name), {"outputs": outputs}, root)
+    verify(Node("train", name), {"outputs": outputs}, root)

@@ -21,7 +21,7 @@ from pisft.evaluate.compare import beside_published, loss_name
 from pisft.report import figures
 from pisft.report.template import template
 
-STAGES = ("norm_stats", "checkpoint", "eval")
+STAGES = ("norm_stats", "train", "evaluate")
 SECTIONS = ("model", "format", "datasets", "split", "norm_stats", "finetune", "train", "eval", "simulators")
 
 

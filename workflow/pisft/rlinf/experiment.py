@@ -506,7 +506,7 @@ class _Translation:
         content = typed.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         if "finetune" in content:  # the key that tells full from lora
             content["finetune"] = {"method": typed.finetune.method} | content["finetune"]
-        lines = [f"# From RLinf's {self.path.name}, by scripts/import_rlinf.py."]
+        lines = [f"# From RLinf's {self.path.name}, by tools/import_rlinf.py."]
         for section in [section for section in self.ours if section in content]:
             value = content[section]
             if section == "finetune" or not isinstance(value, dict):

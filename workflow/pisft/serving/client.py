@@ -37,10 +37,10 @@ class RemotePolicy:
             body = (error.response.body or b"").decode(errors="replace").strip()
             raise RemoteError(f"{uri}: refused with {error.response.status_code}: {body}") from error
         except (OSError, WebSocketException, WireError) as error:
-            raise RemoteError(f"{uri}: no policy server answers ({error}); start one: scripts/serve.py") from error
+            raise RemoteError(f"{uri}: no policy server answers ({error}); start one: tools/serve.py") from error
         if not isinstance(self.metadata, dict) or not {"noise_shape", "action_type"} <= self.metadata.keys():
             self.close()
-            raise RemoteError(f"{uri}: its metadata has no noise_shape and action_type; expected scripts/serve.py's")
+            raise RemoteError(f"{uri}: its metadata has no noise_shape and action_type; expected tools/serve.py's")
         shape = self.metadata["noise_shape"]
         if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and 0 < n < 2**16 for n in shape):
             self.close()

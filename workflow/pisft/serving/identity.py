@@ -6,9 +6,9 @@ import json
 import os
 from pathlib import Path
 
+from pisft.canonical import digest
 from pisft.config.experiment import read_resolved
 from pisft.provenance.code import code_hashes, package_versions
-from pisft.provenance.graph import digest
 from pisft.serving import contract
 from pisft.serving.client import TOKEN, RemoteError, RemotePolicy
 

@@ -1,0 +1,54 @@
+"""Evaluate all weights that a run kept (`train.keep_every`): success against steps, beside the validation loss.
+
+    python tools/evaluate_kept.py results/quickstart/config.json
+
+The episodes are those of the simulator's seeds `tuning`, since a step that is chosen by what is tested on looks better
+than it is. Writes `success_by_step.json`, as a picture `success_by_step.svg`, and how it went to
+`success_by_step.timing.json`. Interrupted, the same command goes on.
+"""
+
+import os
+import shutil
+
+from pisft.canonical import write_json, write_text
+from pisft.cli import experiment_parser, node_of, run
+from pisft.config import read_resolved
+from pisft.evaluate.kept import by_step
+from pisft.model.runtime import configure
+from pisft.provenance.build import Build
+from pisft.provenance.key import expected
+from pisft.report.by_step import by_step as by_step_picture
+from pisft.report.by_step import rank_correlation
+from pisft.stages import Node
+
+
+def main() -> None:
+    parser = experiment_parser(__doc__)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--seeds", default="tuning", help="the simulator's range of seeds (default: tuning)")
+    args = parser.parse_args()
+    root, node = node_of("train", args.config)
+    run_dir = root / f"results/{node.name}"
+    config = read_resolved(args.config)
+    fingerprint = Build(expected(node, root)).fingerprint
+    # the key of the evaluation is one of all that a rollout depends on but for the weights of a step and the seeds
+    state = run_dir / "eval_by_step_state" / expected(Node("evaluate", node.name), root)["key"][:16]
+    found, went = by_step(config, run_dir, fingerprint, configure(threads=1), args.workers, args.seeds, state)
+    ranks = rank_correlation(found)
+    write_json(run_dir / "success_by_step.timing.json", went)
+    write_json(run_dir / "success_by_step.json", {"seeds": args.seeds, "steps": found, "val_loss": ranks})
+    write_text(run_dir / "success_by_step.svg", by_step_picture(found))
+    shutil.rmtree(state.parent, ignore_errors=True)
+    if args.seeds == config.eval.closed_loop.seeds:
+        print(f"the episodes are of '{args.seeds}', which eval.json is of too: choose no step by them")
+    for step, outcome in found.items():
+        overall = outcome["overall"]
+        low, high = overall["wilson95"]
+        print(f"step {step}: {overall['successes']}/{overall['episodes']} (95 % interval {low:.1%} to {high:.1%})")
+        if lost := went[step]["lost_simulators"]:
+            print(f"  simulator processes that were lost, and whose episodes were repeated: {', '.join(lost)}")
+    print(f"Spearman's correlation of success and held-out loss over {ranks['steps']} steps: {ranks['spearman']}")
+
+
+if __name__ == "__main__":
+    run(main)

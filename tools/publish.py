@@ -1,0 +1,56 @@
+"""Publish an experiment's checkpoint with a model card whose numbers are those of eval.json.
+
+    python tools/publish.py results/quickstart --license apache-2.0 --to ~/published/quickstart
+    python tools/publish.py results/quickstart --license apache-2.0 --to hub:owner/name --layout lerobot
+
+To a folder, or to the hub (a private repository unless --public; the token is `hf auth login`'s or HF_TOKEN), in place
+of the files that the repository has; its history keeps them. What is stale, damaged or was not evaluated is refused.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pisft.cli import run
+from pisft.export.publish import LAYOUTS, PublishError, assemble, upload
+from pisft.provenance.freshness import state
+from pisft.provenance.record import damage, recorded
+from pisft.stages import Node
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dir", type=Path, metavar="results/<exp>", help="an experiment that was evaluated")
+    parser.add_argument("--to", required=True, help="a folder, or hub:<owner>/<name>")
+    parser.add_argument("--license", required=True, help="under which you publish, such as apache-2.0 or gemma")
+    parser.add_argument("--layout", choices=LAYOUTS, default="checkpoint", help="who is to load it (default: pi-sft)")
+    parser.add_argument("--public", action="store_true", help="a repository on the hub that everybody sees")
+    args = parser.parse_args()
+    name = args.run_dir.name
+    check(args.run_dir, args.layout)
+    if not args.to.startswith("hub:"):
+        folder = Path(args.to).expanduser()
+        print(*assemble(args.run_dir, args.layout, args.license, folder), sep="\n")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / name
+        assemble(args.run_dir, args.layout, args.license, folder)
+        print(upload(folder, args.to.removeprefix("hub:"), private=not args.public))
+
+
+def check(run_dir: Path, layout: str) -> None:
+    """Raise `PublishError` unless what is published of `run_dir` is fresh and, to the byte, what was built."""
+    name = run_dir.resolve().name
+    if run_dir.resolve().parent != Path("results").resolve():
+        raise PublishError(
+            f"{run_dir}: is no results/<exp> of this project, whose code and configuration tell whether it is fresh"
+        )
+    for stage in ["resolve", "train", "evaluate", *([f"export_{layout}"] if layout != "checkpoint" else [])]:
+        node = Node(stage, name)
+        reason = state(node)
+        if reason or (reason := next(damage(recorded(node)["outputs"]), None)):
+            raise PublishError(f"{node.target}: {reason}; run: snakemake {node.target}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,62 @@
+"""Compare the bytes of everything in `data/` and `results/` with what was recorded when it was built.
+
+    python tools/verify.py                      (make verify)
+    python tools/verify.py data/libero results/quickstart
+
+Each file that is missing or not what it was is named, and each record that cannot be read; exit code 1 if there is
+one. Freshness looks at the sizes of large files only.
+"""
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from pisft.canonical import files_below
+from pisft.cli import run
+from pisft.data.errors import DataError
+from pisft.data.sources.manifest import verify_hashes
+from pisft.provenance.record import damage, previous, records
+from pisft.stages import ProvenanceError, node_of
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", type=Path, default=[Path("data"), Path("results")])
+    folders = parser.parse_args().folders
+    wrong: list[str] = []
+    files = 0
+    for folder in folders:
+        if not folder.is_dir():
+            wrong.append(f"{folder}: is not a folder")
+        for path, outputs in records(folder):
+            if outputs is None:
+                wrong.append(f"{path}: is no record that can be read; build again what it is of")
+                continue
+            files += len(outputs)
+            wrong += [f"{what}; {path} says so" for what in damage(outputs)]
+        for manifest in (path for path in files_below(folder) if path.name == "manifest.json"):
+            if (root := manifest.with_name("lerobot")).is_symlink():  # a local folder, which has no other record
+                try:
+                    verify_hashes(root, manifest)
+                except DataError as error:
+                    wrong.append(str(error))
+        wrong += [f"{path}: has no record of what it was made from; build it again" for path in unrecorded(folder)]
+    if not wrong and not files:
+        wrong.append(f"no record was found in {', '.join(map(str, folders))}: nothing was built there, or it is gone")
+    print("\n".join(wrong) or f"{files} files are what they were")
+    return 1 if wrong else 0
+
+
+def unrecorded(folder: Path) -> list[Path]:
+    """Artefacts below `folder`, by their name, that no record tells of."""
+    found = []
+    for path in files_below(folder):
+        with contextlib.suppress(ProvenanceError):
+            node = node_of(path.as_posix())
+            if not Path(node.provenance).exists() and not previous(Path(node.provenance)).exists():
+                found.append(path)
+    return found
+
+
+if __name__ == "__main__":
+    run(main)
