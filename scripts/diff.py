@@ -14,9 +14,8 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from pisft.canonical import write_json, write_text
+from pisft.canonical import write_text
 from pisft.diff.films import MOST, film_flips
 from pisft.diff.measure import differ, measure
 from pisft.diff.page import render
@@ -26,6 +25,7 @@ from pisft.diff.terminal import summary
 from pisft.errors import PisftError
 from pisft.names import one_line
 from pisft.provenance.build import building
+from pisft.records.difference import Difference
 from pisft.stages import Node
 
 
@@ -50,7 +50,7 @@ def main() -> int:
     return int(differ(content, args.tolerance) and not args.exit_zero)
 
 
-def recorded(args: argparse.Namespace) -> dict[str, Any]:
+def recorded(args: argparse.Namespace) -> Difference:
     """What differs between two experiments, written as an artefact with its record, as `snakemake` makes it."""
     node = Node("diff", f"{args.a}..{args.b}")
     for name in (args.a, args.b):
@@ -65,7 +65,7 @@ def recorded(args: argparse.Namespace) -> dict[str, Any]:
     return content
 
 
-def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> tuple[dict[str, Any], list[Path]]:
+def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> tuple[Difference, list[Path]]:
     """(what differs, the files that were written for it)."""
     a, b = side(args.a), side(args.b)
     content = measure(a, b)
@@ -76,7 +76,7 @@ def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> 
         write_text(html, render(content, html.absolute(), films, unfilmed))
         files += [html, *(path for path in films.values() if folder in path.parents)]
     if json:
-        write_json(json, content)
+        content.write(json)
         files.append(json)
     return content, files
 

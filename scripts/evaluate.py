@@ -33,19 +33,19 @@ def main() -> None:
         with served(args.server, run_dir) if args.server else nullcontext() as actor:
             content, timing = evaluate(config, run_dir, root / "data", device, args.workers, kept, actor)
         write_json(run_dir / "eval.timing.json", timing)
-        write_json(run_dir / "eval.json", content)
-        files = ["eval.json", "traces.json"]
-        if loop := content["closed_loop"]:
-            files += ["rollouts.safetensors", *(e["video"] for e in loop["episodes"] if e["video"])]
+        content.write(root / node.target)
+        files = [content.name_of_file, "traces.json"]
+        if loop := content.closed_loop:
+            files += ["rollouts.safetensors", *(episode.video for episode in loop.episodes if episode.video)]
         build.outputs.extend(run_dir / path for path in files)
     shutil.rmtree(kept.parent, ignore_errors=True)
     if lost := timing.get("lost_simulators"):
         print(f"simulator processes that were lost, and whose episodes were repeated: {len(lost)} ({', '.join(lost)})")
     for why in timing.get("not_filmed", []):
         print(f"not filmed: {why}")
-    if content["closed_loop"]:
-        overall = content["closed_loop"]["overall"]
-        print(f"success {overall['successes']}/{overall['episodes']}, 95 % interval {overall['wilson95']}")
+    if loop:
+        low, high = loop.overall.wilson95
+        print(f"success {loop.overall.successes}/{loop.overall.episodes}, 95 % interval {low:.1%} to {high:.1%}")
 
 
 if __name__ == "__main__":

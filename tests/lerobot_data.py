@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pisft.data.sources.manifest import describe
+from pisft.records.manifest import Manifest
 
 VECTORS = {"observation.state": 4, "action": 4}
 TASKS = ("press the button", "close_the drawer")
@@ -54,3 +56,11 @@ def make_lerobot_dataset(
         dataset.save_episode()
     dataset.finalize()
     return path
+
+
+def make_manifest(root: Path, path: Path, **changes) -> Manifest:
+    """Write the manifest of what lies in `root` to `path`; what it says of the dataset is made up."""
+    facts = {"name": "made_up", "source": "local", "episodes": 1, "frames": 1, "fps": 10.0, "features": {}, "tasks": []}
+    manifest = Manifest.model_validate({**facts, "made_by": {}, "files": describe(root)} | changes)
+    manifest.write(path)
+    return manifest

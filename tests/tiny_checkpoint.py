@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tiny_lerobot
 import torch
-from pisft.canonical import file_facts, write_json
+from made_up import write_index
+from pisft.canonical import write_json
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.data.statistics.norm_stats import NormStats, save
@@ -46,12 +47,6 @@ def make_checkpoint(root: Path, model: ModelConfig, name: str = "tiny", **format
     write_json(folder / "format.json", FormatConfig.model_validate(content | format).model_dump(mode="json"))
     write_index(run_dir)
     return run_dir
-
-
-def write_index(run_dir: Path) -> None:
-    """checkpoint.json of the files that are there."""
-    files = {path.name: file_facts(path) for path in sorted((run_dir / "checkpoint").iterdir())}
-    write_json(run_dir / "checkpoint.json", {"step": 0, "files": files})
 
 
 def random_stats(rng: np.random.Generator, dims: int) -> Stats:

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import torch
+from made_up import write_index
 from metaworld_config import simulator
-from pisft.canonical import file_facts, write_json
+from pisft.canonical import write_json
 from pisft.config import Resolved
 from pisft.model import Pi0, save_weights
 from tiny_training import make_experiment
@@ -30,6 +31,5 @@ def make_policy(folder: Path, dataset: Path) -> Resolved:
     weights = run_dir / "checkpoint/model.safetensors"
     save_weights(Pi0(tiny.model), weights)
     shutil.copyfile(run_dir / "norm_stats.json", weights.with_name("norm_stats.json"))
-    files = {path.name: file_facts(path) for path in weights.parent.iterdir()}
-    write_json(run_dir / "checkpoint.json", {"step": 8, "files": files})
+    write_index(run_dir, step=8)
     return config

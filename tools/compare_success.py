@@ -4,19 +4,11 @@ python tools/compare_success.py results/quickstart/eval.json results/quickstart_
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from pisft.cli import run
-from pisft.errors import PisftError
 from pisft.evaluate.compare import Comparison, compare
-
-
-def read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise PisftError(f"{path}: cannot be read ({error}); expected results/<exp>/eval.json") from None
+from pisft.records.evaluation import Evaluation
 
 
 def row(label: str, found: Comparison) -> str:
@@ -31,11 +23,11 @@ def main() -> None:
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     args = parser.parse_args()
-    a, b = read(args.first), read(args.second)
+    a, b = Evaluation.read(args.first), Evaluation.read(args.second)
     overall = compare(a, b)
-    print(f"| | {a['experiment']} | {b['experiment']} | difference (95 % interval) | p, {overall.test} test |")
+    print(f"| | {a.experiment} | {b.experiment} | difference (95 % interval) | p, {overall.test} test |")
     print("|---|---|---|---|---|")
-    for task in a["closed_loop"]["protocol"]["tasks"]:
+    for task in a.closed_loop.protocol.tasks if a.closed_loop else ():
         print(row(task, compare(a, b, [task])))
     print(row("**overall**", overall))
     if overall.note:

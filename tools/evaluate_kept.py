@@ -17,6 +17,7 @@ from pisft.evaluate.kept import by_step
 from pisft.model.runtime import configure
 from pisft.provenance.build import Build
 from pisft.provenance.key import expected
+from pisft.records.by_step import SuccessByStep
 from pisft.report.by_step import by_step as by_step_picture
 from pisft.report.by_step import rank_correlation
 from pisft.stages import Node
@@ -32,22 +33,22 @@ def main() -> None:
     config = read_resolved(args.config)
     fingerprint = Build(expected(node, root)).fingerprint
     # the key of the evaluation is one of all that a rollout depends on but for the weights of a step and the seeds
-    state = run_dir / "eval_by_step_state" / expected(Node("evaluate", node.name), root)["key"][:16]
+    state = run_dir / "eval_by_step_state" / expected(Node("evaluate", node.name), root).key[:16]
     found, went = by_step(config, run_dir, fingerprint, configure(threads=1), args.workers, args.seeds, state)
     ranks = rank_correlation(found)
     write_json(run_dir / "success_by_step.timing.json", went)
-    write_json(run_dir / "success_by_step.json", {"seeds": args.seeds, "steps": found, "val_loss": ranks})
+    SuccessByStep(seeds=args.seeds, steps=found, val_loss=ranks).write(run_dir / SuccessByStep.name_of_file)
     write_text(run_dir / "success_by_step.svg", by_step_picture(found))
     shutil.rmtree(state.parent, ignore_errors=True)
     if args.seeds == config.eval.closed_loop.seeds:
         print(f"the episodes are of '{args.seeds}', which eval.json is of too: choose no step by them")
     for step, outcome in found.items():
-        overall = outcome["overall"]
-        low, high = overall["wilson95"]
-        print(f"step {step}: {overall['successes']}/{overall['episodes']} (95 % interval {low:.1%} to {high:.1%})")
+        rate = outcome.overall
+        low, high = rate.wilson95
+        print(f"step {step}: {rate.successes}/{rate.episodes} (95 % interval {low:.1%} to {high:.1%})")
         if lost := went[step]["lost_simulators"]:
             print(f"  simulator processes that were lost, and whose episodes were repeated: {', '.join(lost)}")
-    print(f"Spearman's correlation of success and held-out loss over {ranks['steps']} steps: {ranks['spearman']}")
+    print(f"Spearman's correlation of success and held-out loss over {ranks.steps} steps: {ranks.spearman}")
 
 
 if __name__ == "__main__":

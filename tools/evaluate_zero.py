@@ -6,7 +6,6 @@ Relative actions are zeros, absolute ones the state that is seen. Where eval.jso
 against the floor is printed too.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pisft.data.transforms.format import Format
 from pisft.errors import PisftError
 from pisft.evaluate.intervals import fisher
 from pisft.evaluate.run import closed_loop
+from pisft.records.evaluation import Evaluation, Rate
 
 
 class Still:
@@ -35,13 +35,13 @@ class Still:
         return [np.tile(action, (self.noise_shape[0], 1)) for action in still]
 
 
-def floor(path: Path, workers: int) -> tuple[dict[str, Any], list[str]]:
+def floor(path: Path, workers: int) -> tuple[Rate, list[str]]:
     """(what eval.json calls `overall`, how simulator processes were lost) of doing nothing, for a config.json."""
     config = read_resolved(path)
     if config.eval.closed_loop is None:
         raise PisftError(f"{path}: eval.closed_loop: is null; expected a protocol to evaluate by")
     went: dict[str, Any] = {}
-    return closed_loop(config, Still(config), None, workers, went)["overall"], went["lost_simulators"]
+    return closed_loop(config, Still(config), None, workers, went).overall, went["lost_simulators"]
 
 
 def main() -> None:
@@ -50,15 +50,15 @@ def main() -> None:
     args = parser.parse_args()
     root, name = place(args.config)
     found, lost = floor(args.config, args.workers)
-    low, high = found["wilson95"]
-    print(f"doing nothing: {found['successes']}/{found['episodes']}, 95 % interval {low:.1%} to {high:.1%}")
+    low, high = found.wilson95
+    print(f"doing nothing: {found.successes}/{found.episodes}, 95 % interval {low:.1%} to {high:.1%}")
     if lost:
         print(f"simulator processes that were lost, and whose episodes were repeated: {', '.join(lost)}")
-    path = root / f"results/{name}/eval.json"
-    if path.is_file():
-        ours = json.loads(path.read_text())["closed_loop"]["overall"]
-        p = fisher(ours["successes"], ours["episodes"], found["successes"], found["episodes"])
-        print(f"{name}: {ours['successes']}/{ours['episodes']}; Fisher's exact test against it: p = {p:.1e}")
+    path = root / f"results/{name}" / Evaluation.name_of_file
+    if path.is_file() and (closed := Evaluation.read(path).closed_loop):
+        ours = closed.overall
+        p = fisher(ours.successes, ours.episodes, found.successes, found.episodes)
+        print(f"{name}: {ours.successes}/{ours.episodes}; Fisher's exact test against it: p = {p:.1e}")
 
 
 if __name__ == "__main__":

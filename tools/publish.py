@@ -48,7 +48,7 @@ def check(run_dir: Path, layout: str) -> None:
     for stage in ["resolve", "train", "evaluate", *([f"export_{layout}"] if layout != "checkpoint" else [])]:
         node = Node(stage, name)
         reason = state(node)
-        if reason or (reason := next(damage(recorded(node)["outputs"]), None)):
+        if reason or (reason := next(damage(recorded(node).outputs), None)):
             raise PublishError(f"{node.target}: {reason}; run: snakemake {node.target}")
 
 

@@ -50,10 +50,10 @@ def main() -> int:
         run_in(clone, "snakemake", goal.target)
         differing, machines = [], []  # files, and what is another about the machine
         for node in (node for node in nodes if node not in taken):
-            ours, theirs = recorded(node)["outputs"], recorded(node, clone)["outputs"]
+            ours, theirs = recorded(node).outputs, recorded(node, clone).outputs
             differing += [path for path in ours | theirs if ours.get(path) != theirs.get(path)]
             apart = other(here / node.machine, clone / node.machine)
-            apart += [LOCK] if recorded(node)["uv_lock"] != recorded(node, clone)["uv_lock"] else []
+            apart += [LOCK] if recorded(node).uv_lock != recorded(node, clone).uv_lock else []
             machines += [key for key in apart if key not in machines]
         if not differing:
             print("every file is the same, bit for bit")

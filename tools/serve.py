@@ -10,7 +10,6 @@ openpi-client, tools/robot_client.py, scripts/evaluate.py --server. GET /healthz
 import argparse
 import asyncio
 import ipaddress
-import json
 import math
 import os
 from pathlib import Path
@@ -21,6 +20,7 @@ from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.model.runtime import configure
 from pisft.provenance.verified import verify_checkpoint
+from pisft.records.checkpoint import CheckpointIndex
 from pisft.serving.batching import Batcher
 from pisft.serving.client import TOKEN
 from pisft.serving.contract import Contract
@@ -56,13 +56,13 @@ def main() -> None:
 
     node_of("evaluate", run_dir / "config.json")
     config = read_resolved(run_dir / "config.json")
-    checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
+    checkpoint = CheckpointIndex.read(run_dir)
     verify_checkpoint(config.name, run_dir.parents[1], checkpoint)
     policy = load_policy(config, run_dir / "checkpoint", configure(threads=1))
     about = {
         "experiment": config.name,
         "model": config.model.variant,
-        "step": checkpoint["step"],
+        "step": checkpoint.step,
         **identity(run_dir),
     }
     loop = config.eval.closed_loop

@@ -242,7 +242,7 @@ def test_what_lerobot_trained_is_evaluated_by_ours(run_dir, image_dataset, tmp_p
     actor = Recorder(_ours(folder))
     content, _ = evaluate(config, folder, tmp_path / "data", torch.device("cpu"), 1, actor=actor)
 
-    assert [episode["steps"] for episode in content["closed_loop"]["episodes"]] == [STEPS, STEPS]
+    assert [episode.steps for episode in content.closed_loop.episodes] == [STEPS, STEPS]
     for row, draw, chunk in zip(*actor.seen[-1], strict=True):
         sample = {
             "observation.image": torch.from_numpy(row["observation.image"]).permute(2, 0, 1) / 255,

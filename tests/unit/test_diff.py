@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from made_up import closed_loop, evaluation
 from pisft.config import resolve
 from pisft.diff.films import film_flips
 from pisft.diff.measure import differ, measure
@@ -15,6 +16,7 @@ from pisft.diff.page import render
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
+from pisft.records.difference import Changed, Curve, Flip, LayerChange, Reshaped
 from pisft.stages import Node, node_of
 from pisft.stages.base import subject
 from safetensors.torch import save_file
@@ -25,17 +27,22 @@ STATS = {"mean": [0.0, 1.0], "std": [1.0, 2.0], "q01": [-1.0, -1.0], "q99": [1.0
 
 
 def _evaluation(outcomes, loss=0.5):
-    return {
-        "experiment": "x",
-        "open_loop": {"flow_loss": loss, "action_error": {"robot": {"per_dim": {"dx": loss, "dy": 1.0}}}},
-        "closed_loop": {
-            "protocol": {"simulator": "s", "tasks": {"push": "push it"}, "max_steps": 5, "packages": {"mujoco": "3.5"}},
-            "episodes": [
-                {"task": "push", "seed": i, "success": success, "video": "videos/push_0.mp4" if i == 0 else None}
-                for i, success in enumerate(outcomes)
-            ],
-        },
-    }
+    closed = closed_loop({"push": outcomes}, videos={"push_0": "videos/push_0.mp4"})
+    return evaluation("x", closed, loss, dx=loss, dy=1.0).model_dump(mode="json")
+
+
+RECORD = {
+    "schema_version": 1,
+    "stage": "train",
+    "config": {},
+    "code": {"pisft/a.py": "h1"},
+    "packages": {"torch": "2.11"},
+    "parents": {"data/d/manifest.json": "k1"},
+    "pins": {},
+    "key": "k",
+    "outputs": {},
+    "uv_lock": None,
+}
 
 
 @pytest.fixture
@@ -50,15 +57,11 @@ def make(tmp_path):
             "config": CONFIG | {"name": name},
             "norm_stats": {"norm_stats": {"state": STATS, "actions": STATS}},
             "eval": _evaluation([True, False, True, False]),
-            "provenance/train": {
-                "parents": {"data/d/manifest.json": "k1", "results/x/norm_stats.json": "changes with the name"},
-                "pins": {},
-                "packages": {"torch": "2.11"},
-                "code": {"pisft/a.py": "h1"},
-            },
+            "provenance/train": RECORD | {"parents": RECORD["parents"] | {f"results/{name}/norm_stats.json": name}},
         }
         for path, content in (files | changes.get("files", {})).items():
-            (folder / f"{path}.json").write_text(json.dumps(content))
+            if content is not None:
+                (folder / f"{path}.json").write_text(json.dumps(content))
         metrics = changes.get("metrics", "step,loss,val_loss\n10,1.0,\n20,0.5,0.6\n")
         (folder / "metrics.csv").write_text(metrics)
         weights = {f"m.layers.{i}.w": torch.full((2, 2), float(i + 1)) for i in range(3)} | {
@@ -76,16 +79,16 @@ def make(tmp_path):
 def test_a_result_and_its_copy_do_not_differ(make):
     content = measure(make("a"), make("b"))
     assert not differ(content) and not differ(content, tolerance=0.0)
-    assert content["weights"]["same"] and content["config"] == content["code"] == []
+    assert content.weights.same and content.config == content.code == []
     assert summary(content, color=False) == "a → b\n\nno difference".replace("\n\n", "\n")
 
 
 def test_only_what_differs_of_a_configuration_is_told(make):
     changed = CONFIG | {"train": {"peak_lr": 2e-3, "seed": 0}, "cluster": {"gpus": 8}, "extra": {"deep": [1, 2]}}
     content = measure(make("a"), make("b", files={"config": changed}))
-    assert content["config"] == [
-        {"key": "train.peak_lr", "a": 1e-3, "b": 2e-3},
-        {"key": "extra.deep", "a": None, "b": [1, 2]},
+    assert content.config == [
+        Changed(key="train.peak_lr", a=1e-3, b=2e-3),
+        Changed(key="extra.deep", a=None, b=[1, 2]),
     ]
     assert differ(content) and not differ(content, tolerance=0.0)
     assert "train.peak_lr: 0.001 → 0.002" in summary(content, color=False)
@@ -93,48 +96,48 @@ def test_only_what_differs_of_a_configuration_is_told(make):
 
 
 def test_datasets_packages_and_code_are_compared_by_what_was_recorded(make):
-    record = {
+    record = RECORD | {
         "parents": {"data/d/manifest.json": "k2", "results/y/norm_stats.json": "other"},
         "pins": {"base": "p"},
         "packages": {"torch": "2.12"},
         "code": {"pisft/a.py": "h1", "pisft/b.py": "h2"},
     }
     content = measure(make("a"), make("b", files={"provenance/train": record}))
-    assert [row["key"] for row in content["inputs"]] == ["data/d/manifest.json", "base"]
-    assert content["packages"] == [{"key": "torch", "a": "2.11", "b": "2.12"}]
-    assert content["code"] == [{"key": "pisft/b.py", "a": None, "b": "h2"}]
+    assert [row.key for row in content.inputs] == ["data/d/manifest.json", "base"]
+    assert content.packages == [Changed(key="torch", a="2.11", b="2.12")]
+    assert content.code == [Changed(key="pisft/b.py", a=None, b="h2")]
 
 
 def test_statistics_come_with_the_largest_shift_first(make):
     moved = {**STATS, "mean": [0.5, 5.0]}
     content = measure(make("a"), make("b", files={"norm_stats": {"norm_stats": {"state": moved, "actions": STATS}}}))
-    assert list(content["norm_stats"]) == ["state"]
-    rows = content["norm_stats"]["state"]
-    assert [(row["dim"], row["shifts"]["mean"], row["distance"]) for row in rows] == [(1, 2.0, 2.0), (0, 0.5, 0.5)]
+    assert list(content.norm_stats) == ["state"]
+    rows = content.norm_stats["state"]
+    assert [(row.dim, row.shifts["mean"], row.distance) for row in rows] == [(1, 2.0, 2.0), (0, 0.5, 0.5)]
     assert differ(content, tolerance=1.9) and not differ(content, tolerance=2.1)
     wider = {key: [*values, 1.0] for key, values in STATS.items()}
     content = measure(make("c"), make("d", files={"norm_stats": {"norm_stats": {"state": wider, "actions": STATS}}}))
-    assert content["norm_stats"]["state"][0]["distance"] is None and differ(content, tolerance=100)
+    assert content.norm_stats["state"][0].distance is None and differ(content, tolerance=100)
 
 
 def test_weights_are_compared_layer_by_layer(make):
     changed = {"m.layers.1.w": torch.full((2, 2), 3.0), "m.extra.weight": torch.ones(1)}
     content = measure(make("a"), make("b", weights=changed))
-    layers = content["weights"]["layers"]
-    assert layers[0] == {"layer": "m.layers.1", "relative_change": 0.5, "parameters": 4, "changed": 4}
-    assert all(row["changed"] == 0 for row in layers[1:])
-    assert content["weights"]["only_b"] == ["m.extra.weight"] and differ(content, tolerance=10)
+    layers = content.weights.layers
+    assert layers[0] == LayerChange(layer="m.layers.1", relative_change=0.5, parameters=4, changed=4)
+    assert all(row.changed == 0 for row in layers[1:])
+    assert content.weights.only_b == ["m.extra.weight"] and differ(content, tolerance=10)
     content = measure(make("c"), make("d", weights={"m.out.weight": torch.ones(4)}))
-    assert content["weights"]["reshaped"] == [{"name": "m.out.weight", "a": [3], "b": [4]}]
+    assert content.weights.reshaped == [Reshaped(name="m.out.weight", a=[3], b=[4])]
 
 
 def test_success_is_compared_seed_by_seed_and_flips_have_their_videos(make, tmp_path):
     a, b = make("a"), make("b", files={"eval": _evaluation([False, False, True, True], loss=0.6)})
     content = measure(a, b)
-    flips = content["success"]["flips"]
-    assert flips["won"] == [{"task": "push", "seed": 3, "videos": [None, None]}]
-    assert flips["lost"] == [{"task": "push", "seed": 0, "videos": ["videos/push_0.mp4"] * 2}]
-    assert content["open_loop"]["flow_loss"] == [0.5, 0.6]
+    flips = content.success.flips
+    assert flips.won == [Flip(task="push", seed=3, videos=(None, None))]
+    assert flips.lost == [Flip(task="push", seed=0, videos=("videos/push_0.mp4",) * 2)]
+    assert content.open_loop.flow_loss == (0.5, 0.6)
     assert differ(content) and differ(content, tolerance=0.1) and not differ(content, tolerance=0.3)
     for side in (a, b):
         (side.folder / "videos").mkdir(exist_ok=True)
@@ -152,7 +155,7 @@ def test_episodes_of_other_packages_are_no_pairs_but_two_samples(make, tmp_path)
     other = _evaluation([True, True, False, False])
     other["closed_loop"]["protocol"]["packages"] = {"mujoco": "3.6"}
     content = measure(make("a"), make("b", files={"eval": other}))
-    assert content["success"]["flips"] is None and content["success"]["test"] == "Fisher's exact"
+    assert content.success.flips is None and content.success.overall.test == "Fisher's exact"
     assert "(mujoco 3.5, 3.6)" in summary(content, color=False)
     assert "not paired: a seed may stand for another" in render(content, tmp_path / "diff.html")
 
@@ -162,7 +165,7 @@ def test_other_protocols_are_told_and_not_compared(make):
     other["closed_loop"]["protocol"]["max_steps"] = 6
     content = measure(make("a"), make("b", files={"eval": other}))
     assert differ(content) and differ(content, tolerance=100)
-    assert "ran under different protocols: max_steps differ" in content["success"]["why_not"]
+    assert "ran under different protocols: max_steps differ" in content.success.why_not
     assert "different protocols" in summary(content, color=False)
 
 
@@ -189,12 +192,6 @@ def _error():
     return other
 
 
-RECORD = {
-    "parents": {"data/d/manifest.json": "k1"},
-    "pins": {},
-    "packages": {"torch": "2.11"},
-    "code": {"pisft/a.py": "h1"},
-}
 STATISTICS = {"norm_stats": {"state": {**STATS, "q01": [-1.0, -1.5]}, "actions": STATS}}
 
 
@@ -274,28 +271,22 @@ def test_a_rebuild_is_judged_by_the_same_numbers(make):
 
 
 def test_tasks_that_change_places_are_not_the_same_within_a_tolerance(make):
-    def evaluation(succeeds):
-        content = _evaluation([])
-        content["closed_loop"]["protocol"]["tasks"] = {"push": "push it", "pull": "pull it"}
-        content["closed_loop"]["episodes"] = [
-            {"task": task, "seed": seed, "success": task == succeeds, "video": None}
-            for task in ("push", "pull")
-            for seed in range(20)
-        ]
-        return {"files": {"eval": content}}
+    def swapped(succeeds):
+        closed = closed_loop({task: [task == succeeds] * 20 for task in ("push", "pull")})
+        return {"files": {"eval": evaluation("x", closed).model_dump(mode="json")}}
 
-    content = measure(make("a", **evaluation("push")), make("b", **evaluation("pull")))
-    assert content["success"]["p"] == 1.0 and differ(content, 1e9)
+    content = measure(make("a", **swapped("push")), make("b", **swapped("pull")))
+    assert content.success.overall.p == 1.0 and differ(content, 1e9)
 
 
 def test_stages_that_were_made_with_other_packages_are_told_apart(make):
     records = {f"provenance/{stage}": RECORD for stage in ("train", "evaluate")}
     earlier = records | {"provenance/train": RECORD | {"packages": {"torch": "2.10"}}}
     content = measure(make("a", files=earlier), make("b", files=records))
-    assert content["packages"] == [{"key": "train: torch", "a": "2.10", "b": "2.11"}] and content["code"] == []
+    assert content.packages == [Changed(key="train: torch", a="2.10", b="2.11")] and content.code == []
     content = measure(make("c", files=records), make("d"))
-    assert content["parts"] == [{"key": "provenance/evaluate.json", "a": "there", "b": None}]
-    assert content["packages"] == content["code"] == []
+    assert content.parts == [Changed(key="provenance/evaluate.json", a="there", b=None)]
+    assert content.packages == content.code == []
 
 
 def test_commits_between_two_results_are_those_that_touched_what_differs(make, tmp_path, monkeypatch):
@@ -312,12 +303,12 @@ def test_commits_between_two_results_are_those_that_touched_what_differs(make, t
     first, _, last = (commit(file) for file in ("a.py", "unrelated.py", "b.py"))
     changed = {"provenance/train": RECORD | {"code": {"pisft/a.py": "h1", "pisft/b.py": "h2"}}}
     a, b = make("a"), make("b", files=changed)
-    assert measure(a, b)["commits"] == [], "nobody noted of which commit they are"
+    assert measure(a, b).commits == [], "nobody noted of which commit they are"
     for side, commit_of in ((a, first), (b, f"{last}+")):
         (side.folder / "machine").mkdir()
         (side.folder / "machine/evaluate.json").write_text(json.dumps({"commit": commit_of}))
     noted = measure(*(Side.read(side.folder, side.label) for side in (a, b)))
-    assert [line.split(" ", 1)[1] for line in noted["commits"]] == ["Mends b.py"]
+    assert [line.split(" ", 1)[1] for line in noted.commits] == ["Mends b.py"]
     assert Side.read(a.folder, "main:a", commit=last).commit == last, "a revision's own"
 
 
@@ -338,9 +329,9 @@ def test_on_a_gpu_that_was_not_told_to_bits_may_differ(tmp_path, monkeypatch):
 
 def test_two_of_one_name_have_a_curve_each(make, tmp_path):
     a = make("a")
-    curve = {"loss": [[10, 1.0], [20, 0.5]], "val_loss": [[20, 0.6]]}
+    curve = Curve(loss=[(10, 1.0), (20, 0.5)], val_loss=[(20, 0.6)])
     content = measure(a, Side.read(a.folder, "a"))
-    assert content["loss"] == [curve, curve] and not differ(content)
+    assert content.loss == (curve, curve) and not differ(content)
     assert "Flow loss of both runs" in render(content, tmp_path / "diff.html")
     (tmp_path / "results/a/metrics.csv").write_text("step,loss,val_loss\n10,1.0,\n")
     assert "Flow loss of both runs" in render(measure(a, Side.read(a.folder, "a")), tmp_path / "diff.html")
@@ -350,7 +341,7 @@ def test_what_is_not_there_is_left_out(make, tmp_path):
     a, b = make("a", files={"eval": None, "norm_stats": None}, metrics="step,loss\n"), make("b")
     (a.folder / "checkpoint/model.safetensors").unlink()
     content = measure(Side.read(a.folder, "a"), b)
-    assert content["weights"] is content["success"] is content["open_loop"] is None and content["norm_stats"] == {}
+    assert content.weights is content.success is content.open_loop is None and content.norm_stats == {}
     render(content, tmp_path / "diff.html")
     with pytest.raises(PisftError, match=r"holds no config\.json; expected results/<exp>"):
         Side.read(tmp_path, "nothing")

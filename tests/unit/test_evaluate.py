@@ -21,10 +21,11 @@ from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import Policy
 from pisft.evaluate.run import closed_loop, evaluate, shares, success_rate
 from pisft.model import Pi0
+from pisft.records.evaluation import EpisodeOfDataset
 from safetensors.torch import load_file, save_file
 from tiny_policy import make_policy
 
-EPISODES = [{"dataset": "tiny", "episode": number} for number in (1, 3)]  # of 10 and 15 frames
+EPISODES = [EpisodeOfDataset(dataset="tiny", episode=number) for number in (1, 3)]  # of 10 and 15 frames
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,8 @@ def experiment(video_dataset, tmp_path_factory):
 
 def _evaluate(experiment, workers):
     config, folder = experiment
-    return evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), workers)
+    content, timing = evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), workers)
+    return content.model_dump(mode="json"), timing
 
 
 def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_schema(experiment):
@@ -54,7 +56,7 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
     assert (experiment[1] / "results/tiny/traces.json").exists()
     closed = content["closed_loop"]
     assert closed["protocol"]["seeds"] == {"range": "testing", "first": 11, "last": 12}
-    assert closed["protocol"]["render"]["size"] == 32
+    assert closed["protocol"]["settings"]["render"]["size"] == 32
     assert [(e["task"], e["seed"]) for e in closed["episodes"]] == [
         (task, seed) for task in ("button-press-topdown", "drawer-close") for seed in (11, 12)
     ]
@@ -68,15 +70,15 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
 
 def test_where_nothing_is_held_out_the_episodes_are_those_that_were_trained_on_and_eval_json_says_so(experiment):
     config, folder = experiment
-    assert _open_loop_alone(config, folder)["held_out"]
+    assert _open_loop_alone(config, folder).held_out
     config = config.model_copy(update={"split": Split(heldout_fraction=0)})
     opened = _open_loop_alone(config, folder)
-    assert not opened["held_out"] and [each["episode"] for each in opened["episodes"]] == [0, 1, 2, 3, 4]
+    assert not opened.held_out and [each.episode for each in opened.episodes] == [0, 1, 2, 3, 4]
 
 
 def _open_loop_alone(config, folder):
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"closed_loop": None})})
-    return evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), 1)[0]["open_loop"]
+    return evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), 1)[0].open_loop
 
 
 def test_a_simulator_that_repeats_nothing_has_its_result_and_says_so(experiment, tmp_path, monkeypatch):
@@ -86,9 +88,9 @@ def test_a_simulator_that_repeats_nothing_has_its_result_and_says_so(experiment,
     run_dir = shutil.copytree(folder / "results/tiny", tmp_path / "tiny")
     config = config.model_copy(update={"simulators": {"mw": faulty}})
     content, timing = evaluate(config, run_dir, folder / "data", torch.device("cpu"), 1)
-    assert content["closed_loop"]["overall"]["episodes"] == 4
+    assert content.closed_loop.overall.episodes == 4
     assert "not deterministic" in timing["not_filmed"][0]
-    shown = {e["video"] for e in content["closed_loop"]["episodes"]} - {None}
+    shown = {episode.video for episode in content.closed_loop.episodes} - {None}
     assert shown == {f"videos/{path.name}" for path in (run_dir / "videos").iterdir()}
 
 
@@ -103,14 +105,14 @@ def test_the_cameras_that_are_drawn_are_the_formats(experiment, cameras):
 
     format = experiment[0].format.model_copy(update={"cameras": cameras})
     config = experiment[0].model_copy(update={"format": format})
-    assert closed_loop(config, Looking(), None, 1, {})["overall"]["episodes"] == 4
+    assert closed_loop(config, Looking(), None, 1, {}).overall.episodes == 4
 
 
 def test_without_a_closed_loop_there_is_none(experiment):
     config, folder = experiment
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"closed_loop": None})})
     content, timing = evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), 1)
-    assert content["closed_loop"] is None and set(timing) == {"open_loop_s"}
+    assert content.closed_loop is None and set(timing) == {"open_loop_s"}
 
 
 @pytest.mark.parametrize("part", ["weights", "loss", "rollout"])
@@ -151,7 +153,7 @@ def test_open_loop_is_of_all_datasets_of_a_mixture(experiment, tmp_path):
     }
     run_dir = folder / "results/tiny"
     content, _ = evaluate(config.model_copy(update=changes), run_dir, data, torch.device("cpu"), 1)
-    episodes = [(e["dataset"], e["episode"]) for e in content["open_loop"]["episodes"]]
+    episodes = [(e.dataset, e.episode) for e in content.open_loop.episodes]
     assert [dataset for dataset, _ in episodes] == ["tiny", "tiny", "other"]
     assert episodes[0][1] == episodes[2][1] < episodes[1][1]
 
@@ -164,8 +166,8 @@ def test_the_episodes_of_a_mixture_are_shared_out_as_far_as_there_are_any():
 def test_success_rates_add_up():
     episodes = [Episode("a", i, i < 3, int(i < 3), 1, np.zeros((1, 4))) for i in range(4)]
     rate = success_rate(episodes)
-    assert (rate["successes"], rate["episodes"], rate["success"]) == (3, 4, 0.75)
-    assert 0.2 < rate["wilson95"][0] < 0.75 < rate["wilson95"][1] < 1.0
+    assert (rate.successes, rate.episodes, rate.success) == (3, 4, 0.75)
+    assert 0.2 < rate.wilson95[0] < 0.75 < rate.wilson95[1] < 1.0
 
 
 @pytest.fixture
@@ -195,15 +197,15 @@ def test_open_loop_counts_each_action_once_and_nothing_past_the_end(policy_and_f
     exact = preprocessor.actions
     monkeypatch.setattr(preprocessor, "actions", lambda chunk, state: exact(chunk, state) + offset)
     result, traces = opened.open_loop(policy, frames, EPISODES)
-    assert result["frames"] == 3 + 4  # of 10 and 15 frames, the last chunks have 2 and 3
+    assert result.frames == 3 + 4  # of 10 and 15 frames, the last chunks have 2 and 3
     weights = np.array([7, 7, 6, 5])  # chunks that reach each step
     mean = (weights * [1, 2, 3, 4]).sum() / 25
-    robot, normalised = result["action_error"]["robot"], result["action_error"]["normalised"]
-    assert list(robot["per_dim"].values()) == pytest.approx([0.5 * mean, 0.0, 0.25 * mean, 0.0], abs=1e-5)
-    assert robot["mean"] == pytest.approx(0.1875 * mean, abs=1e-5)
-    assert robot["per_step"] == pytest.approx([0.1875, 0.375, 0.5625, 0.75], abs=1e-5)
-    assert sum(robot["per_task"].values()) / len(robot["per_task"]) > 0
-    assert normalised["mean"] == 0.0 == result["action_spread"]["mean"]
+    robot, normalised = result.action_error.robot, result.action_error.normalised
+    assert list(robot.per_dim.values()) == pytest.approx([0.5 * mean, 0.0, 0.25 * mean, 0.0], abs=1e-5)
+    assert robot.mean == pytest.approx(0.1875 * mean, abs=1e-5)
+    assert robot.per_step == pytest.approx([0.1875, 0.375, 0.5625, 0.75], abs=1e-5)
+    assert sum(robot.per_task.values()) / len(robot.per_task) > 0
+    assert normalised.mean == 0.0 == result.action_spread.mean
     assert [len(trace["recorded"]) for trace in traces] == [len(trace["predicted"]) for trace in traces] == [10, 15]
     assert np.array(traces[0]["predicted"])[4, 0] - np.array(traces[0]["recorded"])[4, 0] == pytest.approx(
         0.5, abs=1e-5
@@ -216,8 +218,8 @@ def test_open_loop_tells_how_far_sampled_chunks_lie_apart(policy_and_frames):
     again, _ = opened.open_loop(policy, frames, EPISODES)
     assert result == again
     names = policy.preprocessor.format.robot_names(frames.features)
-    assert list(result["action_spread"]["per_dim"]) == names == list(result["action_error"]["robot"]["per_dim"])
-    assert result["action_spread"]["mean"] > 0
+    assert list(result.action_spread.per_dim) == names == list(result.action_error.robot.per_dim)
+    assert result.action_spread.mean > 0
 
 
 def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_frames, monkeypatch):
@@ -227,5 +229,5 @@ def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_fra
     noise, _ = noise_and_time(opened.SEED, 0, np.arange(7), opened.DRAWS, *policy.noise_shape)
     _, actions = frames.batch(chosen)
     expected = ((noise - actions.numpy()[:, None]) ** 2)[..., :4].mean()
-    assert opened.open_loop(policy, frames, EPISODES)[0]["flow_loss"] == pytest.approx(expected, rel=1e-5)
+    assert opened.open_loop(policy, frames, EPISODES)[0].flow_loss == pytest.approx(expected, rel=1e-5)
     assert opened.open_loop(policy, frames, EPISODES) == opened.open_loop(policy, frames, EPISODES)

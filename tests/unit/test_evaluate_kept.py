@@ -6,10 +6,12 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from made_up import rate
 from metaworld_config import simulator
 from pisft.errors import PisftError
 from pisft.evaluate import kept
 from pisft.evaluate.partial import load
+from pisft.records.by_step import AtStep, Correlation
 from pisft.report.by_step import by_step, rank_correlation
 from pisft.simulators.pool import Pool
 from tiny_training import KEY, make_experiment, run
@@ -31,10 +33,10 @@ def test_success_against_steps_is_that_of_the_kept_weights_on_seeds_that_nothing
         kept.by_step(config, run_dir, KEY, device, 1, seeds="tunin")
 
     found, went = kept.by_step(config, run_dir, KEY, device, 1, state=state)
-    assert {step: outcome["overall"]["episodes"] for step, outcome in found.items()} == {2: 2, 4: 2}
+    assert {step: outcome.overall.episodes for step, outcome in found.items()} == {2: 2, 4: 2}
     assert went.keys() == {2, 4} and went[2].keys() == {"rollouts_s", "lost_simulators"}
     rows = list(csv.DictReader((run_dir / "metrics.csv").open()))
-    assert found[4]["val_loss"] == float(next(row["val_loss"] for row in rows if row["step"] == "4"))
+    assert found[4].val_loss == float(next(row["val_loss"] for row in rows if row["step"] == "4"))
     assert not (run_dir / "videos").exists() and not (run_dir / "rollouts.safetensors").exists()
 
     groups = {step: load(state / f"tuning/{step}", [[("drawer-close", 101), ("drawer-close", 102)]]) for step in (2, 4)}
@@ -46,18 +48,16 @@ def test_success_against_steps_is_that_of_the_kept_weights_on_seeds_that_nothing
 
 
 def _outcome(successes, loss):
-    rate = successes / 20
-    interval = [max(0.0, rate - 0.2), min(1.0, rate + 0.2)]
-    return {"overall": {"success": rate, "wilson95": interval}, "val_loss": loss}
+    return AtStep(overall=rate(successes, 20), tasks={}, val_loss=loss)
 
 
 def test_the_correlation_is_of_ranks_and_only_where_there_is_one():
     falling = {step: _outcome(step, 1 / step) for step in (1, 4, 9)}
-    assert rank_correlation(falling) == {"steps": 3, "spearman": -1.0}
-    assert rank_correlation(falling | {10: _outcome(3, None)}) == {"steps": 3, "spearman": -1.0}
-    assert rank_correlation({1: _outcome(1, 0.5), 2: _outcome(2, 0.4)})["spearman"] is None
-    assert rank_correlation({step: _outcome(5, 1 / step) for step in (1, 2, 3)})["spearman"] is None
-    assert rank_correlation({1: _outcome(1, None)}) == {"steps": 0, "spearman": None}
+    assert rank_correlation(falling) == Correlation(steps=3, spearman=-1.0)
+    assert rank_correlation(falling | {10: _outcome(3, None)}) == Correlation(steps=3, spearman=-1.0)
+    assert rank_correlation({1: _outcome(1, 0.5), 2: _outcome(2, 0.4)}).spearman is None
+    assert rank_correlation({step: _outcome(5, 1 / step) for step in (1, 2, 3)}).spearman is None
+    assert rank_correlation({1: _outcome(1, None)}) == Correlation(steps=0, spearman=None)
 
 
 def test_the_picture_is_the_same_bytes_and_shows_both():

@@ -26,8 +26,7 @@ from pisft.export.checkpoint import PUBLISHED, Checkpoint, ExportError, read_che
 from pisft.export.lerobot_readme import differences
 from pisft.export.tokenizer import write_bytes_tokenizer
 from pisft.model import Pi0, load_weights
-from pisft.provenance import slices
-from pisft.stages import Node, node_of
+from pisft.stages import STAGES, Node, node_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_checkpoint import make_checkpoint, write_index
@@ -328,11 +327,11 @@ def test_cameras_keep_the_datasets_keys_where_lerobot_takes_them_and_come_in_the
 
 def test_a_new_replan_steps_makes_lerobots_export_stale_and_a_new_dataset_name_openpis():
     one, other = experiment(**loop(2)), experiment(**loop(3))
-    assert slices.export_lerobot(one) != slices.export_lerobot(other)
-    assert slices.export_openpi(one) == slices.export_openpi(other)
+    assert STAGES["export_lerobot"].slice(one) != STAGES["export_lerobot"].slice(other)
+    assert STAGES["export_openpi"].slice(one) == STAGES["export_openpi"].slice(other)
     renamed = experiment([{"name": "other", "origin": {"source": "local", "path": "x"}}], **loop(2))
-    assert slices.export_openpi(one) != slices.export_openpi(renamed)
-    assert slices.export_lerobot(one) == slices.export_lerobot(renamed)
+    assert STAGES["export_openpi"].slice(one) != STAGES["export_openpi"].slice(renamed)
+    assert STAGES["export_lerobot"].slice(one) == STAGES["export_lerobot"].slice(renamed)
 
 
 def test_exports_are_artefacts_of_the_graph():

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lerobot_data import make_lerobot_dataset
+from lerobot_data import make_lerobot_dataset, make_manifest
 from pisft.data import DataError
 from pisft.data.lerobot.camera import iter_frames
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.loading import frame_store
 from pisft.data.loading.frame_store import DecodedPictures, StoredPictures, build, open_pictures, store_folder
-from pisft.data.sources.manifest import write_manifest
 from pisft.data.transforms.images import resize_with_pad
 
 CAMERA, SIZE = "observation.image", 32
@@ -25,7 +24,7 @@ EPISODES = (12, 7, 9, 15, 11)
 def data(request, tmp_path) -> LeRobotData:
     """A dataset where the rules put it, with a manifest; its pictures are no squares."""
     root = make_lerobot_dataset(tmp_path / "data/mine/lerobot", EPISODES, video=request.param, size=(48, 64))
-    write_manifest(root, root.parent / "manifest.json", {})
+    make_manifest(root, root.parent / "manifest.json")
     return LeRobotData(root)
 
 

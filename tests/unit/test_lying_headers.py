@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 import torch
+from made_up import closed_loop, evaluation
 from pisft.config.model import ModelConfig
 from pisft.diff.weights import changes
 from pisft.errors import PisftError
@@ -48,7 +49,7 @@ LIES = {
 
 
 def read_rollouts(path):
-    (path.parent / "eval.json").write_text('{"closed_loop": {"episodes": [{"task": "a", "seed": 0}]}}')
+    evaluation("x", closed_loop({"a": [True]})).write(path.parent / "eval.json")
     kept_actions.episodes(path.parent)
 
 

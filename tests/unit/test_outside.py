@@ -85,7 +85,7 @@ def test_without_a_record_nothing_is_known_of_it(project):
 
 def test_where_a_folder_lies_is_no_part_of_a_key_nor_of_the_place_of_a_training_state(project):
     made_from = expected(CHECKPOINT, project)
-    moved = made_from | {"outside": {"base": "elsewhere"}}
+    moved = made_from.model_copy(update={"outside": {"base": "elsewhere"}})
     assert Build(moved).fingerprint == Build(made_from).fingerprint
     (project / "jax/params").rename(project / "jax/other")
     (project / "config/models/converted.yaml").write_text("extends: quickstart\nbase: {orbax: jax/other}\n")

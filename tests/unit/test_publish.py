@@ -7,12 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from huggingface_hub import ModelCard
+from made_up import closed_loop, evaluation, rate
 from pisft.config import resolve
-from pisft.evaluate.intervals import wilson95
 from pisft.export.publish import PublishError, assemble, upload
+from pisft.records.provenance import Record
 from typed_project import ROOT
-
-RATE = {"successes": 57, "episodes": 60, "success": 0.95, "wilson95": list(wilson95(57, 60))}
 
 
 @pytest.fixture
@@ -24,19 +23,14 @@ def run_dir(tmp_path):
     for name in ("checkpoint", "export/openpi"):
         (folder / name / "model.safetensors").write_bytes(b"weights")
     for stage in ("train", "evaluate"):
-        (folder / f"provenance/{stage}.json").write_text(json.dumps({"key": f"key of {stage}"}))
+        parts = {part: {} for part in ("config", "code", "packages", "parents", "pins", "outputs")}
+        Record(stage=stage, key=f"key of {stage}", uv_lock=None, **parts).write(folder / f"provenance/{stage}.json")
     config = resolve("pi05_libero", ROOT)
     (folder / "config.json").write_text(json.dumps(config.model_dump(mode="json", by_alias=True)))
-    suites = config.eval.closed_loop.suites
-    protocol = {"simulator": "libero", "packages": {"mujoco": "3"}, "episodes_per_task": 50, "seeds": {"first": 0}}
-    whole = RATE | {"successes": 216, "episodes": 240, "success": 0.9}
-    closed = {"protocol": protocol | {"replan_steps": 5, "batch_size": 10}, "overall": whole}
-    evaluation = {
-        "checkpoint": {"step": 30000, "sha256": "0123"},
-        "open_loop": {"flow_loss": 0.25, "episodes": [], "action_error": {"robot": {"per_dim": {"dx": 0.125}}}},
-        "closed_loop": closed | {"suites": dict.fromkeys(suites, RATE)},
-    }
-    (folder / "eval.json").write_text(json.dumps(evaluation))
+    rates = dict.fromkeys(config.eval.closed_loop.suites, rate(57, 60))
+    whole = rate(216, 240)
+    loop = closed_loop({"push": [True]}, simulator="libero", episodes_per_task=50, suites=rates, overall=whole)
+    evaluation("pi05_libero", loop, loss=0.25, dx=0.125).write(folder / "eval.json")
     return folder
 
 

@@ -360,7 +360,7 @@ def test_sigterm_answers_what_is_under_way_and_takes_nothing_new(run, seen):
         assert process.wait(20) == 0
         with pytest.raises(RemoteError, match="gave no answer"):
             idle.request(seen)
-        with pytest.raises(RemoteError, match=r"no policy server answers .* start one: scripts/serve\.py"):
+        with pytest.raises(RemoteError, match=r"no policy server answers .* start one: tools/serve\.py"):
             RemotePolicy(uri)
 
 

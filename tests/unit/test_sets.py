@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 import shutil
 import subprocess
 import sys
 
 import pytest
 import yaml
+from made_up import closed_loop, evaluation, rate
 from pisft.config import ConfigError, load_paper, papers, resolve, sweep_members
 from pisft.errors import PisftError
 from pisft.evaluate.intervals import wilson95
@@ -30,13 +30,10 @@ def sweep(project, text):
     (project / "config/experiments/swept.yaml").write_text(f"extends: quickstart\nsweep: {text}\n")
 
 
-def evaluated(project, name, successes, episodes=10):
-    low, high = wilson95(successes, episodes)
-    rate = {"successes": successes, "episodes": episodes, "success": successes / episodes, "wilson95": [low, high]}
-    closed = {"overall": rate, "suites": {"quickstart": rate, "door_close": rate, "button_press": rate}}
-    path = project / f"results/{name}/eval.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"closed_loop": closed, "open_loop": {"flow_loss": 0.5}}))
+def evaluated(project, name, successes, episodes=10, suites=("quickstart", "door_close", "button_press"), **closed):
+    of = rate(successes, episodes)
+    loop = closed_loop({"push": [True]}, overall=of, suites=dict.fromkeys(suites, of), **closed)
+    evaluation(name, loop).write(project / f"results/{name}/eval.json")
 
 
 def test_a_sweep_stands_for_every_combination(project):
@@ -119,15 +116,9 @@ def test_an_evaluation_of_fewer_suites_is_not_the_papers(project):
         return {row["measure"]: row for row in found if row["experiment"] == "pi05_libero_fewshot"}
 
     suites = resolve("pi05_libero_fewshot", project).eval.closed_loop.suites
-    evaluated(project, "pi05_libero_fewshot", 9)
-    path = project / "results/pi05_libero_fewshot/eval.json"
-    content = json.loads(path.read_text())
-    rate = content["closed_loop"]["overall"]
-    content["closed_loop"]["suites"] = {suites[0]: rate}
-    path.write_text(json.dumps(content))
+    evaluated(project, "pi05_libero_fewshot", 9, suites=suites[:1])
     assert {row["state"] for row in rows().values()} == {"not yet run"}
-    content["closed_loop"]["suites"] = dict.fromkeys(suites, rate)
-    path.write_text(json.dumps(content))
+    evaluated(project, "pi05_libero_fewshot", 9, suites=suites)
     assert {row["state"] for row in rows().values()} == {"measured"} and rows()["mean over suites"]["ours"] == 0.9
 
 
@@ -144,9 +135,7 @@ def test_numbers_that_would_be_others_now_are_said_to_be_stale(project):
 
 def test_what_the_evaluation_does_not_measure_is_not_said_to_be_still_to_run(project):
     assert {row["state"] for row in paper_rows("maniskill_25main", project)} == {"not yet run"}
-    path = project / "results/pi0_maniskill/eval.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"closed_loop": None, "open_loop": {"flow_loss": 0.5}}))
+    evaluation("pi0_maniskill").write(project / "results/pi0_maniskill/eval.json")
     rows = [row for row in paper_rows("maniskill_25main", project) if row["experiment"] == "pi0_maniskill"]
     states = {row["measure"]: row["state"] for row in rows}
     assert states == {"held-out flow loss": "measured", "mean over suites": "not measured here"}
@@ -169,11 +158,8 @@ def test_every_source_that_reports_a_rate_has_a_row_of_its_own():
 
 
 def test_a_papers_page_tells_a_length_of_chains_as_what_it_is(project):
-    rate = {"successes": 1, "episodes": 9, "success": 1 / 9, "wilson95": list(wilson95(1, 9))}
-    chains = {"average_length": 3.5, "interval95": [3.25, 3.75]}
-    path = project / "results/pi05_calvin/eval.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"closed_loop": {"overall": rate, "suites": {"calvin": rate}, "chains": chains}}))
+    chains = {"average_length": 3.5, "interval95": [3.25, 3.75], "at_least": {}}
+    evaluated(project, "pi05_calvin", 1, 9, suites=["calvin"], chains=chains)
     rows = paper_rows("calvin_abc_d", project)
     assert "3.25 – 3.75" in paper_text(rows)
     page = paper_page("calvin_abc_d", load_paper("calvin_abc_d", project), rows)

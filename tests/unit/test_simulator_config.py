@@ -104,8 +104,8 @@ def test_caps_are_for_all_suites_or_none():
 def test_chains_are_counted_as_calvin_does():
     episodes = [Episode("chains", i, completed == 5, completed, 1, None) for i, completed in enumerate((0, 2, 5, 5))]
     found = chains(episodes, 5)
-    assert found["average_length"] == 3.0 and found["interval95"] == [0.0, 5.0], "of four chains little is known"
-    assert chains([*episodes] * 50, 5)["interval95"] == pytest.approx(
-        [2.7035, 3.2965], abs=1e-4
+    assert found.average_length == 3.0 and found.interval95 == (0.0, 5.0), "of four chains little is known"
+    assert chains([*episodes] * 50, 5).interval95 == pytest.approx(
+        (2.7035, 3.2965), abs=1e-4
     )  # 3 ∓ 1.972 · 2.1266 / √200
-    assert [row["success"] for row in found["at_least"].values()] == [0.75, 0.75, 0.5, 0.5, 0.5]
+    assert [row.success for row in found.at_least.values()] == [0.75, 0.75, 0.5, 0.5, 0.5]

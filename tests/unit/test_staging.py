@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lerobot_data import make_lerobot_dataset
+from lerobot_data import make_lerobot_dataset, make_manifest
 from pisft.canonical import file_facts, write_json
 from pisft.data import DataError
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.loading.frame_store import StoredPictures, build, store_folder
 from pisft.data.loading.staging import staged
-from pisft.data.sources.manifest import write_manifest
 from pisft.provenance.code import code_hashes
 from pisft.train.step import corpus
 from tiny_training import make_experiment
@@ -291,7 +290,7 @@ def test_batches_are_the_same_with_and_without(tmp_path, disk, capsys):
     config = make_experiment(tmp_path, root)
     data_root, run_dir = tmp_path / "data", tmp_path / "results/tiny"
     linked = data_root / "tiny/lerobot"
-    write_manifest(linked, data_root / "tiny/manifest.json", {})
+    make_manifest(linked, data_root / "tiny/manifest.json")
     list(build(LeRobotData(linked), "observation.image", SIZE, workers=1))
 
     in_place = corpus.load(config, run_dir, data_root)

@@ -85,7 +85,9 @@ def test_eval_json_tells_the_protocol_and_intervals_and_nothing_of_the_machine(t
     closed = json.loads(text)["closed_loop"]
     protocol = closed["protocol"]
     assert protocol["seeds"] == {"range": "testing", "first": 20000, "last": 20002}
-    assert protocol["max_steps"] == 100 and protocol["replan_steps"] == 5 and protocol["render"]["size"] == 96
+    assert (
+        protocol["max_steps"] == 100 and protocol["replan_steps"] == 5 and protocol["settings"]["render"]["size"] == 96
+    )
     assert len(closed["episodes"]) == closed["overall"]["episodes"] == 3
     low, high = closed["overall"]["wilson95"]
     assert 0 <= low <= closed["overall"]["success"] <= high <= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
@@ -12,12 +11,13 @@ from pisft.diff.side import Side
 from pisft.errors import PisftError
 from pisft.evaluate.kept_actions import episodes
 from pisft.evaluate.video import file_name, film
+from pisft.records.difference import Difference
 
 MOST = 12
 
 
 def film_flips(
-    content: dict[str, Any], sides: tuple[Side, Side], folder: Path, most: int, workers: int
+    content: Difference, sides: tuple[Side, Side], folder: Path, most: int, workers: int
 ) -> tuple[dict[tuple[int, str, int], Path], str | None]:
     """((side, task, seed) → video of the first `most` flips of each kind, why some could not be filmed).
 
@@ -26,16 +26,16 @@ def film_flips(
     """
     found: dict[tuple[int, str, int], Path] = {}
     reasons = []
-    flips = (content["success"] or {}).get("flips") or {}
-    shown = [flip for kind in flips.values() for flip in kind[:most]]
+    flips = content.success.flips if content.success else None
+    shown = [*flips.won[:most], *flips.lost[:most]] if flips else []
     for number, side in enumerate(sides):
         missing = []
         for flip in shown:
-            video = flip["videos"][number]
+            video = flip.videos[number]
             if video is not None and (side.folder / video).is_file():
-                found[number, flip["task"], flip["seed"]] = side.folder / video
+                found[number, flip.task, flip.seed] = side.folder / video
             else:
-                missing.append((flip["task"], flip["seed"]))
+                missing.append((flip.task, flip.seed))
         if not missing:
             continue
         target = folder / "ab"[number]

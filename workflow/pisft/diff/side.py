@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from pisft import metrics_csv
 from pisft.errors import PisftError
+from pisft.records.base import read_json
+from pisft.records.evaluation import Evaluation
+from pisft.records.provenance import Record
 
 STAGES = ("norm_stats", "train", "evaluate")
 
@@ -21,9 +23,9 @@ class Side:
     folder: Path
     config: dict[str, Any]
     norm_stats: dict[str, Any] | None
-    evaluation: dict[str, Any] | None
+    evaluation: Evaluation | None
     metrics: list[dict[str, float]]
-    provenance: dict[str, dict[str, Any]]
+    provenance: dict[str, Record]
     commit: str | None = None
 
     @classmethod
@@ -34,15 +36,16 @@ class Side:
         """
         if not (folder / "config.json").is_file():
             raise PisftError(f"{folder}: holds no config.json; expected results/<exp>")
-        records = {stage: _json(folder / f"provenance/{stage}.json") for stage in STAGES}
+        records = {stage: folder / f"provenance/{stage}.json" for stage in STAGES}
+        evaluation, metrics = folder / Evaluation.name_of_file, folder / "metrics.csv"
         return cls(
             label=label,
             folder=folder,
-            config=_json(folder / "config.json"),
+            config=read_json(folder / "config.json"),
             norm_stats=(_json(folder / "norm_stats.json") or {}).get("norm_stats"),
-            evaluation=_evaluation(folder / "eval.json"),
-            metrics=metrics_csv.read(path) if (path := folder / "metrics.csv").is_file() else [],
-            provenance={stage: record for stage, record in records.items() if record},
+            evaluation=Evaluation.read(evaluation) if evaluation.is_file() else None,
+            metrics=metrics_csv.read(metrics) if metrics.is_file() else [],
+            provenance={stage: Record.read(path) for stage, path in records.items() if path.is_file()},
             commit=commit or _commit(folder),
         )
 
@@ -58,19 +61,7 @@ class Side:
 
 
 def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise PisftError(f"{path}: is not JSON ({error}); build it again") from error
-
-
-def _evaluation(path: Path) -> dict[str, Any] | None:
-    content = _json(path)
-    if content is not None and (missing := {"experiment", "open_loop", "closed_loop"} - set(content)):
-        raise PisftError(f"{path}: has no {', '.join(sorted(missing))}; expected what an evaluation writes")
-    return content
+    return read_json(path) if path.is_file() else None
 
 
 def _commit(folder: Path) -> str | None:

@@ -8,8 +8,10 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from pisft.config.experiment import Published
 from pisft.errors import PisftError
 from pisft.evaluate.intervals import between95, difference95, fisher, paired, paired_difference95, wilson95
+from pisft.records.evaluation import ClosedLoop, Evaluation, Interval, Rate
 
 # What two protocols may differ in and still be of the same thing; the rest makes an episode what it is. Packages decide
 # what a seed stands for.
@@ -41,33 +43,19 @@ class Comparison:
         return "Fisher's exact" if self.flips is None else "McNemar's exact"
 
 
-def loss_name(evaluation: dict[str, Any] | None) -> str:
-    """What the flow loss of an eval.json is called, by the episodes that it is of."""
-    held_out = evaluation is None or evaluation["open_loop"].get("held_out", True)
-    return "held-out flow loss" if held_out else "flow loss on training episodes"
+def compare(a: Evaluation, b: Evaluation, tasks: Iterable[str] | None = None) -> Comparison:
+    """Compare the success of two evaluations on `tasks` (all, by default).
 
-
-def compare(a: dict[str, Any], b: dict[str, Any], tasks: Iterable[str] | None = None) -> Comparison:
-    """Two contents of eval.json, on `tasks` (all, by default); raises `PisftError` where they cannot be compared."""
-    for content in (a, b):
-        if content["closed_loop"] is None:
-            raise PisftError(f"{content['experiment']}: eval.json has no closed loop, and so no success to compare")
-    ours, theirs = (content["closed_loop"]["protocol"] for content in (a, b))
+    Raises `PisftError` where they ran under different protocols.
+    """
+    one, other = (_outcomes(evaluation, tasks) for evaluation in (a, b))
+    ours, theirs = (_conditions(evaluation) for evaluation in (a, b))
     different = sorted(key for key in (ours | theirs).keys() - FREE if ours.get(key) != theirs.get(key))
     if different:
         raise PisftError(
-            f"{a['experiment']} and {b['experiment']} ran under different protocols: {', '.join(different)} differ; "
+            f"{a.experiment} and {b.experiment} ran under different protocols: {', '.join(different)} differ; "
             "evaluate both with the same eval.closed_loop"
         )
-    chosen = None if tasks is None else set(tasks)
-    one, other = (
-        {
-            (episode["task"], episode["seed"]): episode["success"]
-            for episode in content["closed_loop"]["episodes"]
-            if chosen is None or episode["task"] in chosen
-        }
-        for content in (a, b)
-    )
     successes, episodes = (sum(one.values()), sum(other.values())), (len(one), len(other))
     note = _other_packages(ours["packages"], theirs["packages"])
     if note or one.keys() != other.keys():
@@ -86,73 +74,117 @@ def compare(a: dict[str, Any], b: dict[str, Any], tasks: Iterable[str] | None = 
     return Comparison(episodes, successes, rates[1] - rates[0], (low, high), p, flips, note)
 
 
+def _closed(evaluation: Evaluation) -> ClosedLoop:
+    if evaluation.closed_loop is None:
+        raise PisftError(f"{evaluation.experiment}: eval.json has no closed loop, and so no success to compare")
+    return evaluation.closed_loop
+
+
+def _outcomes(evaluation: Evaluation, tasks: Iterable[str] | None) -> dict[tuple[str, int], bool]:
+    chosen = None if tasks is None else set(tasks)
+    episodes = _closed(evaluation).episodes
+    return {(e.task, e.seed): e.success for e in episodes if chosen is None or e.task in chosen}
+
+
+def _conditions(evaluation: Evaluation) -> dict[str, Any]:
+    """The protocol as one mapping, the simulator's own settings among the rest."""
+    protocol = _closed(evaluation).protocol.model_dump()
+    return protocol | protocol.pop("settings")
+
+
 def _other_packages(ours: dict[str, str], theirs: dict[str, str]) -> str | None:
-    """Why episodes are not paired by their seeds, where the simulator's packages are others."""
+    """Why episodes are not paired by their seeds, where the simulator's packages differ."""
     changed = [f"{k} {ours.get(k)}, {theirs.get(k)}" for k in sorted(ours | theirs) if ours.get(k) != theirs.get(k)]
     if not changed:
         return None
     return f"not paired: a seed may stand for another episode with other packages ({'; '.join(changed)})"
 
 
-def over_suites(closed: dict[str, Any]) -> dict[str, Any]:
-    """The mean of the suites' success rates, which is what papers call average: `success` and its `interval95`, with
-    `successes` and `episodes` where all are one sample and None where not.
+@dataclass(frozen=True)
+class Mean:
+    """A mean of success rates with its 95 % interval; `successes` and `episodes` where all are one sample."""
+
+    success: float
+    interval95: Interval
+    successes: int | None = None
+    episodes: int | None = None
+
+
+def over_suites(closed: ClosedLoop) -> Mean:
+    """Average the suites' success rates, which is what papers call average.
 
     Suites of as many episodes that share none are one sample, and the interval is Wilson's of it. Otherwise it is put
     together from the suites' own as that of a difference is (G. Y. Zou and A. Donner, Construction of confidence limits
     about effect measures: a general approach, Statistics in Medicine 27 (2008)).
     """
-    suites, overall = list(closed["suites"].values()), closed["overall"]
-    episodes = [rate["episodes"] for rate in suites]
-    if len(set(episodes)) == 1 and sum(episodes) == overall["episodes"]:
-        return {key: overall[key] for key in ("success", "successes", "episodes")} | {"interval95": overall["wilson95"]}
-    mean = fmean(rate["success"] for rate in suites)
-    below, above = (sqrt(sum((rate["success"] - rate["wilson95"][i]) ** 2 for rate in suites)) for i in (0, 1))
-    interval = [mean - below / len(suites), mean + above / len(suites)]
-    return {"success": mean, "interval95": interval, "successes": None, "episodes": None}
+    suites, overall = list(closed.suites.values()), closed.overall
+    episodes = [rate.episodes for rate in suites]
+    if len(set(episodes)) == 1 and sum(episodes) == overall.episodes:
+        return Mean(overall.success, overall.wilson95, overall.successes, overall.episodes)
+    mean = fmean(rate.success for rate in suites)
+    below, above = (sqrt(sum((rate.success - rate.wilson95[i]) ** 2 for rate in suites)) for i in (0, 1))
+    return Mean(mean, (mean - below / len(suites), mean + above / len(suites)))
 
 
-def beside_published(closed: dict[str, Any] | None, published: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each number of an experiment's `published`: `ours` (None before it was evaluated) and `published`, each
-    with `value` and, where the episodes are known, `interval95`; `difference` (ours − published) with Newcombe's
-    interval, and Fisher's `p` where both are rates of episodes. `closed` is eval.json's closed_loop.
+@dataclass(frozen=True)
+class Value:
+    """A number and its 95 % interval, None where the episodes are not known."""
 
-    `measure` is a suite's name, MEAN, or LENGTH of chains, whose interval is Student's and of ours alone.
+    value: float
+    interval95: Interval | None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A number of ours beside the published one. `measure` is the name of a suite, MEAN, or LENGTH of chains; `ours` is
+    None before it was evaluated; `difference` is ours − published with Newcombe's `interval95`; `p` is Fisher's, where
+    both are rates of episodes."""
+
+    measure: str
+    source: str
+    ours: Value | None
+    published: Value
+    difference: float | None
+    interval95: Interval | None
+    p: float | None
+
+
+def beside_published(closed: ClosedLoop | None, published: Published) -> list[Beside]:
+    """Put each number of `published` beside the evaluation's `closed` loop (None before there is one).
+
+    A LENGTH has Student's interval, and of ours alone.
     """
-    episodes, suites = published["episodes"], published["suites"]
     rows = []
-    for suite, value in suites.items():
-        rate = closed and closed["suites"][suite]
-        ours = rate and {"value": rate["success"], "interval95": rate["wilson95"]}
-        rows.append(_row(suite, ours, value, episodes, rate))
-    if (value := published["average"]) is not None:
-        mean = over_suites(closed) if closed and len(closed["suites"]) > 1 else None  # a suite is not their mean
-        ours = mean and {"value": mean["success"], "interval95": mean["interval95"]}
-        of_all = episodes * len(closed["suites"]) if closed and episodes else None
-        rows.append(_row(MEAN, ours, value, of_all, mean if mean and mean["episodes"] else None))
-    if (value := published["average_length"]) is not None:
-        chains = closed and closed["chains"]
-        ours = chains and {"value": chains["average_length"], "interval95": chains["interval95"]}
-        rows.append(_row(LENGTH, ours, value, None, None))
+    for suite, value in published.suites.items():
+        rate = closed.suites[suite] if closed else None
+        ours = Value(rate.success, rate.wilson95) if rate else None
+        rows.append(_row(suite, published, ours, value, published.episodes, rate))
+    if published.average is not None:
+        mean = over_suites(closed) if closed and len(closed.suites) > 1 else None  # one suite is not their mean
+        ours = Value(mean.success, mean.interval95) if mean else None
+        of_all = published.episodes * len(closed.suites) if closed and published.episodes else None
+        rows.append(_row(MEAN, published, ours, published.average, of_all, mean))
+    if published.average_length is not None:
+        chains = closed.chains if closed else None
+        ours = Value(chains.average_length, chains.interval95) if chains else None
+        rows.append(_row(LENGTH, published, ours, published.average_length, None, None))
     return rows
 
 
 def _row(
     measure: str,
-    ours: dict[str, Any] | None,
-    published: float,
+    published: Published,
+    ours: Value | None,
+    value: float,
     episodes: int | None,
-    counts: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """`episodes` are those of the published rate, `counts` ours, {"successes", "episodes"}; where they are known."""
-    theirs = (round(published * episodes), episodes) if episodes else None
+    counts: Rate | Mean | None,
+) -> Beside:
+    """`value` is the published number, of `episodes` where those are known; `counts` has ours."""
+    theirs = (round(value * episodes), episodes) if episodes else None
     interval = wilson95(*theirs) if theirs else None
-    apart = between95(ours["value"], published, ours["interval95"], interval) if ours and interval else None
-    return {
-        "measure": measure,
-        "ours": ours,
-        "published": {"value": published, "interval95": interval and list(interval)},
-        "difference": ours and ours["value"] - published,
-        "interval95": apart and list(apart),
-        "p": fisher(counts["successes"], counts["episodes"], *theirs) if counts and theirs else None,
-    }
+    apart = between95(ours.value, value, ours.interval95, interval) if ours and ours.interval95 and interval else None
+    p = None
+    if theirs and counts and counts.successes is not None and counts.episodes:
+        p = fisher(counts.successes, counts.episodes, *theirs)
+    difference = ours.value - value if ours else None
+    return Beside(measure, published.source, ours, Value(value, interval), difference, apart, p)

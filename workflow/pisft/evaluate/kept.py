@@ -13,6 +13,7 @@ from pisft.config.experiment import Resolved, check_seeds
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.evaluate.run import closed_loop
+from pisft.records.by_step import AtStep
 from pisft.train.checkpoints.published import state_folder
 from pisft.verified import first_damaged, listed
 
@@ -25,7 +26,7 @@ def by_step(
     workers: int,
     seeds: str = "tuning",
     state: Path | None = None,
-) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
+) -> tuple[dict[int, AtStep], dict[int, dict[str, Any]]]:
     """(step → what eval.json calls `overall` and `tasks`, with the `val_loss` of that step, None where none was
     measured; step → how it went) of the training run of `fingerprint` in `run_dir`.
 
@@ -51,7 +52,7 @@ def by_step(
         policy = load_policy(config, weights[step], device)
         went[step] = {}
         closed = closed_loop(config, policy, None, workers, went[step], state and state / f"{seeds}/{step}")
-        found[step] = {"overall": closed["overall"], "tasks": closed["tasks"], "val_loss": losses.get(step)}
+        found[step] = AtStep(overall=closed.overall, tasks=closed.tasks, val_loss=losses.get(step))
     return found, went
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from safetensors.numpy import load_file
 from pisft import tensors
 from pisft.errors import PisftError
 from pisft.evaluate.episode import Episode
+from pisft.records.base import RecordError
+from pisft.records.evaluation import Evaluation
 
 NAME = "rollouts.safetensors"
 
@@ -26,19 +27,17 @@ def save(folder: Path, episodes: Iterable[Episode]) -> None:
 def episodes(run_dir: Path, chosen: Sequence[tuple[str, int]] | None = None) -> list[Episode]:
     """The episodes (task, seed) of the evaluation in `run_dir`, all of them by default; raises `PisftError`."""
     try:
-        evaluation = json.loads((run_dir / "eval.json").read_text())
+        evaluation = Evaluation.read(run_dir / Evaluation.name_of_file)
         actions = load_file(run_dir / NAME)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (RecordError, OSError, ValueError, SafetensorError) as error:
         raise PisftError(f"{run_dir}: holds no eval.json with {NAME} beside it ({error}); evaluate it again") from error
-    known = {(e["task"], e["seed"]): e for e in (evaluation["closed_loop"] or {"episodes": []})["episodes"]}
+    closed = evaluation.closed_loop
+    known = {(e.task, e.seed): e for e in closed.episodes} if closed else {}
     found = []
     for task, seed in known if chosen is None else chosen:
         if (task, seed) not in known or f"{task}:{seed}" not in actions:
             raise PisftError(f"{run_dir / NAME}: has no episode of '{task}' with seed {seed}; eval.json lists them")
         outcome = known[task, seed]
-        found.append(
-            Episode(
-                task, seed, outcome["success"], int(outcome["success"]), outcome["steps"], actions[f"{task}:{seed}"]
-            )
-        )
+        actual = actions[f"{task}:{seed}"]
+        found.append(Episode(task, seed, outcome.success, int(outcome.success), outcome.steps, actual))
     return found

@@ -12,6 +12,7 @@ from pisft.data.loading.sampling import noise_and_time
 from pisft.data.loading.training_set import TrainingSet
 from pisft.evaluate.finite import finite
 from pisft.evaluate.policy import Policy
+from pisft.records.evaluation import ActionError, ByDim, EpisodeOfDataset, Errors, OpenLoop
 
 SEED = 0
 DRAWS = 8  # of noise and time, a frame
@@ -21,9 +22,10 @@ TRACES = 3  # episodes whose actions are drawn beside the predicted ones
 
 
 def open_loop(
-    policy: Policy, demonstrations: TrainingSet, episodes: Sequence[dict[str, Any]]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(what eval.json tells, traces) of a policy on `episodes`, {"dataset", "episode"} each, in their order.
+    policy: Policy, demonstrations: TrainingSet, episodes: Sequence[EpisodeOfDataset], held_out: bool = True
+) -> tuple[OpenLoop, list[dict[str, Any]]]:
+    """Compare what `policy` predicts with what `episodes`, in the order of `demonstrations`, hold: (what eval.json
+    tells, traces).
 
     The first has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
     by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Taken at
@@ -41,7 +43,7 @@ def open_loop(
 
     def told(frame: int) -> str:
         number = int(np.searchsorted(ends, frame))
-        return f"{episodes[number]['dataset']}, episode {episodes[number]['episode']}, frame {frame - starts[number]}"
+        return f"{episodes[number].dataset}, episode {episodes[number].episode}, frame {frame - starts[number]}"
 
     losses, parts = [], []
     for places in np.split(np.arange(len(frames)), range(BATCH_SIZE, len(frames), BATCH_SIZE)):
@@ -55,16 +57,17 @@ def open_loop(
 
     inside = np.arange(horizon) < (demonstrations.last_frame[frames] - frames + 1)[:, None]  # (frames, H)
     tasks = np.array([demonstrations.task(frame) for frame in frames])
-    content = {
-        "episodes": list(episodes),
-        "frames": len(frames),
-        "flow_loss": float(np.concatenate(losses).mean(dtype=np.float64)),
-        "action_error": {
-            "robot": _means(np.abs(found["predicted"][:, 0] - found["recorded"]), inside, names, tasks),
-            "normalised": _means(np.abs(found["sampled"] - found["demonstrated"]), inside, encoded, tasks),
-        },
-        "action_spread": _by_dim(found["predicted"].std(axis=1, dtype=np.float64)[inside], names),
-    }
+    content = OpenLoop(
+        held_out=held_out,
+        episodes=list(episodes),
+        frames=len(frames),
+        flow_loss=float(np.concatenate(losses).mean(dtype=np.float64)),
+        action_error=ActionError(
+            robot=_means(np.abs(found["predicted"][:, 0] - found["recorded"]), inside, names, tasks),
+            normalised=_means(np.abs(found["sampled"] - found["demonstrated"]), inside, encoded, tasks),
+        ),
+        action_spread=ByDim(**_by_dim(found["predicted"].std(axis=1, dtype=np.float64)[inside], names)),
+    )
     return content, _traces(found, frames, starts, ends, names, tasks)
 
 
@@ -110,16 +113,17 @@ def _check(
     finite(losses, lambda i: f"{told[i]}: the flow loss")
 
 
-def _means(errors: np.ndarray, inside: np.ndarray, names: list[str], tasks: np.ndarray) -> dict[str, Any]:
-    """Of `errors` (frames, H, d) at the steps that are `inside` their episodes."""
+def _means(errors: np.ndarray, inside: np.ndarray, names: list[str], tasks: np.ndarray) -> Errors:
+    """Average `errors` (frames, H, d) at the steps that are `inside` their episodes."""
     steps = errors.mean(axis=2, dtype=np.float64)
-    return _by_dim(errors[inside], names) | {
-        "per_step": [float(steps[inside[:, h], h].mean()) for h in range(steps.shape[1]) if inside[:, h].any()],
-        "per_task": {
+    return Errors(
+        **_by_dim(errors[inside], names),
+        per_step=[float(steps[inside[:, h], h].mean()) for h in range(steps.shape[1]) if inside[:, h].any()],
+        per_task={
             str(task): float(errors[tasks == task][inside[tasks == task]].mean(dtype=np.float64))
             for task in np.unique(tasks)
         },
-    }
+    )
 
 
 def _by_dim(values: np.ndarray, names: list[str]) -> dict[str, Any]:

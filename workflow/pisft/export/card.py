@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,26 @@ from huggingface_hub import EvalResult, ModelCardData
 from pisft.config.dataset import GeneratedDataset, HubDataset
 from pisft.config.experiment import Lora, Resolved
 from pisft.config.model import BaseWeights
-from pisft.evaluate.compare import MEAN, loss_name, over_suites
+from pisft.evaluate.compare import MEAN, Mean, over_suites
 from pisft.names import one_line
+from pisft.records.evaluation import Evaluation
+from pisft.records.provenance import Record
 
 VARIANTS = {"pi0": "π₀", "pi05": "π₀.₅"}
 
 
-def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], license: str, title: str, use: str) -> str:
+def card(config: Resolved, evaluation: Evaluation, keys: dict[str, str], license: str, title: str, use: str) -> str:
     """README.md for the hub: `evaluation` is eval.json, `keys` are those of the checkpoint's and its provenance
     records, `use` says how the weights are loaded."""
-    closed = evaluation["closed_loop"]
-    rates = {
-        suite: rate | {"interval95": rate["wilson95"]} for suite, rate in (closed or {"suites": {}})["suites"].items()
-    }
-    if len(rates) > 1:
-        rates[MEAN] = over_suites(closed)
+    closed = evaluation.closed_loop
+    rates: dict[str, Mean] = {}
+    if closed:
+        rates = {
+            suite: Mean(rate.success, rate.wilson95, rate.successes, rate.episodes)
+            for suite, rate in closed.suites.items()
+        }
+        if len(rates) > 1:
+            rates[MEAN] = over_suites(closed)
     base = _base(config)
     hubs = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]
     front = ModelCardData(
@@ -42,14 +46,15 @@ def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], lic
         eval_results=[
             EvalResult(
                 task_type="robotics",
-                dataset_type=closed["protocol"]["simulator"],
+                dataset_type=closed.protocol.simulator,
                 dataset_name=suite,
                 dataset_config=suite,  # by which the hub tells results apart
                 metric_type="success",
                 metric_name="success rate",
-                metric_value=rate["success"],
+                metric_value=rate.success,
             )
             for suite, rate in rates.items()
+            if closed
         ]
         or None,
     )
@@ -71,21 +76,19 @@ def card(config: Resolved, evaluation: dict[str, Any], keys: dict[str, str], lic
         title=title,
         config=config,
         evaluation=evaluation,
-        loss_name=loss_name(evaluation),
+        loss_name=evaluation.loss_name,
         closed=closed,
         rates=rates,
         published={name: f"{100 * rate:.1f} %" for name, rate in theirs.items()},
         source=published.source if published else None,
         variant=VARIANTS[config.model.variant],
         method="LoRA" if _adapted(config) else "all parameters",
-        step=evaluation["checkpoint"]["step"],
+        step=evaluation.checkpoint.step,
         batch=config.train.global_batch_size,
         base=base,
         datasets=[_dataset(use) for use in config.datasets],
-        errors=list(evaluation["open_loop"].get("action_error", {}).get("robot", {}).get("per_dim", {}).items()),
-        packages=", ".join(f"{name} {version}" for name, version in closed["protocol"]["packages"].items())
-        if closed
-        else "",
+        errors=list(evaluation.open_loop.action_error.robot.per_dim.items()),
+        packages=", ".join(f"{name} {version}" for name, version in closed.protocol.packages.items()) if closed else "",
         keys=keys,
         use=use,
     )
@@ -99,7 +102,7 @@ def _inline(text: str) -> str:
 def keys_of(run_dir: Path) -> dict[str, str]:
     """The keys in the provenance records of the checkpoint and the evaluation in `run_dir`."""
     stages = ("train", "evaluate")
-    return {stage: json.loads((run_dir / f"provenance/{stage}.json").read_text())["key"] for stage in stages}
+    return {stage: Record.read(run_dir / f"provenance/{stage}.json").key for stage in stages}
 
 
 def _adapted(config: Resolved) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from pisft.data.statistics.norm_stats import NormStats
 from pisft.data.statistics.norm_stats import load as load_norm_stats
 from pisft.data.statistics.normalise import Stats
 from pisft.errors import PisftError
+from pisft.records.base import RecordError
+from pisft.records.checkpoint import CheckpointIndex
 
 # The dimensions of the published π₀ and π₀.₅, the only ones that lerobot and openpi's PyTorch models are built with.
 PUBLISHED = {
@@ -106,15 +107,17 @@ def read_checkpoint(run_dir: Path) -> Checkpoint:
     folder, index = run_dir / "checkpoint", run_dir / "checkpoint.json"
     remedy = f"run: snakemake results/{run_dir.name}/checkpoint.json"
     try:
-        files = json.loads(index.read_text())["files"]
+        files = CheckpointIndex.read(index).files
         for name in FILES:
-            size, expected = (folder / name).stat().st_size, files[name]["size"]
+            size, expected = (folder / name).stat().st_size, files[name].size
             if size != expected:
                 raise ExportError(f"{folder / name}: has {size} bytes, {index} says {expected}; {remedy}")
+    except RecordError as error:
+        raise ExportError(str(error)) from error
     except OSError as error:
         raise ExportError(f"{error.filename}: cannot be read: {error.strerror}; {remedy}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ExportError(f"{index}: does not list size and sha256 of {', '.join(FILES)}; {remedy}") from error
+    except KeyError as error:
+        raise ExportError(f"{index}: files: does not list {error}; {remedy}") from error
     return Checkpoint(
         folder=folder,
         model=read_yaml(folder / "model.json", ModelConfig),  # JSON is YAML

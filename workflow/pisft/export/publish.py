@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pisft.config import read_resolved
 from pisft.errors import PisftError
 from pisft.export.card import card, keys_of
 from pisft.export.checkpoint import replacing
+from pisft.records.evaluation import Evaluation
 
 LAYOUTS = {"checkpoint": "checkpoint", "lerobot": "export/lerobot", "openpi": "export/openpi"}
 MARK = "experiment.json"  # with its record, what a published folder has
@@ -32,7 +32,7 @@ def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Pat
         raise PublishError(f"{source}: is missing; build {run_dir}/{how} with snakemake first")
     if target.exists() and any(target.iterdir()) and not _ours(target):
         raise PublishError(f"{target}: holds something else; give an empty or a new folder")
-    evaluation = json.loads((run_dir / "eval.json").read_text())
+    evaluation = Evaluation.read(run_dir)
     config = read_resolved(run_dir / "config.json")
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as new:

@@ -1,39 +1,119 @@
-"""Accepting that changed code makes the same results (a refactoring). Start from `accept(node)`."""
+"""Accepting that changed code makes the same results (a refactoring). Start from `compare`, then `accept`."""
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from pisft.canonical import write_json
+from pisft.canonical import digest, file_facts
+from pisft.git import git
 from pisft.provenance.freshness import state
+from pisft.provenance.graph import lineage
 from pisft.provenance.key import differences, expected
+from pisft.provenance.rebuild import fresh_clone, run_in
 from pisft.provenance.record import recorded
+from pisft.records.base import read_json
+from pisft.records.provenance import Accepted, Ingredients, Record
 from pisft.stages import Node, ProvenanceError, node_of
+from pisft.stages.base import subject
+
+SMOKE = "~smoke"
+OF_CODE = ("provenance", "key")  # keys of a JSON target that say which code made it
+REMEDY = "compare by hand what the two make, and say --unchecked"
 
 
-def accept(node: Node, root: Path = Path()) -> bool:
+def compare(target: Node, root: Path = Path()) -> Accepted:
+    """Build the `~smoke` version of the experiments that `target` is made from twice, by the code that made what is
+    stale and by the code that is committed now, and compare every file but pages.
+
+    Returns the evidence for `accept`. Raises `ProvenanceError` where a file differs or there is nothing to compare.
+    """
+    stale = [node for node in lineage(target, root) if recorded(node, root) and state(node, root)]
+    experiments = dict.fromkeys(node.name.removesuffix(SMOKE) for node in stale if node.definition.of_experiment)
+    if not experiments:
+        raise ProvenanceError(f"{target.target}: no stage of an experiment is stale in it; {REMEDY}")
+    goals = [Node("evaluate", name + SMOKE) for name in experiments]
+    commit = _commit(stale, root)
+    with tempfile.TemporaryDirectory() as temporary:
+        now = fresh_clone(Path(temporary) / "now", root)
+        before = fresh_clone(Path(temporary) / "before", root)
+        git("checkout", "--quiet", commit, root=before)
+        for clone in (before, now):
+            run_in(clone, "snakemake", "--quiet", "all", *(goal.target for goal in goals))
+        records = [recorded(node, now) for goal in goals for node in lineage(goal, now)]
+        files = sorted({path for record in records if record for path in record.outputs})
+        theirs, ours = ({path: _content(clone / path) for path in files} for clone in (before, now))
+    different = [path for path in files if theirs[path] != ours[path]]
+    if different:
+        raise ProvenanceError(
+            f"{target.target}: cannot be accepted: the code at {commit[:12]} and that of now make different "
+            f"{', '.join(different)}; build it again: snakemake {target.target}"
+        )
+    return Accepted(key="", commit=commit, compared={path: sha256 for path, sha256 in ours.items() if sha256})
+
+
+def accept(node: Node, evidence: Accepted, root: Path = Path()) -> bool:
     """Record that `node`, whose code changed, is what the new code would make; True where there was anything to do.
 
     Call it along a `lineage`, since a parent's new key is part of the child's. One that is not here, such as data that
-    were left elsewhere, is passed over. Raises `ProvenanceError` where something besides code and parents' keys
+    were left elsewhere, is passed over. So are pages, which are drawn again to show the `evidence`, unless something
+    that they are drawn from is not here. Raises `ProvenanceError` where something besides code and parents' keys
     differs, or the artefact is damaged.
     """
     reason = state(node, root)
-    if reason is None or not (root / node.target).is_file():
+    if reason is None or not (root / node.target).is_file() or _is_drawn_again(node, root):
         return False
     record, now = recorded(node, root), expected(node, root)
-    if record is None or record["key"] == now["key"]:
-        if record and not all((root / path).is_file() for path in record["outputs"]):
+    if record is None or record.key == now.key:
+        if record and not all((root / path).is_file() for path in record.outputs):
             return False
         raise ProvenanceError(f"{node.target}: cannot be accepted: {reason}")
     equivalent = {
-        f"parents {parent} changed"
-        for parent, key in record["parents"].items()
-        if key in (recorded(node_of(parent), root) or {}).get("accepted_from", [])
+        f"parents {parent} changed" for parent, key in record.parents.items() if key in _earlier_keys(parent, root)
     }
     refused = [line for line in differences(record, now) if not line.startswith("code ") and line not in equivalent]
     if refused:
         raise ProvenanceError(f"{node.target}: cannot be accepted, since not only code changed: {'; '.join(refused)}")
-    accepted = {"accepted_from": [*record.get("accepted_from", []), record["key"]]}
-    write_json(root / node.provenance, now | {"outputs": record["outputs"]} | accepted)
+    accepted = [*record.accepted, evidence.model_copy(update={"key": record.key})]
+    ingredients = {name: getattr(now, name) for name in Ingredients.model_fields}
+    new = Record(**ingredients, outputs=record.outputs, uv_lock=record.uv_lock, accepted=accepted)
+    new.write(root / node.provenance)
     return True
+
+
+def _is_drawn_again(node: Node, root: Path) -> bool:
+    parents = node.definition.parents(subject(node, root))
+    return node.definition.is_page and all((root / parent.target).is_file() for parent in parents)
+
+
+def _earlier_keys(target: str, root: Path) -> set[str]:
+    record = recorded(node_of(target), root)
+    return {accepted.key for accepted in record.accepted} if record else set()
+
+
+def _commit(nodes: Iterable[Node], root: Path) -> str:
+    """The one commit whose code made `nodes`."""
+    found: dict[str, str] = {}  # commit → a file that names it
+    for node in nodes:
+        noted = root / node.machine
+        commit = read_json(noted).get("commit") if noted.is_file() else None
+        if commit is None or commit.endswith("+"):
+            what = "changes that were not committed" if commit else "no commit"
+            raise ProvenanceError(f"{noted}: commit: {node.target} was made by code of {what}; {REMEDY}")
+        found.setdefault(commit, noted.as_posix())
+    if len(found) > 1:
+        raise ProvenanceError(f"{', '.join(found.values())}: were made at different commits; {REMEDY}")
+    return next(iter(found))
+
+
+def _content(path: Path) -> str | None:
+    """The hash of what a file says besides which code made it; None for a page, which shows the code, and for what is
+    not there."""
+    if path.suffix == ".html" or not path.is_file():
+        return None
+    if path.suffix == ".json":
+        content = json.loads(path.read_text())
+        return digest({k: v for k, v in content.items() if k not in OF_CODE} if isinstance(content, dict) else content)
+    return file_facts(path)["sha256"]

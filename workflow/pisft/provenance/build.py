@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pisft.canonical import digest, file_facts, write_json
 from pisft.lease import PATIENCE_S, held
@@ -17,6 +16,8 @@ from pisft.provenance.key import ingredients
 from pisft.provenance.machine import machine
 from pisft.provenance.record import previous, recorded, unrecorded
 from pisft.provenance.verified import verify
+from pisft.records.base import facts_of
+from pisft.records.provenance import Ingredients, Record
 from pisft.stages import Node, ProvenanceError, check_name
 
 
@@ -24,31 +25,23 @@ from pisft.stages import Node, ProvenanceError, check_name
 class Build:
     """A build under way: what it is made from, and its files, to be filled in."""
 
-    ingredients: dict[str, Any]
+    ingredients: Ingredients
     outputs: list[Path] = field(default_factory=list)
     uv_lock: str | None = None
 
     @property
     def key(self) -> str:
         """Of what is being built."""
-        return self.ingredients["key"]
-
-    @property
-    def hashes(self) -> dict[str, str | None]:
-        """What a manifest says of where it comes from: digests of the configuration, the code and the data it was
-        made from, the key over all of them, and the lock of the environment (no part of the key)."""
-        of = {name: digest(self.ingredients[name]) for name in ("config", "code", "packages")}
-        data = digest([self.ingredients["parents"], self.ingredients["pins"]])
-        return of | {"data": data, "key": self.key, "uv_lock": self.uv_lock}
+        return self.ingredients.key
 
     @property
     def fingerprint(self) -> str:
         """The name of a training run: its key but for how long it is and which weights are taken, so that a longer run
         resumes a shorter one. Only a run that looks for the best weights keeps them, so it is another."""
-        config = dict(self.ingredients["config"])
+        config = dict(self.ingredients.config)
         config["chosen"] = "best" if config["chosen"] == "best" else None
         config["train"] = {name: value for name, value in config["train"].items() if name != "steps"}
-        return digest(self.ingredients | {"key": None, "outside": None, "config": config})
+        return digest(self.ingredients.model_dump(mode="json", exclude={"key", "outside"}) | {"config": config})
 
 
 def planned(node: Node, root: Path = Path()) -> Build:
@@ -60,7 +53,7 @@ def planned(node: Node, root: Path = Path()) -> Build:
         record = recorded(parent, root)
         if record is None:
             raise ProvenanceError(f"{unrecorded(parent, root)}; run: snakemake {parent.target}")
-        keys[parent.target] = record["key"]
+        keys[parent.target] = record.key
     lock = root / "uv.lock"
     return Build(ingredients(node, of, keys, root), uv_lock=file_facts(lock)["sha256"] if lock.is_file() else None)
 
@@ -72,7 +65,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
     Parents are verified to the byte. Where another process builds the artefact, it is waited for a little. The old
     record steps aside first, so that an artefact half replaced is never taken for a whole one. Where the stage says
-    so, the target also gets the `hashes`, so that it tells where it comes from when it is handed on alone.
+    so, the target also gets these in short, so that it tells where it comes from when it is handed on alone.
     """
     planned(node, root)  # what cannot be built is refused before anything is written
     path = root / node.provenance
@@ -82,7 +75,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
         build = planned(node, root)
         for parent in made_from(node, root):
             if record := recorded(parent, root):
-                verify(parent, record, root)
+                verify(parent, record.outputs, root)
             elif (root / parent.provenance).is_file():
                 raise ProvenanceError(
                     f"{parent.provenance}: is no record that can be read; build again what it is of: remove it, then "
@@ -93,8 +86,9 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
         yield build
         if stage.hashes_in_target:
             content = json.loads((root / node.target).read_text())
-            write_json(root / node.target, content | {"provenance": build.hashes})
-        files = {path.relative_to(root).as_posix(): file_facts(path) for path in sorted(build.outputs)}
-        write_json(path, build.ingredients | {"outputs": files, "uv_lock": build.uv_lock})
+            origin = build.ingredients.made_from(build.uv_lock).model_dump(mode="json")
+            write_json(root / node.target, content | {"provenance": origin})
+        files = {path.relative_to(root).as_posix(): facts_of(path) for path in sorted(build.outputs)}
+        Record(**dict(build.ingredients), outputs=files, uv_lock=build.uv_lock).write(path)
         write_json(root / node.machine, machine(root))
         previous(path).unlink(missing_ok=True)

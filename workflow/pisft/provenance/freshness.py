@@ -18,17 +18,17 @@ def state(node: Node, root: Path = Path()) -> str | None:
     record = recorded(node, root)
     if record is None:
         return "no record of what it was made from"
-    for path, facts in record["outputs"].items():
+    for path, facts in record.outputs.items():
         try:
             size = (root / path).stat().st_size
         except OSError:
             return f"{path} is missing"
-        if size != facts["size"]:
-            return f"{path} has {size} bytes, not {facts['size']}"
+        if size != facts.size:
+            return f"{path} has {size} bytes, not {facts.size}"
         if (size <= SMALL or path.endswith(".json")) and altered(root / path, facts):
             return f"{path} was changed by hand: its sha256 is not what was recorded"
     now = expected(node, root)
-    if record["key"] != now["key"]:
+    if record.key != now.key:
         return "; ".join(differences(record, now)) or "made from something else"
     return None
 
@@ -36,5 +36,5 @@ def state(node: Node, root: Path = Path()) -> str | None:
 def by_size(node: Node, root: Path = Path()) -> dict[str, int]:
     """The files of `node` that `state` compared by their size alone, path → bytes."""
     record = recorded(node, root)
-    outputs = record["outputs"].items() if record else ()
-    return {path: facts["size"] for path, facts in outputs if facts["size"] > SMALL and not path.endswith(".json")}
+    outputs = record.outputs.items() if record else ()
+    return {path: facts.size for path, facts in outputs if facts.size > SMALL and not path.endswith(".json")}

@@ -14,6 +14,7 @@ from typing import Any
 from pisft.canonical import digest, file_facts
 from pisft.provenance.code import code_hashes, of_simulator, package_versions
 from pisft.provenance.record import recorded
+from pisft.records.provenance import Ingredients
 from pisft.simulators.versions import versions
 from pisft.stages import Node
 from pisft.stages.base import subject
@@ -23,15 +24,15 @@ ABSENT = "absent"  # pin of what is not there
 
 
 @cache
-def expected(node: Node, root: Path = Path()) -> dict[str, Any]:
-    """What `node` would be made from now, with its key."""
+def expected(node: Node, root: Path = Path()) -> Ingredients:
+    """What `node` would be made from now."""
     of = subject(node, root)
-    keys = {parent.target: expected(parent, root)["key"] for parent in node.definition.parents(of)}
+    keys = {parent.target: expected(parent, root).key for parent in node.definition.parents(of)}
     return ingredients(node, of, keys, root)
 
 
-def ingredients(node: Node, of: Any, keys: dict[str, str], root: Path) -> dict[str, Any]:
-    """What `node` is made from, by the subject `of` and the `keys` of its parents, path → key; with its own key."""
+def ingredients(node: Node, of: Any, keys: dict[str, str], root: Path) -> Ingredients:
+    """What `node` is made from, by the subject `of` and the `keys` of its parents, path → key."""
     stage = node.definition
     script, simulator = root / "scripts" / stage.script, stage.simulator(of)
     outside = stage.sources(of, root)
@@ -46,7 +47,7 @@ def ingredients(node: Node, of: Any, keys: dict[str, str], root: Path) -> dict[s
         "pins": pins,
     }
     written = {name: source.written for name, source in outside.items()}
-    return content | {"key": digest(content), "outside": written}
+    return Ingredients(**content, key=digest(content), outside=written)
 
 
 def unseen(node: Node, root: Path = Path()) -> list[str]:
@@ -55,15 +56,15 @@ def unseen(node: Node, root: Path = Path()) -> list[str]:
     return [source.written for source in sources.values() if not source.path.exists()]
 
 
-def differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(record: Ingredients, now: Ingredients) -> list[str]:
     """What differs between two sets of ingredients, one line each."""
     lines = []
-    before, after = _flat(record.get("config", {})), _flat(now["config"])
+    before, after = _flat(record.config), _flat(now.config)
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
             lines.append(f"config {key}: {_short(before.get(key))} → {_short(after.get(key))}")
     for kind in ("code", "packages", "parents", "pins"):
-        old, new = record.get(kind, {}), now[kind]
+        old, new = getattr(record, kind), getattr(now, kind)
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 detail = f": {old.get(key)} → {new.get(key)}" if kind == "packages" else " changed"
@@ -77,8 +78,8 @@ def _pin(node: Node, name: str, source: Source, root: Path) -> str:
     if (listing := source.listing()) is not None:
         return digest(listing)
     record = recorded(node, root)
-    known = record is not None and record.get("outside", {}).get(name) == source.written
-    return record["pins"].get(name, ABSENT) if record and known else ABSENT
+    known = record is not None and record.outside.get(name) == source.written
+    return record.pins.get(name, ABSENT) if record and known else ABSENT
 
 
 def _flat(content: Any, prefix: str = "") -> dict[str, Any]:

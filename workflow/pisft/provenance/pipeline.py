@@ -20,7 +20,6 @@ from pisft.config.base import noting_files
 from pisft.provenance.graph import lineage
 from pisft.stages import Node, Output
 from pisft.stages.base import subject
-from pisft.stages.experiment import ExperimentStage
 
 DEFAULT = "quickstart"
 # What may make a result stale besides its configuration; asking again where nothing is stale costs seconds.
@@ -81,7 +80,7 @@ def _roots(nodes: list[Node], root: Path) -> dict[str, Any]:
             "outs": _persistent([*_outputs(node, "out", root), node.provenance]),
         }
         for node in nodes
-        if not _of_experiment(node) and not node.definition.parents(subject(node, root))
+        if not node.definition.of_experiment and not node.definition.parents(subject(node, root))
     }
 
 
@@ -91,10 +90,10 @@ def _experiments(own: list[Node], root: Path) -> dict[str, Any]:
     if not goals:
         return {}
     names = {goal.name for goal in goals}
-    nodes = [node for goal in goals for node in lineage(goal, root) if _of_experiment(node) and node.name in names]
-    nodes = list(dict.fromkeys(nodes))
+    before = dict.fromkeys(node for goal in goals for node in lineage(goal, root))
+    nodes = [node for node in before if node.definition.of_experiment and node.name in names]
     read = [parent for node in nodes for parent in node.definition.parents(subject(node, root)) if parent not in nodes]
-    read.sort(key=_of_experiment)  # data and base weights first
+    read.sort(key=lambda parent: parent.definition.of_experiment)  # data and base weights first
     files = dict.fromkeys(file for goal in goals for file in _files(goal, root))
     outs = [path for node in nodes for path in [*_outputs(node, "out", root), node.provenance]]
     return {
@@ -124,10 +123,6 @@ def _table(paper: str, root: Path) -> dict[str, Any]:
             "outs": _persistent([*_outputs(node, "out", root), node.provenance]),
         }
     }
-
-
-def _of_experiment(node: Node) -> bool:
-    return isinstance(node.definition, ExperimentStage)
 
 
 def _written(node: Node, root: Path) -> list[Output]:

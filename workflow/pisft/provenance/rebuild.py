@@ -45,7 +45,7 @@ def take(node: Node, clone: Path, root: Path = Path()) -> None:
     record = recorded(node, root)
     if record is None:
         raise ProvenanceError(f"{node.target}: is missing or has no record; run: snakemake {node.target}")
-    for path in (*record["outputs"], node.provenance):
+    for path in (*record.outputs, node.provenance):
         source, copy = (root / path).absolute(), clone / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         if source.stat().st_size > SMALL:

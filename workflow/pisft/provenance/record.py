@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from pisft.canonical import digest, file_facts, files_below
+from pisft.canonical import files_below
+from pisft.records.base import FileFacts, RecordError, facts_of
+from pisft.records.provenance import Record
 from pisft.stages import Node
 
-INGREDIENTS = ("stage", "config", "code", "packages", "parents", "pins")  # which a key is the hash of
 
-
-def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
+def recorded(node: Node, root: Path = Path()) -> Record | None:
     """What `node` on disk was made from, or None where no (readable) record is.
 
     While a build is under way, or after one failed, the previous record stands for as long as each file is,
@@ -23,14 +22,16 @@ def recorded(node: Node, root: Path = Path()) -> dict[str, Any] | None:
     record = read_record(path)
     if record is None:
         record = read_record(previous(path))
-        if record is not None and any(altered(root / file, facts) for file, facts in record["outputs"].items()):
+        if record is not None and any(altered(root / file, facts) for file, facts in record.outputs.items()):
             return None
     return record
 
 
-def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
-    """Each record of provenance below `folder`, and the files that it lists, path → {"size", "sha256"}; None where it
-    is no JSON. Where a build did not end, the previous record. What others have by such a name is left out."""
+def records(folder: Path) -> Iterator[tuple[Path, dict[str, FileFacts] | None]]:
+    """Each record of provenance below `folder`, and the files that it lists, by path; None where it is no JSON.
+
+    Where a build did not end, the previous record. What others have by such a name is left out.
+    """
     suffixes = ("provenance.json", "provenance.previous.json")
     paths = {
         path
@@ -39,24 +40,24 @@ def records(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     }
     for path in sorted(paths - {previous(path) for path in paths}):
         if (record := read_record(path)) is not None:
-            yield path, record["outputs"]
+            yield path, record.outputs
         elif not _is_json(path):
             yield path, None
 
 
-def damage(outputs: dict[str, dict[str, Any]]) -> Iterator[str]:
+def damage(outputs: Mapping[str, FileFacts]) -> Iterator[str]:
     """A message for each file of a record's `outputs` that is missing or changed, by its sha256."""
     for path, facts in outputs.items():
         if not Path(path).is_file():
             yield f"{path}: is missing"
         elif altered(Path(path), facts):
-            yield f"{path}: changed; its sha256 was {facts['sha256'][:12]}…"
+            yield f"{path}: changed; its sha256 was {facts.sha256[:12]}…"
 
 
 def unrecorded(node: Node, root: Path) -> str:
     """Why no record of `node` holds."""
     record = read_record(previous(root / node.provenance))
-    for path, facts in record["outputs"].items() if record else ():
+    for path, facts in record.outputs.items() if record else ():
         if altered(root / path, facts):
             return f"{path}: is not what was recorded, and a later build of {node.target} did not end"
     return f"{node.target}: is missing or has no record of what it was made from; expected {node.provenance}"
@@ -67,23 +68,21 @@ def previous(path: Path) -> Path:
     return path.with_suffix(".previous.json")
 
 
-def altered(path: Path, facts: dict[str, Any]) -> bool:
+def altered(path: Path, facts: FileFacts) -> bool:
     """Whether the file at `path` is missing or has another size or sha256 than `facts`."""
     try:
-        return file_facts(path) != facts
+        return facts_of(path) != facts
     except OSError:
         return True
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> Record | None:
     """The record at `path`; None where it is missing, is no record, or has a key that is not the hash of the rest."""
     try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
+        record = Record.read(path)
+    except RecordError:
         return None
-    if not isinstance(record, dict) or not {"key", "outputs"} <= record.keys():
-        return None
-    return record if record["key"] == digest({name: record.get(name) for name in INGREDIENTS}) else None
+    return record if record.is_true else None
 
 
 def _is_json(path: Path) -> bool:

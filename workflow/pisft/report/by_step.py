@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib
 from scipy.stats import spearmanr
 
+from pisft.records.by_step import AtStep, Correlation
 from pisft.report.figures import BLUE, MUTED, ORANGE, STYLE, blank, svg
 
 
-def rank_correlation(found: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+def rank_correlation(found: Mapping[int, AtStep]) -> Correlation:
     """Spearman's of success and validation loss over the steps with both; None for fewer than three or no spread."""
-    pairs = [(at["overall"]["success"], at["val_loss"]) for at in found.values() if at.get("val_loss") is not None]
+    pairs = [(at.overall.success, at.val_loss) for at in found.values() if at.val_loss is not None]
     successes, losses = zip(*pairs, strict=True) if pairs else ((), ())
     spread = len(set(successes)) > 1 and len(set(losses)) > 1
     known = len(pairs) >= 3 and spread
-    return {"steps": len(pairs), "spearman": round(float(spearmanr(successes, losses)[0]), 6) if known else None}
+    spearman = round(float(spearmanr(successes, losses)[0]), 6) if known else None
+    return Correlation(steps=len(pairs), spearman=spearman)
 
 
-def by_step(found: Mapping[int, Mapping[str, Any]]) -> str:
+def by_step(found: Mapping[int, AtStep]) -> str:
     """SVG of `pisft.evaluate.kept.by_step`'s content: success with 95 % intervals, and the validation loss."""
     steps = sorted(found)
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(2.7)
-        rates = [found[step]["overall"]["success"] for step in steps]
-        below = [rate - found[step]["overall"]["wilson95"][0] for step, rate in zip(steps, rates, strict=True)]
-        above = [found[step]["overall"]["wilson95"][1] - rate for step, rate in zip(steps, rates, strict=True)]
+        rates = [found[step].overall.success for step in steps]
+        below = [rate - found[step].overall.wilson95[0] for step, rate in zip(steps, rates, strict=True)]
+        above = [found[step].overall.wilson95[1] - rate for step, rate in zip(steps, rates, strict=True)]
         axes.errorbar(steps, rates, yerr=[below, above], color=BLUE, marker="o", ms=4, capsize=3, label="success, 95 %")
         axes.set_ylim(0, 1)
         axes.set_xlabel("step")
         axes.set_ylabel("success")
-        losses = [(step, found[step]["val_loss"]) for step in steps if found[step].get("val_loss") is not None]
+        losses = [(step, loss) for step in steps if (loss := found[step].val_loss) is not None]
         if losses:
             right = axes.twinx()
             right.grid(False)

@@ -10,6 +10,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pisft.records.evaluation import Errors
+
 INK, MUTED, BLUE, ORANGE = "#1d2433", "#8a93a5", "#2f6fde", "#e07b39"
 STYLE = {
     "svg.hashsalt": "pisft",
@@ -79,11 +81,11 @@ def statistics(stats: dict[str, dict[str, list[float]]], field: str, names: list
         return svg(figure, f"Statistics of each dim of {field}")
 
 
-def action_errors(error: dict[str, Any]) -> str:
+def action_errors(error: Errors) -> str:
     """Mean absolute action error against the step of the chunk, in robot units."""
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(2.2)
-        axes.plot(range(1, len(error["per_step"]) + 1), error["per_step"], color=BLUE, marker="o", ms=3)
+        axes.plot(range(1, len(error.per_step) + 1), error.per_step, color=BLUE, marker="o", ms=3)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("step of the chunk")
         axes.set_ylabel("mean action error")

@@ -6,7 +6,6 @@ Start from `render(run_dir)`, which reads the artefacts of `results/<exp>/` and 
 from __future__ import annotations
 
 import base64
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,12 @@ from pisft import metrics_csv
 from pisft.config.experiment import Published
 from pisft.data.statistics.health import lines
 from pisft.errors import PisftError
-from pisft.evaluate.compare import beside_published, loss_name
+from pisft.evaluate.compare import Beside, beside_published
+from pisft.records.base import read_json
+from pisft.records.checkpoint import CheckpointIndex
+from pisft.records.evaluation import ClosedLoop, Evaluation
+from pisft.records.manifest import Manifest
+from pisft.records.provenance import Record
 from pisft.report import figures
 from pisft.report.template import template
 
@@ -27,24 +31,25 @@ SECTIONS = ("model", "format", "datasets", "split", "norm_stats", "finetune", "t
 
 def render(run_dir: Path) -> str:
     """HTML of the experiment in `run_dir`; an artefact that is missing or unreadable is a `PisftError`."""
-    config = _json(run_dir / "config.json")
-    stats = _json(run_dir / "norm_stats.json")["norm_stats"]
-    health = _json(run_dir / "norm_stats.report.json")
-    evaluation = _json(run_dir / "eval.json")
-    manifests = [_json(run_dir.parents[1] / f"data/{use['name']}/manifest.json") for use in config["datasets"]]
-    provenance = {stage: _json(run_dir / f"provenance/{stage}.json") for stage in STAGES}
+    config = read_json(run_dir / "config.json")
+    stats = read_json(run_dir / "norm_stats.json")["norm_stats"]
+    health = read_json(run_dir / "norm_stats.report.json")
+    evaluation = Evaluation.read(run_dir / Evaluation.name_of_file)
+    folders = [run_dir.parents[1] / f"data/{use['name']}" for use in config["datasets"]]
+    manifests = [Manifest.read(folder / Manifest.name_of_file) for folder in folders]
+    provenance = {stage: Record.read(run_dir / f"provenance/{stage}.json") for stage in STAGES}
     names = {field: [dim["name"] for dim in health[field]["dims"]] for field in ("state", "actions")}
     return template(Path(__file__).with_name("page.html.j2")).render(
         name=config["name"],
         config=config,
         sections={key: yaml.safe_dump(config[key], sort_keys=False, allow_unicode=True) for key in SECTIONS},
         datasets=list(zip(config["datasets"], manifests, strict=True)),
-        checkpoint=_json(run_dir / "checkpoint.json"),
+        checkpoint=CheckpointIndex.read(run_dir / CheckpointIndex.name_of_file),
         evaluation=evaluation,
-        loss_name=loss_name(evaluation),
-        closed=evaluation["closed_loop"],
-        published=_published(config, evaluation["closed_loop"]),
-        videos=_videos(run_dir, evaluation["closed_loop"]),
+        loss_name=evaluation.loss_name,
+        closed=evaluation.closed_loop,
+        published=_published(config, evaluation.closed_loop),
+        videos=_videos(run_dir, evaluation.closed_loop),
         went=_went(run_dir / "eval.timing.json"),
         health=health,
         warnings=lines(health),
@@ -52,12 +57,12 @@ def render(run_dir: Path) -> str:
             "loss": figures.loss_curve(metrics_csv.read(run_dir / "metrics.csv")),
             "state": figures.statistics(stats, "state", names["state"]),
             "actions": figures.statistics(stats, "actions", names["actions"]),
-            "open_loop": figures.action_errors(evaluation["open_loop"]["action_error"]["robot"]),
-            "traces": figures.traces(_json(run_dir / "traces.json")),
+            "open_loop": figures.action_errors(evaluation.open_loop.action_error.robot),
+            "traces": figures.traces(read_json(run_dir / "traces.json")),
             "health": _picture(run_dir / "norm_stats.report.png"),
         },
-        packages=dict(sorted({k: v for p in provenance.values() for k, v in p["packages"].items()}.items())),
-        keys={stage: record["key"] for stage, record in provenance.items()},
+        packages=dict(sorted({k: v for record in provenance.values() for k, v in record.packages.items()}.items())),
+        records=provenance,
     )
 
 
@@ -66,26 +71,15 @@ def _went(path: Path) -> dict[str, Any] | None:
     the file stays on the machine that evaluated."""
     if not path.is_file():
         return None
-    timing = _json(path)
+    timing = read_json(path)
     return {"lost": Counter(timing.get("lost_simulators", [])), "not_filmed": timing.get("not_filmed", [])}
 
 
-def _published(config: dict[str, Any], closed: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _published(config: dict[str, Any], closed: ClosedLoop | None) -> list[Beside]:
     if not config["published"]:
         return []
     reported = Published.model_validate(config["published"])
-    return [
-        row | {"source": one.source}
-        for one in reported.each()
-        for row in beside_published(closed, one.model_dump(mode="json"))
-    ]
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise PisftError(f"{path}: cannot be read ({error}); expected JSON; build it again") from error
+    return [row for one in reported.each() for row in beside_published(closed, one)]
 
 
 def _picture(path: Path) -> str:
@@ -96,16 +90,17 @@ def _picture(path: Path) -> str:
         raise PisftError(f"{path}: cannot be read: {error.strerror}; build it again") from error
 
 
-def _videos(run_dir: Path, loop: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _videos(run_dir: Path, loop: ClosedLoop | None) -> list[dict[str, Any]]:
     """Recorded episodes, each with its video as a data URI."""
     if loop is None:
         return []
     shown = []
-    for episode in loop["episodes"]:
-        if episode["video"]:
+    for episode in loop.episodes:
+        if episode.video:
             try:
-                content = (run_dir / episode["video"]).read_bytes()
+                content = (run_dir / episode.video).read_bytes()
             except OSError as error:
-                raise PisftError(f"{run_dir / episode['video']}: cannot be read: {error.strerror}") from error
-            shown.append(episode | {"uri": "data:video/mp4;base64," + base64.b64encode(content).decode()})
+                raise PisftError(f"{run_dir / episode.video}: cannot be read: {error.strerror}") from error
+            uri = "data:video/mp4;base64," + base64.b64encode(content).decode()
+            shown.append(episode.model_dump() | {"uri": uri})
     return shown

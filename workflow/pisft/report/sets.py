@@ -5,7 +5,6 @@ An experiment that nobody has run yet has its row too, with what was published a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -15,8 +14,9 @@ from pisft.config import load_paper, resolve, sweep_members
 from pisft.config.experiment import Resolved
 from pisft.config.sweep import SEED
 from pisft.errors import PisftError
-from pisft.evaluate.compare import LENGTH, MEAN, beside_published, loss_name, over_suites
+from pisft.evaluate.compare import LENGTH, MEAN, Mean, beside_published, over_suites
 from pisft.evaluate.intervals import mean95, wilson95
+from pisft.records.evaluation import ClosedLoop, Evaluation, Rate, loss_name
 
 Row = dict[str, Any]
 OURS = ("episodes", "successes", "ours", "ours_low", "ours_high")
@@ -54,11 +54,14 @@ def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
         evaluation = _evaluation(exp, root)
         if evaluation is None:
             raise PisftError(f"results/{exp}/eval.json: is missing; run: snakemake results/sweeps/{name}/table.csv")
-        rate = (evaluation["closed_loop"] or {}).get("overall")
-        measure = "success" if rate else loss_name(evaluation)
-        ours = {"value": rate["success"] if rate else evaluation["open_loop"]["flow_loss"]}
-        counts = {key: rate[key] if rate else None for key in ("successes", "episodes")}
-        runs.append({"experiment": exp, **values, "measure": measure, **ours, **counts})
+        rate = evaluation.closed_loop.overall if evaluation.closed_loop else None
+        measure = "success" if rate else evaluation.loss_name
+        ours = {
+            "value": rate.success if rate else evaluation.open_loop.flow_loss,
+            "successes": rate.successes if rate else None,
+            "episodes": rate.episodes if rate else None,
+        }
+        runs.append({"experiment": exp, **values, "measure": measure, **ours})
     axes = [key for key in next(iter(members.values())) if key != SEED]
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for run in runs:
@@ -81,24 +84,24 @@ def _pooled(measure: str, group: list[Row]) -> Row:
     return row | {"successes": successes, "episodes": episodes, "pooled_low": pooled_low, "pooled_high": pooled_high}
 
 
-def _is_of(config: Resolved, evaluation: dict[str, Any]) -> bool:
+def _is_of(config: Resolved, evaluation: Evaluation) -> bool:
     """Whether all suites of `config` were rolled out; an evaluation from before one was named is another one."""
     suites = config.eval.closed_loop.suites if config.eval.closed_loop else []
-    return set(suites) <= set((evaluation["closed_loop"] or {"suites": {}})["suites"])
+    return set(suites) <= set(evaluation.closed_loop.suites if evaluation.closed_loop else ())
 
 
-def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
-    closed = evaluation["closed_loop"] if evaluation else None
+def _measures(config: Resolved, evaluation: Evaluation | None) -> list[Row]:
+    closed = evaluation.closed_loop if evaluation else None
     rows: dict[str, Row] = {}
     if config.eval.closed_loop:
         suites = config.eval.closed_loop.suites
         for suite in suites:
-            rows[suite] = _rate(closed["suites"][suite]) if closed else {}
+            rows[suite] = _rate(closed.suites[suite]) if closed else {}
         if len(suites) > 1:
-            rows[MEAN] = _rate(over_suites(closed), "interval95") if closed else {}
+            rows[MEAN] = _rate(over_suites(closed)) if closed else {}
     else:
-        loss = evaluation["open_loop"]["flow_loss"] if evaluation else None
-        rows[loss_name(evaluation)] = {"ours": loss}
+        name = evaluation.loss_name if evaluation else loss_name()
+        rows[name] = {"ours": evaluation.open_loop.flow_loss if evaluation else None}
     theirs: dict[str, list[Row]] = {}
     for measure, row in _published(config, closed):
         theirs.setdefault(measure, []).append(row)
@@ -109,28 +112,22 @@ def _measures(config: Resolved, evaluation: dict[str, Any] | None) -> list[Row]:
     ]
 
 
-def _rate(rate: dict[str, Any], interval: str = "wilson95") -> Row:
-    low, high = rate[interval]
-    return dict(zip(OURS, (rate["episodes"], rate["successes"], rate["success"], low, high), strict=True))
+def _rate(rate: Rate | Mean) -> Row:
+    low, high = rate.wilson95 if isinstance(rate, Rate) else rate.interval95
+    return dict(zip(OURS, (rate.episodes, rate.successes, rate.success, low, high), strict=True))
 
 
-def _published(config: Resolved, closed: dict[str, Any] | None) -> Iterator[tuple[str, Row]]:
+def _published(config: Resolved, closed: ClosedLoop | None) -> Iterator[tuple[str, Row]]:
     for reported in config.published.each() if config.published else ():
-        for row in beside_published(closed, reported.model_dump(mode="json")):
-            theirs, of_difference = row["published"]["interval95"], row["interval95"]
-            values = (row["published"]["value"], *(theirs or (None, None)), row["difference"])
-            found = dict(zip(THEIRS, (*values, *(of_difference or (None, None)), reported.source), strict=True))
-            if row["measure"] in (LENGTH, MEAN) and row["ours"]:
-                low, high = row["ours"]["interval95"] or (None, None)
-                found |= {"ours": row["ours"]["value"], "ours_low": low, "ours_high": high}
-            yield row["measure"], found
+        for row in beside_published(closed, reported):
+            values = (row.published.value, *(row.published.interval95 or (None, None)), row.difference)
+            found = dict(zip(THEIRS, (*values, *(row.interval95 or (None, None)), row.source), strict=True))
+            if row.measure in (LENGTH, MEAN) and row.ours:
+                low, high = row.ours.interval95 or (None, None)
+                found |= {"ours": row.ours.value, "ours_low": low, "ours_high": high}
+            yield row.measure, found
 
 
-def _evaluation(exp: str, root: Path) -> dict[str, Any] | None:
-    path = root / f"results/{exp}/eval.json"
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise PisftError(f"{path}: is not JSON ({error}); build it again: snakemake {path}") from error
+def _evaluation(exp: str, root: Path) -> Evaluation | None:
+    path = root / f"results/{exp}" / Evaluation.name_of_file
+    return Evaluation.read(path) if path.is_file() else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from pisft.canonical import digest
 from pisft.config.experiment import read_resolved
 from pisft.provenance.code import code_hashes, package_versions
+from pisft.records.checkpoint import CheckpointIndex
 from pisft.serving import contract
 from pisft.serving.client import TOKEN, RemoteError, RemotePolicy
 
@@ -16,11 +16,11 @@ from pisft.serving.client import TOKEN, RemoteError, RemotePolicy
 def identity(run_dir: Path) -> dict[str, str]:
     """Hashes of all that the actions of the checkpoint of `run_dir` depend on besides observations and noise."""
     config = read_resolved(run_dir / "config.json")
-    checkpoint = json.loads((run_dir / "checkpoint.json").read_text())
+    files = CheckpointIndex.read(run_dir).files
     code = Path(contract.__file__)  # imports all that is between an observation and its actions
     return {
-        "checkpoint_sha256": checkpoint["files"]["model.safetensors"]["sha256"],
-        "norm_stats_sha256": checkpoint["files"]["norm_stats.json"]["sha256"],
+        "checkpoint_sha256": files["model.safetensors"].sha256,
+        "norm_stats_sha256": files["norm_stats.json"].sha256,
         "model_sha256": digest(config.model.model_dump(mode="json", exclude={"base"})),
         "format_sha256": digest(config.format.model_dump(mode="json")),
         "code_sha256": digest(code_hashes(code)),

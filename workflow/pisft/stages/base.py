@@ -79,6 +79,8 @@ class Stage[Subject]:
     pattern: ClassVar[str] = "[^/]+"  # of that name, in the target's path
     hashes_in_target: ClassVar[bool] = False  # the target is JSON that also holds what it was made from
     verified_by_readers: ClassVar[bool] = False  # whoever opens it compares its files with the list in the target
+    is_page: ClassVar[bool] = False  # it shows what its parents were made from, and takes seconds
+    of_experiment: ClassVar[bool] = False  # of one experiment, whose config.json it is built from
     locked: ClassVar[bool] = True  # one build at a time; training has a lease of its own
 
     def __init_subclass__(cls) -> None:

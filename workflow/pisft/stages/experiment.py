@@ -16,6 +16,7 @@ class ExperimentStage(Stage[Resolved]):
     """A stage that is built from results/<exp>/config.json and the other artefacts of its experiment."""
 
     read = staticmethod(resolve)
+    of_experiment = True
 
     def __init_subclass__(cls) -> None:
         cls.record = f"results/{{name}}/provenance/{cls.name}.json"

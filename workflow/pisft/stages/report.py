@@ -13,6 +13,7 @@ class Report(ExperimentStage):
     """Draws one page with all of an experiment."""
 
     name = "report"
+    is_page = True
     outputs = (Output("results/{name}/report.html", "one page with all of it"),)
 
     def parents(self, subject: Resolved) -> list[Node]:

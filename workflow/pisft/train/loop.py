@@ -261,10 +261,15 @@ class Trainer:
                     f"when this was trained: choose another step, or remove {self.folder} to train again"
                 )
         self.corpus.check(wait=True)
-        facts = {"key": key, "step": int(step), "val_loss": self.val_losses.get(str(step))}
-        if steps:
-            facts["train_loss"] = self.history[-LAST:, 0].double().mean().item()
         if self.world.lead:
-            publish(self.run_dir, folder, facts, [self.folder / name for name in COLUMNS])
+            publish(
+                self.run_dir,
+                folder,
+                [self.folder / name for name in COLUMNS],
+                key=key,
+                step=int(step),
+                val_loss=self.val_losses.get(str(step)),
+                train_loss=self.history[-LAST:, 0].double().mean().item() if steps else None,
+            )
             shutil.rmtree(self.folder / "last", ignore_errors=True)
         self.world.barrier()

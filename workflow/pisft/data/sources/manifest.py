@@ -1,16 +1,15 @@
-"""What a folder holds, byte for byte: `write_manifest` lists every file with its size and sha256;
+"""What a folder holds, byte for byte: `describe` lists every file with its size and sha256;
 `verify_sizes` (quick), `verify_hashes` (sure) and `verify` (both, after the first time) name what is not what it was.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pisft.canonical import file_facts, files_below, write_json
+from pisft.canonical import file_facts, files_below
 from pisft.data.errors import DataError
+from pisft.records.base import FileFacts, RecordError, facts_of
+from pisft.records.manifest import Manifest
 from pisft.verified import first_damaged
 
 VERIFIED = ".verified.json"
@@ -31,16 +30,9 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in Path(name).parts)
 
 
-def describe(root: str | Path) -> dict[str, dict[str, Any]]:
-    """Relative path → {"size", "sha256"} of every file under `root` that is not hidden, sorted."""
-    return {name: file_facts(path) for name, path in files_of(root).items()}
-
-
-def write_manifest(root: str | Path, path: str | Path, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Write `extra` and `files` (see `describe`) as canonical JSON to `path` by a rename, and return them."""
-    content = {**extra, "files": describe(root)}
-    write_json(path, content)
-    return content
+def describe(root: str | Path) -> dict[str, FileFacts]:
+    """Size and sha256 of every file under `root` that is not hidden, by its relative path, sorted."""
+    return {name: facts_of(path) for name, path in files_of(root).items()}
 
 
 def verify_sizes(root: str | Path, path: str | Path) -> None:
@@ -51,7 +43,7 @@ def verify_sizes(root: str | Path, path: str | Path) -> None:
             raise DataError(f"{Path(root) / name}: is missing; {path} lists it: {MEND}")
         if name not in expected:
             raise DataError(f"{found[name]}: is not listed in {path}: {MEND}")
-        size, listed = found[name].stat().st_size, expected[name]["size"]
+        size, listed = found[name].stat().st_size, expected[name].size
         if size != listed:
             how = "truncated" if size < listed else "changed"
             raise DataError(f"{found[name]}: {how}: {size} bytes; {path} says {listed}: {MEND}")
@@ -61,7 +53,7 @@ def verify_hashes(root: str | Path, path: str | Path) -> None:
     """`verify_sizes`, and then the content of every file."""
     verify_sizes(root, path)
     for name, expected in _read(path).items():
-        _verify_hash(Path(root) / name, expected["sha256"], path)
+        _verify_hash(Path(root) / name, expected.sha256, path)
 
 
 def verify(root: str | Path, path: str | Path) -> None:
@@ -70,7 +62,7 @@ def verify(root: str | Path, path: str | Path) -> None:
     What was looked at is noted in `.verified.json` beside the manifest.
     """
     verify_sizes(root, path)
-    files = {name: (Path(root) / name, expected["sha256"]) for name, expected in _read(path).items()}
+    files = {name: (Path(root) / name, expected.sha256) for name, expected in _read(path).items()}
     if damaged := first_damaged(files, Path(path).with_name(VERIFIED)):
         name, found = damaged
         raise _changed(files[name][0], found, files[name][1], path)
@@ -86,10 +78,8 @@ def _changed(file: Path, found: str | None, expected: str, path: str | Path) -> 
     return DataError(f"{file}: {what}; {path} says {expected[:12]}…: {MEND}")
 
 
-def _read(path: str | Path) -> dict[str, dict[str, Any]]:
+def _read(path: str | Path) -> dict[str, FileFacts]:
     try:
-        return json.loads(Path(path).read_text())["files"]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: is not a manifest ({error!r}); expected JSON with 'files'") from error
+        return Manifest.read(path).files
+    except RecordError as error:
+        raise DataError(str(error)) from error

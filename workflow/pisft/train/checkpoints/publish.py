@@ -18,6 +18,8 @@ from pisft.canonical import file_facts, files_below, write_json, write_text
 from pisft.config.experiment import Lora, Resolved
 from pisft.model import Pi0, lora
 from pisft.model.weights import write_weights
+from pisft.records.base import FileFacts, facts_of
+from pisft.records.checkpoint import CheckpointIndex
 from pisft.train.checkpoints.published import METRICS
 from pisft.train.checkpoints.state import sync_folder
 from pisft.train.distribution.parallel import whole
@@ -25,20 +27,28 @@ from pisft.train.errors import TrainingError
 from pisft.verified import listed
 
 
-def publish(run_dir: Path, weights: Path, facts: dict[str, Any], tables: Iterable[Path]) -> None:
+def publish(
+    run_dir: Path,
+    weights: Path,
+    tables: Iterable[Path],
+    key: str,
+    step: int,
+    val_loss: float | None = None,
+    train_loss: float | None = None,
+) -> None:
     """Make the weights in folder `weights`, on the same disk, `<run_dir>/checkpoint/`, put the `tables` of how training
     went beside it, then write checkpoint.json.
 
-    checkpoint.json is `facts`, and size and sha256 of each file and of metrics.csv. A checkpoint that is there already
-    is replaced only once the new one is complete; a full disk is a `TrainingError` and leaves it as it was.
+    `key` is that of what the weights were made from. A checkpoint that is there already is replaced only once the new
+    one is complete; a full disk is a `TrainingError` and leaves it as it was.
     """
     final, new, old = run_dir / "checkpoint", run_dir / ".checkpoint.new", run_dir / ".checkpoint.old"
     try:
         for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
         shutil.copytree(weights, new, copy_function=_link)
-        index = facts | {"files": _facts(new)}
-        if index["files"] != json.loads(listed(weights).read_text()):
+        files = _facts(new)
+        if files != json.loads(listed(weights).read_text()):
             raise TrainingError(
                 f"{weights}: is not what was written there; remove {run_dir}/train_state to train again"
             )
@@ -47,8 +57,14 @@ def publish(run_dir: Path, weights: Path, facts: dict[str, Any], tables: Iterabl
         os.rename(new, final)
         for table in tables:
             write_text(run_dir / table.name, table.read_text())
-        index["metrics"] = file_facts(run_dir / METRICS)
-        write_json(run_dir / "checkpoint.json", index)
+        CheckpointIndex(
+            key=key,
+            step=step,
+            val_loss=val_loss,
+            train_loss=train_loss,
+            files={name: FileFacts(**facts) for name, facts in files.items()},
+            metrics=facts_of(run_dir / METRICS),
+        ).write(run_dir / CheckpointIndex.name_of_file)
         sync_folder(run_dir)
     except OSError as error:
         raise _unwritten(final, error) from error

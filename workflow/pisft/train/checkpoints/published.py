@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from pisft.canonical import file_facts
+from pisft.records.base import RecordError, facts_of
+from pisft.records.checkpoint import CheckpointIndex
 
 METRICS = "metrics.csv"  # of training, step by step
 
@@ -17,21 +17,20 @@ def state_folder(run_dir: Path, fingerprint: str) -> Path:
 
 def published(run_dir: Path) -> list[Path]:
     """checkpoint.json, the files that it names, and how training went."""
-    index = json.loads((run_dir / "checkpoint.json").read_text())
-    weights = (run_dir / "checkpoint" / name for name in index["files"])
-    return [run_dir / "checkpoint.json", *weights, run_dir / METRICS]
+    weights = (run_dir / "checkpoint" / name for name in CheckpointIndex.read(run_dir).files)
+    return [run_dir / CheckpointIndex.name_of_file, *weights, run_dir / METRICS]
 
 
 def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:
     """Whether the checkpoint is there, made from what has `key`, and has the files' sizes, or `thorough`, hashes."""
     try:
-        index = json.loads((run_dir / "checkpoint.json").read_text())
-        if index["key"] != key:
+        index = CheckpointIndex.read(run_dir / CheckpointIndex.name_of_file)
+        if index.key != key:
             return False
-        paths = {run_dir / "checkpoint" / name: facts for name, facts in index["files"].items()}
-        paths[run_dir / METRICS] = index["metrics"]
+        paths = {run_dir / "checkpoint" / name: facts for name, facts in index.files.items()}
+        paths[run_dir / METRICS] = index.metrics
         if thorough:
-            return all(file_facts(path) == facts for path, facts in paths.items())
-        return all(path.stat().st_size == facts["size"] for path, facts in paths.items())
-    except (OSError, ValueError, KeyError):
+            return all(facts_of(path) == facts for path, facts in paths.items())
+        return all(path.stat().st_size == facts.size for path, facts in paths.items())
+    except (OSError, RecordError):
         return False

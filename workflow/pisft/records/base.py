@@ -1,0 +1,112 @@
+"""What every JSON file of ours has in common. Start from `Versioned`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pisft.canonical import file_facts, write_json
+from pisft.errors import PisftError
+from pisft.names import shown
+
+REMEDY = "run: snakemake {path}"
+VERSION = 1  # of all of them: a change that an older reader would misread raises it
+
+
+class RecordError(PisftError):
+    """A file of ours that is missing, is not what it should be, or is of another version."""
+
+
+class Part(BaseModel):
+    """A mapping inside such a file: unknown keys are errors, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileFacts(Part):
+    """Size in bytes and sha256 of a file."""
+
+    size: int
+    sha256: str
+
+
+def facts_of(path: str | Path) -> FileFacts:
+    """Read a file's size and sha256; raises `OSError`."""
+    return FileFacts(**file_facts(path))
+
+
+class MadeFrom(Part):
+    """What a file that is handed on alone says of where it comes from: digests of the configuration, the code, the
+    packages and the data, the key over all of them, and the sha256 of uv.lock, which is no part of the key."""
+
+    config: str
+    code: str
+    packages: str
+    data: str
+    key: str
+    uv_lock: str | None
+
+
+class Versioned(Part):
+    """A file as a type. `name` is what the file is called in its folder, `remedy` what to do where it cannot be read,
+    with `{path}` in it."""
+
+    name_of_file: ClassVar[str] = ""
+    remedy: ClassVar[str] = REMEDY
+
+    schema_version: Literal[1] = VERSION
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The file at `path`, or that of its usual name in the folder `path`. Raises `RecordError`, whose message names
+        the file, the key, what was found and what to do."""
+        path = Path(path)
+        path = path / cls.name_of_file if path.is_dir() else path
+        return cls.parse(read_json(path, cls.remedy), path)
+
+    @classmethod
+    def parse(cls, content: Any, path: str | Path) -> Self:
+        """The plain JSON `content` of the file at `path` as this type; raises `RecordError`."""
+        remedy = cls.remedy.format(path=_target(Path(path)))
+        if not isinstance(content, dict):
+            raise RecordError(f"{path}: found {shown(content)}; expected a JSON object; {remedy}")
+        version = content.get("schema_version", 0)
+        if version != VERSION:
+            if isinstance(version, int) and version > VERSION:
+                raise RecordError(
+                    f"{path}: schema_version: found {version}; this version of pi-sft reads up to {VERSION}: update it"
+                )
+            raise RecordError(f"{path}: schema_version: found {shown(version)}, of an older pi-sft; {remedy}")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            reason = first["msg"][0].lower() + first["msg"][1:]
+            found = "" if first["type"] == "missing" else f"found {shown(first['input'])}; "
+            raise RecordError(f"{path}: {key}: {found}{reason}; {remedy}") from None
+
+    def write(self, path: str | Path) -> None:
+        """Write it to `path` as canonical JSON, whole or not at all."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read_json(path: Path, remedy: str = REMEDY) -> Any:
+    """What the JSON file at `path` holds; raises `RecordError` where it is missing or is no JSON."""
+    remedy = remedy.format(path=_target(path))
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
+    except ValueError as error:
+        raise RecordError(f"{path}: is not JSON ({error}); {remedy}") from error
+
+
+def _target(path: Path) -> str:
+    """`path` as one types it in the project: from results/ or data/ on."""
+    parts = path.parts
+    starts = [at for at, part in enumerate(parts) if part in ("results", "data")]
+    return "/".join(parts[starts[-1] :] if starts else parts)

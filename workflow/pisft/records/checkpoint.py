@@ -1,0 +1,22 @@
+"""checkpoint.json, as a type. Start from `CheckpointIndex.read(run_dir)`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pisft.records.base import FileFacts, MadeFrom, Versioned
+
+
+class CheckpointIndex(Versioned):
+    """The checkpoint of a run: `key` is that of what it was made from, `files` are those of checkpoint/, `metrics` is
+    metrics.csv. Losses are None where none were measured."""
+
+    name_of_file: ClassVar[str] = "checkpoint.json"
+
+    key: str
+    step: int
+    val_loss: float | None
+    train_loss: float | None = None
+    files: dict[str, FileFacts]
+    metrics: FileFacts
+    provenance: MadeFrom | None = None
