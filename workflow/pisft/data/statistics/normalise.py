@@ -24,7 +24,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class NormStats:
-    """What openpi's norm_stats.json holds."""
+    """The content of openpi's norm_stats.json."""
 
     state: Stats
     actions: Stats
@@ -40,13 +40,13 @@ def normalise(x: np.ndarray, stats: Stats, method: Method) -> np.ndarray:
 
 
 def unnormalise(x: np.ndarray, stats: Stats, method: Method) -> np.ndarray:
-    """Inverse of `normalise`."""
+    """Invert `normalise`."""
     scale, shift = _affine(stats, method, x.shape[-1])
     return (x * scale + shift).astype(np.float32)
 
 
 def _affine(stats: Stats, method: Method, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """(scale, shift), each float64 (width,), so that normalised = (x − shift)/scale."""
+    """Return (scale, shift), each float64 (width,), so that normalised = (x − shift)/scale."""
     if method == "zscore":
         scale, shift = stats.std + EPS, stats.mean
     else:
