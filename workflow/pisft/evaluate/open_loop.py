@@ -1,4 +1,4 @@
-"""Open loop: how well a policy predicts demonstrations, as a rule held-out ones. Start from `open_loop`."""
+"""Open loop: how well a policy predicts demonstrations, normally held-out ones. Start from `open_loop`."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from pisft.evaluate.finite import finite
 from pisft.evaluate.policy import Policy
 
 SEED = 0
-DRAWS = 8  # of noise and time, a frame
-SAMPLES = 4  # chunks that are drawn for a frame; errors are those of the first
+DRAWS = 8  # of noise and time for each frame
+SAMPLES = 4  # chunks sampled for each frame; errors are those of the first
 BATCH_SIZE = 32
-TRACES = 3  # episodes whose actions are drawn beside the predicted ones
+TRACES = 3  # episodes whose recorded and predicted actions are plotted
 
 
 def open_loop(
     policy: Policy, demonstrations: TrainingSet, episodes: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(what eval.json tells, traces) of a policy on `episodes`, {"dataset", "episode"} each, in their order.
+    """Return (the content for eval.json, traces) of a policy on `episodes`, {"dataset", "episode"} each, in their
+    order.
 
-    The first has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
-    by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Taken at
-    every action_horizon-th frame of each episode, so that each action is predicted once. The second has the recorded
-    and the predicted actions of the first episodes, in robot units. A `PolicyError` says where the policy gives no
-    numbers.
+    The content has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
+    by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Measured
+    at every action_horizon-th frame of each episode, so that each action is predicted once. The traces have the
+    recorded and the predicted actions of the first episodes, in robot units. Raises a `PolicyError` that names the
+    frame if the policy's output is not finite.
     """
     preprocessor = demonstrations.preprocessor
     horizon = policy.noise_shape[0]
     names = preprocessor.format.robot_names(demonstrations.features)
     encoded = preprocessor.format.action_names(demonstrations.features)[: preprocessor.action_dims]
     ends = np.unique(demonstrations.last_frame)
-    starts = np.r_[0, ends[:-1] + 1]  # of the episodes
+    starts = np.r_[0, ends[:-1] + 1]  # first frame of each episode
     frames = np.concatenate([np.arange(a, b + 1, horizon) for a, b in zip(starts, ends, strict=True)])
 
     def told(frame: int) -> str:
@@ -83,8 +84,8 @@ def _flow_losses(
 def _predictions(
     policy: Policy, demonstrations: TrainingSet, frames: np.ndarray, noise: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """`predicted` (B, K, H, d) and `recorded` (B, H, d) robot actions; `sampled`, the first of K, and `demonstrated`
-    (B, H, D) as the model sees them, without padding. `noise` is (B, K, H, A)."""
+    """Return `predicted` (B, K, H, d) and `recorded` (B, H, d) robot actions, and normalised ones without padding:
+    `sampled`, the first of K, and `demonstrated` (B, H, D). `noise` is (B, K, H, A)."""
     preprocessor, format = demonstrations.preprocessor, demonstrations.preprocessor.format
     samples = [demonstrations.sample(int(frame)) for frame in frames]
     items = [preprocessor.item(sample) for sample in samples]
@@ -104,14 +105,14 @@ def _predictions(
 def _check(
     part: dict[str, np.ndarray], losses: np.ndarray, told: list[str], names: list[str], encoded: list[str]
 ) -> None:
-    """That what was predicted for the frames which are `told` are numbers."""
+    """Raise `PolicyError` if a prediction or loss is not finite; `told` describes the frames."""
     finite(part["predicted"], lambda i, draw, step, dim: f"{told[i]}: the predicted action's {names[dim]}")
     finite(part["sampled"], lambda i, step, dim: f"{told[i]}: the sampled action's {encoded[dim]}")
     finite(losses, lambda i: f"{told[i]}: the flow loss")
 
 
 def _means(errors: np.ndarray, inside: np.ndarray, names: list[str], tasks: np.ndarray) -> dict[str, Any]:
-    """Of `errors` (frames, H, d) at the steps that are `inside` their episodes."""
+    """Average `errors` (frames, H, d) over the steps that are `inside` their episodes."""
     steps = errors.mean(axis=2, dtype=np.float64)
     return _by_dim(errors[inside], names) | {
         "per_step": [float(steps[inside[:, h], h].mean()) for h in range(steps.shape[1]) if inside[:, h].any()],
@@ -123,7 +124,7 @@ def _means(errors: np.ndarray, inside: np.ndarray, names: list[str], tasks: np.n
 
 
 def _by_dim(values: np.ndarray, names: list[str]) -> dict[str, Any]:
-    """Mean over all, and of each column of `values` (n, d)."""
+    """Return the mean over all, and of each column, of `values` (n, d)."""
     columns = values.mean(axis=0, dtype=np.float64).tolist()
     return {"mean": float(np.mean(columns)), "per_dim": dict(zip(names, columns, strict=True))}
 
@@ -136,7 +137,7 @@ def _traces(
     names: list[str],
     tasks: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Recorded and predicted actions (n, d) of the first episodes, chunk after chunk."""
+    """Return recorded and predicted actions (n, d) of the first episodes, concatenated over chunks."""
     traces = []
     for start, end in list(zip(starts, ends, strict=True))[:TRACES]:
         mine = np.flatnonzero((frames >= start) & (frames <= end))
