@@ -101,8 +101,8 @@ class Pi0(nn.Module):
     def flow_loss(self, obs: Observation, actions: Tensor, noise: Tensor, time: Tensor) -> Tensor:
         """Return the squared error of the velocity, not reduced.
 
-        `actions` (B, H, A), `noise` (B, K, H, A) and `time` (B, K) in (0, 1] give (B, K, H, A); without K in both, (B,
-        H, A). x_t = t·noise + (1 − t)·actions, whose velocity is noise − actions.
+        `actions` (B, H, A), `noise` (B, K, H, A) and `time` (B, K) in (0, 1] give (B, K, H, A); without K in both,
+        (B, H, A). x_t = t·noise + (1 − t)·actions, whose velocity is noise − actions.
         """
         single = noise.ndim == 3
         if single:
@@ -185,8 +185,8 @@ class Pi0(nn.Module):
         return rope(positions, self.config.head_dim), rope(suffix, self.config.head_dim)
 
     def _masks(self, mask: Tensor, K: int, S: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return additive masks for the prefix (B, 1, 1, P) and for the suffix, for all heads that share a key (B, 1,
-        group · K · S, P + K · S). Draws do not see each other, nor π₀'s state token the actions.
+        """Return additive masks for the prefix (B, 1, 1, P) and for the suffix, for all heads that share a key
+        (B, 1, group · K · S, P + K · S). Draws do not see each other, nor π₀'s state token the actions.
 
         Precomputed as additive floats: SDPA would convert a boolean mask again in every layer.
         """
