@@ -1,10 +1,11 @@
-"""Evaluate all weights that a run kept (`train.keep_every`): success against steps, beside the validation loss.
+"""Evaluate all weights that a run saved every `train.keep_every` steps: success against steps, beside the validation
+loss.
 
     python tools/evaluate_kept.py results/quickstart/config.json
 
-The episodes are those of the simulator's seeds `tuning`, since a step that is chosen by what is tested on looks better
-than it is. Writes `success_by_step.json`, as a picture `success_by_step.svg`, and how it went to
-`success_by_step.timing.json`. Interrupted, the same command goes on.
+The episodes use the simulator's seeds `tuning`, since a step chosen on the test seeds looks better than it is. Writes
+`success_by_step.json`, its figure `success_by_step.svg`, and facts about the run to `success_by_step.timing.json`. The
+same command resumes after an interruption.
 """
 
 import os
@@ -31,7 +32,7 @@ def main() -> None:
     run_dir = root / f"results/{node.name}"
     config = read_resolved(args.config)
     fingerprint = Build(expected(node, root)).fingerprint
-    # the key of the evaluation is one of all that a rollout depends on but for the weights of a step and the seeds
+    # the evaluation's key covers all that a rollout depends on, except for the step's weights and the seeds
     state = run_dir / "eval_by_step_state" / expected(Node("evaluate", node.name), root)["key"][:16]
     found, went = by_step(config, run_dir, fingerprint, configure(threads=1), args.workers, args.seeds, state)
     ranks = rank_correlation(found)

@@ -1,12 +1,13 @@
-"""Say of an artefact, and of all it is made from, back to the datasets' files, whether it is fresh, and if not, why.
+"""Report whether an artefact, and everything that it is made from, back to the datasets' files, is fresh, and if not,
+why.
 
     python tools/why.py results/quickstart/eval.json
     python tools/why.py results/quickstart/eval.json --files
     python tools/why.py --accept results/quickstart/report.html
 
-What lies outside the project, such as published base weights, is named where it is not here.
-`--accept` records that changed code makes the same results (a refactoring), so that nothing is rebuilt for it. It
-refuses where anything but code changed. Exit code 0: all fresh (or accepted); 1: something is not.
+Inputs outside the project, such as published base weights, are named if they are not here. `--accept` records that
+changed code gives the same results (a refactoring), so that nothing is rebuilt for it. It refuses if anything but code
+changed. Exit code 0: all fresh (or accepted); 1: something is not.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def main() -> int:
 
 
 def made(record: dict[str, Any]) -> str:
-    """What a record says of an artefact, in short."""
+    """Summarise the record of an artefact."""
     files = record["outputs"].values()
     size = sum(facts["size"] for facts in files) / 2**20
     return f" (key {record['key'][:12]}, {len(files)} files, {size:.1f} MiB)"
