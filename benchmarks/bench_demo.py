@@ -1,4 +1,4 @@
-"""How long `make demo` takes once installed, and how much memory: the quickstart in an empty copy of the project.
+"""Measure time and memory of `make demo` once installed: the quickstart in an empty copy of the project.
 
 python benchmarks/bench_demo.py --runs 3        (make bench-demo)
 """
@@ -25,7 +25,7 @@ def resident_kib(root_pid: int) -> int:
         try:
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process has ended
         pid = int(status.parent.name)
         parents[pid], sizes[pid] = int(fields["PPid"]), int(fields.get("VmRSS", "0 kB").split()[0])
 
@@ -38,7 +38,7 @@ def resident_kib(root_pid: int) -> int:
 
 
 def measure() -> tuple[float, float, str]:
-    """Minutes, peak GiB and success of one run."""
+    """Return minutes, peak GiB and success of one run."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for part in PARTS:
