@@ -138,8 +138,8 @@ def summary(values: list[float]) -> str:
 
 
 def dataset(name: str, cameras: list[str], frames: int) -> Path:
-    """Return a generated dataset in data/bench/, made once: episodes of about 250 frames, each with its own random
-    walk.
+    """Return a generated dataset in data/bench/, made once: episodes of about 250 frames, each a random walk of its
+    own.
 
     They show one of five videos, which lerobot's metadata allows.
     """
@@ -320,8 +320,7 @@ class RunningStats:
 
 
 def million(workers: int) -> None:
-    """Run scripts/norm_stats.py on a million frames; prints seconds, and the resident memory of all its processes
-    together."""
+    """Run scripts/norm_stats.py on a million frames; prints seconds, and the resident memory of all processes."""
     root = dataset("million", [], 1_000_000)
     with tempfile.TemporaryDirectory() as folder:
         command = ["scripts/norm_stats.py", "--config-name", FORMAT, "--repo-id", str(root)]

@@ -1,5 +1,4 @@
-"""Measure how several noise draws a prefix pass (`train.flow_samples_per_prefix`) change the validation loss in equal
-time.
+"""Measure the effect of several noise draws a prefix pass (`train.flow_samples_per_prefix`) on val_loss in equal time.
 
     python benchmarks/bench_draws.py        (make bench-draws)
 

@@ -1,5 +1,4 @@
-"""Compare samples a second of our training batches with a DataLoader over LeRobotDataset, at the same number of
-workers.
+"""Compare samples a second of our training batches with a DataLoader over LeRobotDataset, at equal numbers of workers.
 
     python benchmarks/bench_loading.py        (make bench-data)
 
@@ -65,8 +64,7 @@ def quickstart() -> tuple[Resolved, Path]:
 
 
 def three_cameras(workers: int) -> tuple[Resolved, Path]:
-    """Return a bimanual ALOHA's keys with three cameras of 480×640 video, in lerobot's default encoding, for 224
-    pixels."""
+    """Return a bimanual ALOHA's keys, three cameras of 480×640 video, in lerobot's default encoding, for 224 pixels."""
     config = resolve("pi0_aloha_robotwin", ROOT)
     root = BENCH / "three_cameras/lerobot"
     features = FormatConfig.from_yaml(ROOT / "config/formats/pi0_aloha_robotwin.yaml").features

@@ -1,5 +1,4 @@
-"""Measure latency and throughput of a served policy with 1, 4 and 16 clients, against one inference alone; and of one
-client beside others that flood the server.
+"""Measure latency and throughput of a served policy with 1, 4 and 16 clients, and beside clients that flood the server.
 
     python benchmarks/bench_serve.py        (make bench-serve)
 

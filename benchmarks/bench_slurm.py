@@ -1,5 +1,4 @@
-"""Measure the overhead of a cluster: submission, preemption and requeueing of a two-node job, against two local
-processes.
+"""Measure what a cluster costs: submission, preemption and requeueing of a two-node job, against two local processes.
 
 python benchmarks/bench_slurm.py --runs 3        (make bench-slurm, with a cluster from make slurm-up)
 """

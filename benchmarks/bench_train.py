@@ -302,8 +302,7 @@ def lerobot_policy(config: ModelConfig, device: torch.device, dtype: str) -> nn.
 
 
 def make_batch(config: ModelConfig, size: int, cameras: int) -> Batch:
-    """Return random inputs, the same on every call: `cameras` real cameras, a prompt without padding, one draw a
-    prefix."""
+    """Return random inputs, the same on every call: `cameras` real cameras, a prompt without padding, one draw."""
     g = torch.Generator().manual_seed(0)
     images = {slot: torch.rand(size, 3, 224, 224, generator=g) * 2 - 1 for slot in SLOTS[:cameras]}
     observation = Observation(

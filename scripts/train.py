@@ -1,5 +1,4 @@
-"""Train an experiment from its latest training state to `checkpoint.json`; the same command resumes after an
-interruption.
+"""Train an experiment from its latest training state to `checkpoint.json`; run it again to resume.
 
     python scripts/train.py results/quickstart/config.json
     python scripts/train.py results/pi05_libero/config.json --launcher slurm

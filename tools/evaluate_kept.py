@@ -1,5 +1,4 @@
-"""Evaluate all weights that a run saved every `train.keep_every` steps: success against steps, beside the validation
-loss.
+"""Evaluate the weights that a run saved every `train.keep_every` steps: success against steps, beside val_loss.
 
     python tools/evaluate_kept.py results/quickstart/config.json
 

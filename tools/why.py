@@ -1,13 +1,12 @@
-"""Report whether an artefact, and everything that it is made from, back to the datasets' files, is fresh, and if not,
-why.
+"""Report whether an artefact, and everything that it is made from, is fresh, and if not, why.
 
     python tools/why.py results/quickstart/eval.json
     python tools/why.py results/quickstart/eval.json --files
     python tools/why.py --accept results/quickstart/report.html
 
-Inputs outside the project, such as published base weights, are named if they are not here. `--accept` records that
-changed code gives the same results (a refactoring), so that nothing is rebuilt for it. It refuses if anything but code
-changed. Exit code 0: all fresh (or accepted); 1: something is not.
+Goes back to the datasets' files. Inputs outside the project, such as published base weights, are named if they are not
+here. `--accept` records that changed code gives the same results (a refactoring), so that nothing is rebuilt for it. It
+refuses if anything but code changed. Exit code 0: all fresh (or accepted); 1: something is not.
 """
 
 import argparse

@@ -12,7 +12,7 @@ from pisft import slurm
 from pisft.errors import PisftError
 from pisft.slurm import HOPELESS, Job, SlurmError
 
-LOOK_S = (1.0, 10.0)  # seconds between queries of SLURM: the first, and the most
+LOOK_S = (1.0, 10.0)  # seconds between queries of SLURM: at first, and at most
 PATIENCE = 3  # consecutive queries with a hopeless reason before giving up, since a reason may be temporary
 AGAIN_S = 600.0  # seconds after which an unchanged place in the queue is printed again
 

@@ -1,5 +1,4 @@
-"""Trains an experiment as a SLURM job: finds or submits the job, follows it, and returns the result or raises the
-reason.
+"""Trains an experiment as a SLURM job: finds or submits the job, follows it, and returns the result or raises why not.
 
 Start from `train_in_job`. The job's name is derived from its run folder and key, so that a later command attaches to
 the running job instead of submitting another. Requeueing after an interruption is done by the job itself

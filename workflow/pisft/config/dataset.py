@@ -44,11 +44,11 @@ class LocalDataset(Strict):
         return self
 
     def folder(self) -> Path:
-        """Return its folder on this machine; a `name` is under HF_LEROBOT_HOME, by default
-        `~/.cache/huggingface/lerobot`.
+        """Return the dataset's folder; a `name` is under HF_LEROBOT_HOME (default: `~/.cache/huggingface/lerobot`).
 
-        Datasets that lerobot fetched are there in `hub/datasets--<owner>--<name>/snapshots/<commit>`. Raises
-        `ConfigError` if there are several commits and none is a release that lerobot asks for, or `main`.
+        Datasets that lerobot fetched are there in
+        `hub/datasets--<owner>--<name>/snapshots/<commit>`. Raises `ConfigError` if there are several commits and none
+        is a release that lerobot asks for, or `main`.
         """
         if self.path is not None:
             return Path(self.path).expanduser()

@@ -304,7 +304,7 @@ class Experiment(Strict):
         """Reject an episode that is used twice, since it could be both trained on and held out."""
         seen: dict[str, set[int]] = {}
         for use in uses:
-            chosen = set(_numbers(",".join(use.episodes or [])))  # none chosen means all
+            chosen = set(_numbers(",".join(use.episodes or [])))  # empty: all episodes
             if use.name in seen and (not chosen or not seen[use.name] or chosen & seen[use.name]):
                 raise ValueError(f"{use.name} is named twice with the same episodes; give each its own `episodes`")
             seen[use.name] = chosen | seen.get(use.name, set())

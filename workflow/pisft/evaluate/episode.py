@@ -9,8 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Episode:
-    """One rollout; `completed` counts tasks of a chain (0 or 1 for a single task); `actions` (steps, d) were
-    executed."""
+    """One rollout; `completed` counts its tasks done (0 or 1, more in a chain); `actions` (steps, d) were executed."""
 
     task: str
     seed: int

@@ -23,8 +23,7 @@ TRACES = 3  # episodes whose recorded and predicted actions are plotted
 def open_loop(
     policy: Policy, demonstrations: TrainingSet, episodes: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return (the content for eval.json, traces) of a policy on `episodes`, {"dataset", "episode"} each, in their
-    order.
+    """Return (the content for eval.json, traces) of a policy on `episodes`, {"dataset", "episode"} each, in order.
 
     The content has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
     by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Measured
@@ -84,8 +83,11 @@ def _flow_losses(
 def _predictions(
     policy: Policy, demonstrations: TrainingSet, frames: np.ndarray, noise: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return `predicted` (B, K, H, d) and `recorded` (B, H, d) robot actions, and normalised ones without padding:
-    `sampled`, the first of K, and `demonstrated` (B, H, D). `noise` is (B, K, H, A)."""
+    """Predict chunks for `frames` from `noise` (B, K, H, A).
+
+    Returns robot actions, `predicted` (B, K, H, d) and `recorded` (B, H, d), and normalised ones without padding,
+    `sampled`, the first of K, and `demonstrated` (B, H, D).
+    """
     preprocessor, format = demonstrations.preprocessor, demonstrations.preprocessor.format
     samples = [demonstrations.sample(int(frame)) for frame in frames]
     items = [preprocessor.item(sample) for sample in samples]

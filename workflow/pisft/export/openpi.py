@@ -1,5 +1,4 @@
-"""Exports a checkpoint for openpi's PyTorch policy and RLinf: the same weights, and statistics where they look for
-them.
+"""Exports a checkpoint for openpi's PyTorch policy and RLinf: the weights, and the statistics where they look for them.
 
 Start from `export(run_dir, [repo_id])`; `repo_id_of(config)` is the id for an experiment's dataset.
 """
@@ -37,8 +36,7 @@ def repo_id_of(config: Resolved) -> str:
 
 
 def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:
-    """Write `run_dir`/export/openpi from the checkpoint beside it; returns what openpi and RLinf must be told, in
-    sentences.
+    """Write `run_dir`/export/openpi from the checkpoint beside it; returns notes for users of openpi and RLinf.
 
     The statistics go to `<repo_id>/` (RLinf) and `assets/<repo_id>/` (openpi) for each of `repo_ids`. Raises
     `ExportError`; an existing export is replaced only by a complete one.

@@ -1,8 +1,7 @@
-"""Converts weights to lerobot's layout, without a model and without loading them into memory: start from
-`copy_weights`.
+"""Converts weights to lerobot's layout without loading them into memory: start from `copy_weights`.
 
 A safetensors file is eight bytes of length, a JSON header (name → dtype, shape, offsets), and the tensors' bytes. Only
-the header has names, so it is rewritten and the bytes are copied.
+the header has names, so it is rewritten and the bytes are copied; no model is needed.
 """
 
 from __future__ import annotations

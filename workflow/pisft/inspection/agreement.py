@@ -20,7 +20,7 @@ from pisft.inspection.roles import ACTIONS, STATES, words
 from pisft.inspection.sample import Sample, read
 
 UNRELATED = 0.3  # |r| of an action with the state that is subtracted from it, below which they are unrelated
-BACKWARDS = -0.25  # β of `pisft.inspection.relation`; it is −1 if an action is the state one step before
+BACKWARDS = -0.25  # β of `pisft.inspection.relation`; it is about −1 if an action is the state one step before
 
 
 def contradictions(data: LeRobotData, format: Format) -> list[str]:

@@ -20,7 +20,7 @@ GRIPPER = re.compile("grip|finger|claw|jaw|pinch")
 FEW = 3  # most distinct values of a switch
 AT_ENDS = 0.8  # least share of a gripper's values that are near one end or the other
 NEAR_END = 0.15  # of the range
-CLIPPED = 0.05  # least share of values exactly at one extreme to call a dim clipped
+CLIPPED = 0.05  # least share of values at one extreme of a clipped dim, or near each end of a gripper's range
 TURNS = {"radians": (2 * np.pi, 0.35), "degrees": (360.0, 20.0)}  # unit → (full turn, tolerance)
 LEVEL = 0.01  # of the typical spread in a role, below which a dim is flat
 

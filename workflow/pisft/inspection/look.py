@@ -87,7 +87,7 @@ def _findings(
 
 
 def _called(dim: Dim) -> str:
-    """Return a dim's role and name, without the role if its key already begins the name."""
+    """Return a dim's role and name, or the name alone if it begins with the dim's key."""
     return dim.name if dim.name.startswith(dim.key) else f"{dim.role} {dim.name}"
 
 

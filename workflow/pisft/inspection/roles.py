@@ -77,8 +77,7 @@ def picture_shape(feature: Mapping[str, Any]) -> list[int]:
 
 
 def words(key: str) -> list[str]:
-    """Return the words of a key or name in lower case: `observation.images.camHigh_2`: observation, images, cam,
-    high."""
+    """Split a key or name into lower-case words: `observation.images.camHigh_2` is observation, images, cam, high."""
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", key)]
 
 

@@ -1,5 +1,4 @@
-"""Converts openpi's published JAX checkpoints to this project's weights. Start from `convert(config, orbax_folder,
-out)`.
+"""Converts openpi's published JAX checkpoints to this project's layout. Start from `convert(config, folder, out)`.
 
 orbax and jax run in a process and an environment of their own (envs/orbax), which passes the arrays in a file.
 """

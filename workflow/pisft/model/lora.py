@@ -206,10 +206,10 @@ def save_adapter(model: Pi0, folder: Path, read: Callable[[Tensor], Tensor], lea
 
 
 def load_adapter(model: Pi0, folder: Path) -> None:
-    """Fill the adapters of a wrapped `model` from PEFT's `folder`, and what it trains in full from
-    ../trained.safetensors.
+    """Fill the adapters of a wrapped `model` from PEFT's `folder`.
 
-    Raises `WeightsError` if anything is missing, surplus or has another shape.
+    What it trains in full is filled from `folder`/../trained.safetensors. Raises `WeightsError` if anything is missing,
+    surplus or has another shape.
     """
     file = folder / "adapter_model.safetensors"
     expected, sizes = {}, {}

@@ -119,8 +119,7 @@ def check_shapes(origin: object, what: str, expected: Shapes, found: Shapes) -> 
 
 
 def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: safe_open, file: Path, what: str) -> None:
-    """Fill each parameter with `stored`'s tensor `names[name]`, converted to its dtype; a sharded one with this rank's
-    shard.
+    """Fill each parameter, or this rank's shard of it, with `stored`'s tensor `names[name]`, cast to its dtype.
 
     Names and shapes must match `file` exactly, see `check_shapes`.
     """

@@ -88,8 +88,7 @@ def check(result: Import, root: str | Path = ".") -> None:
 
 
 class _Translation:
-    """A translation in progress: RLinf's `content`, and `ours` by section, with `files`, `lines` and YAML
-    `comments`."""
+    """A translation in progress: RLinf's `content`, `ours` by section, `files`, `lines` and YAML `comments`."""
 
     def __init__(self, path: Path, content: dict[str, Any], name: str, root: Path):
         self.path, self.content, self.name, self.root = path, content, name, root

@@ -50,8 +50,7 @@ class Contract:
         return [f"action[{dim}]" for dim in range(self.policy.preprocessor.action_dims)]
 
     def item(self, observation: Any) -> Item:
-        """Convert a client's observation to model inputs; raises `DataError` that names the key and what was
-        expected."""
+        """Convert a client's observation to model inputs; raises `DataError` that names the key and the problem."""
         if not isinstance(observation, Mapping):
             raise DataError(f"found a {type(observation).__name__}; expected a mapping of observations by key")
         sample: dict[str, Any] = {}

@@ -39,8 +39,7 @@ class Robot(Protocol):
         """Return images uint8 (H, W, 3), vectors float32 and `task`, in the keys of the training dataset."""
 
     def act(self, action: np.ndarray) -> bool:
-        """Send one action (d,), in the dataset's units; returns whether the task is done. Must not block for a
-        period."""
+        """Send one action (d,), in the dataset's units, within a period; returns whether the task is done."""
 
     def stop(self) -> None:
         """Hold still. Called at the end and after any error, perhaps more than once."""

@@ -43,8 +43,7 @@ class Simulator(Protocol):
         """Whether the episode has succeeded or reached the step limit."""
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
-        """Return a policy's observation in the keys of the simulator's datasets: images uint8 (H, W, 3), vectors
-        float32, `task`.
+        """Return a policy's observation: images uint8 (H, W, 3), vectors float32, `task`, in the datasets' keys.
 
         Only this renders a policy's images, which costs more than a step: `cameras` are the keys of the images that it
         uses, all by default.

@@ -15,10 +15,10 @@ class TrainingError(PisftError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT, SIGTERM or SIGUSR2 was received: the current step was finished and saved, and the same command resumes
-    there.
+    """A signal was received: the current step was finished and saved, and the same command resumes there.
 
-    As a KeyboardInterrupt it ends a script with exit code 130; an error ends it with 1.
+    The signals are SIGINT, SIGTERM and SIGUSR2. As a KeyboardInterrupt it ends a script with exit code 130; an error
+    ends it with 1.
     """
 
 

@@ -218,8 +218,7 @@ class Trainer:
             raise nonfinite(self.corpus, self.batches.indices(step), step, self.history[step].tolist(), self.folder)
 
     def validate(self) -> dict[str, float]:
-        """Return the held-out losses, if any, of the averaged weights; saves the best weights so far if those are
-        chosen."""
+        """Return the held-out losses, if any, of the averaged weights; saves the best weights if those are chosen."""
         with self.optimizer.averaged():
             validated = self.validation(self.model)
         if not validated:

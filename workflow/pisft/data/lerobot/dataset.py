@@ -101,8 +101,7 @@ class LeRobotData:
         return math.prod(feature["shape"])
 
     def feature(self, key: str) -> dict[str, Any]:
-        """Return the `features` entry of info.json; raises `DataError` with the nearest valid name for an unknown
-        key."""
+        """Return the `features` entry of info.json; raises `DataError` with the nearest valid name if there is none."""
         if key in self._odd:
             raise DataError(f"{self.root}/meta/info.json: features: '{key}': {self._odd[key]}")
         if key not in self.features:
@@ -171,8 +170,7 @@ class LeRobotData:
         return self._data_files[file], row - (int(self._file_ends[file - 1]) if file else 0)
 
     def check_pieces(self, key: str) -> None:
-        """Check that each episode's segment of a camera's joined videos has the episode's length and overlaps no
-        other's.
+        """Check that each episode's segment of a camera's joined videos is as long as the episode and is no other's.
 
         Raises `DataError`; checked once per camera.
         """

@@ -1,8 +1,7 @@
-"""Handles the entries of info.json that become paths: templates such as `videos/{video_key}/file-{file_index:03d}.mp4`
-(`file_of`) and camera keys (`check_keys`).
+"""Checks the entries of info.json that become paths: templates (`file_of`) and camera keys (`check_keys`).
 
-Both are untrusted text. A template may only contain the given fields, numbers at most zero-padded, and the result must
-be inside the dataset's folder.
+A template is, for example, `videos/{video_key}/file-{file_index:03d}.mp4`. Both are untrusted text. A template may only
+contain the given fields, numbers at most zero-padded, and the result must be inside the dataset's folder.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ LONGEST = 500  # characters of a template
 
 
 def file_of(root: Path, template: object, source: str, **fields: str | int) -> Path:
-    """Return the file below `root` that `template` names with `fields` filled in; `source` says where the template is
-    from.
+    """Return the file below `root` that `template` names with `fields` filled in; `source` is named in errors.
 
     Raises `DataError` for a template that has other fields or formats, or leads out of the folder. Symbolic links in
     the folder are followed, since its owner made them: lerobot's own cache consists of them.

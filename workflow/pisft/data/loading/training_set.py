@@ -104,8 +104,7 @@ class TrainingSet:
         return int(self._prompt_lengths[indices].max())
 
     def batch(self, indices: np.ndarray, longest: int = 0) -> tuple[Observation, torch.Tensor]:
-        """Return (observation, actions (B, H, D)) of the frames `indices`: the same as `collate` of their items, but
-        faster.
+        """Return (observation, actions (B, H, D)) of the frames `indices`: `collate` of their items, but faster.
 
         Prompts are padded to at least `longest` tokens.
         """

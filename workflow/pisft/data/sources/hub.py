@@ -24,8 +24,7 @@ PATIENCE = 10.0  # s, for the hub's first answer
 
 
 def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
-    """Download the revision into `folder`, where intact files stay and others are removed; returns facts for the
-    manifest.
+    """Download the revision into `folder`; returns facts for the manifest. Intact files stay, others are removed.
 
     An interrupted download resumes; a complete one needs no network again, since its listing is saved beside it. Raises
     `DataError`, without a network at once.
@@ -79,8 +78,7 @@ def fetch_file(repo: str, name: str, revision: str | None = None) -> Path:
 
 
 def list_files(repo: str, revision: str) -> list[str]:
-    """Return the names of the files in a model's repo; if the hub is unreachable, of those in the cache at this
-    revision.
+    """Return the names of the files in a model's repo; without the hub, of those cached at this revision.
 
     Raises `DataError` if neither is available.
     """

@@ -1,8 +1,8 @@
-"""Converts LeRobot v2.0 and v2.1 datasets to v3.0, by lerobot's own converter: start from `convert`, or from
-`vectors_of` for statistics. The original is only read.
+"""Converts LeRobot v2.0 and v2.1 datasets to v3.0, by lerobot's own converter; the original is only read.
 
-The converter reads what `restate` makes of the original: its episodes, numbered from 0, with totals and statistics
-computed from their vectors. Statistics of images are left out, since nothing here reads them.
+Start from `convert`, or from `vectors_of` for statistics. The converter reads what `restate` makes of the original: its
+episodes, numbered from 0, with totals and statistics computed from their vectors. Statistics of images are left out,
+since nothing here reads them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def version(root: Path) -> str:
 
 
 def convert(original: Path, root: Path) -> dict[str, Any]:
-    """Write the v3.0 version of `original` to `root`, which appears once it is complete; returns facts for the
-    manifest.
+    """Write the v3.0 version of `original` to `root`, atomically; returns facts for the manifest.
 
     Needs no network. Raises `DataError` if the converter cannot read the original.
     """

@@ -60,8 +60,7 @@ def plan(data: LeRobotData, episodes: Sequence[int] | None) -> list[list[Piece]]
 
 
 def encoded(vectors: Vectors, block: list[Piece], format: Format, horizon: int) -> Iterator[Values]:
-    """Yield the dims of the state, then those of the actions, numbered consecutively, for all chunks that start in
-    `block`.
+    """Yield the dims of the state, then of the actions, numbered consecutively, for all chunks that start in `block`.
 
     An action that is not relative to the chunk's state has the same value in every chunk that contains it: it is
     yielded once, weighted by their number. Later items overwrite the arrays of earlier ones.

@@ -16,7 +16,7 @@ TINY_STD = 1e-4
 NARROW_RANGE = 1e-3
 # A value that is this large when normalised dominates a loss in which the others are about 1.
 OUTLIER = 10.0
-# At most 0.02 of a dataset is beyond its own q01 and q99; if this share is, the quantiles are those of other data.
+# At most 0.02 of a dataset is beyond its own q01 and q99; from this share on, the quantiles are those of other data.
 OTHER = 0.1
 WARNINGS = {
     "constant": "constant",

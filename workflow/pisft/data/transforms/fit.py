@@ -16,10 +16,10 @@ from pisft.data.transforms.format import Format, given_names
 
 
 def check(data: LeRobotData, format: Format, episodes: Sequence[int] | None = None, widest: int | None = None) -> None:
-    """Read and check everything that `format` uses: keys, widths, order, lengths (of `episodes`, or all), values,
-    cameras.
+    """Read and check everything that `format` uses: keys, widths, order, lengths (of `episodes`, or all), values.
 
-    Raises `DataError`; also for vectors of more than `widest` dims.
+    Cameras too: videos by their timestamps, images by those of one episode. Raises `DataError`; also for vectors of
+    more than `widest` dims.
     """
     check_fps(data, format)
     if widest is not None:

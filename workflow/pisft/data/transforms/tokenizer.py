@@ -103,7 +103,7 @@ class JsonTokenizer(Tokenizer):
 
         try:
             self._backend = Backend.from_file(str(path))
-        except Exception as error:  # `tokenizers` raises no subclass
+        except Exception as error:  # `tokenizers` raises plain Exception
             raise DataError(f"{path}: is not a tokenizer.json ({error}). {HOW_TO_GET}") from error
         if self._backend.token_to_id("<bos>") is None:
             raise DataError(f"{path}: has no token <bos>; expected PaliGemma's tokenizer. {HOW_TO_GET}")

@@ -44,8 +44,7 @@ def save(
     world: World = ALONE,
     group: distributed.ProcessGroup | None = None,
 ) -> Path:
-    """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`; delete all but the last two training
-    states.
+    """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`; delete all but the last two.
 
     All ranks of `world` call it and communicate in `group`, by default the default process group. `check` is called
     right before the folder gets its final name. Raises `TrainingError` if the disk is full; earlier states stay intact.

@@ -24,7 +24,7 @@ from pisft.errors import PisftError
 from pisft.train.distribution.world import TIMEOUT_S, World, joined, local_device, started
 from pisft.train.errors import Interrupted, TrainingError
 
-GRACE_S = 5  # that the other processes get to end once one has failed
+GRACE_S = 5  # for the other processes to end, once one has failed
 
 
 def launch(

@@ -75,10 +75,10 @@ def started() -> dict[str, str] | None:
 
 @contextlib.contextmanager
 def joined(device: torch.device, timeout_s: float = TIMEOUT_S) -> Iterator[World]:
-    """Yield the world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them; NCCL for GPUs, gloo for
-    CPUs.
+    """Yield the world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them.
 
-    Initialisation and every collective raise if another rank does not answer within `timeout_s`.
+    NCCL for GPUs, gloo for CPUs. Initialisation and every collective raise if another rank does not answer within
+    `timeout_s`.
     """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(
@@ -92,8 +92,7 @@ def joined(device: torch.device, timeout_s: float = TIMEOUT_S) -> Iterator[World
 
 
 class Vote:
-    """Agrees on whether any rank was asked to stop; all learn it at the same step, one step late, so that none
-    waits."""
+    """Agrees on whether any rank was asked to stop; all learn it at the same step, one step late, without waiting."""
 
     def __init__(self, world: World):
         self.world = world

@@ -32,7 +32,7 @@ class Rates:
         self.config, self.world = config, world
         self.peak = peak_flops(world.device)
         parameters = list(model.parameters())
-        # of the three matrix products a weight (forward, input gradient, own gradient), a frozen one needs two
+        # a weight takes three matrix products (forward, input gradient, own gradient); a frozen one skips the last
         trained = sum(p.numel() for p in parameters if p.requires_grad) / sum(p.numel() for p in parameters)
         self.passes = (2 + trained) / 3
         self.restart()

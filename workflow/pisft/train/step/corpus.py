@@ -48,11 +48,11 @@ class Corpus:
 def load(
     config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | None = None, verify: bool = False
 ) -> Corpus:
-    """Load everything but the images into memory, normalised by `run_dir`/norm_stats.json; raises `DataError`,
-    `ConfigError`.
+    """Load everything but the images into memory, normalised by `run_dir`/norm_stats.json.
 
     Frame stores are read from copies on `local_disk`, a folder on a disk of this node, or in place if it is None; with
-    `verify`, they are hashed in the background, and `Corpus.check` raises if one is damaged.
+    `verify`, they are hashed in the background, and `Corpus.check` raises if one is damaged. Raises `DataError`,
+    `ConfigError`.
     """
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
