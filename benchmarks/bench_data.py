@@ -87,7 +87,7 @@ def verify(args: argparse.Namespace) -> None:
     trainer = Trainer(config, run_dir, ROOT / "data", "bench-verify", World())
 
     def steps(until: Callable[[float], bool]) -> float:
-        """Train until `until(seconds passed)`; returns the seconds of a step."""
+        """Train until `until(seconds that have passed)`; returns the seconds of a step."""
         start, count = time.perf_counter(), 0
         while not until(time.perf_counter() - start):
             trainer.update(trainer.batches.make(count))

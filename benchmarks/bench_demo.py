@@ -19,7 +19,7 @@ PARTS = ("Snakefile", "config", "profiles", "pyproject.toml", "rules", "scripts"
 
 
 def resident_kib(root_pid: int) -> int:
-    """Resident memory of a process and all its descendants; pages that they share count once each."""
+    """Return the resident memory (KiB) of a process and its descendants; shared pages count for each process."""
     parents, sizes = {}, {}
     for status in Path("/proc").glob("[0-9]*/status"):
         try:

@@ -71,7 +71,7 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[str, str], tokenizer: s
 
 
 def readme(name: str, checkpoint: Checkpoint, cameras: Mapping[str, str], notes: list[str]) -> str:
-    """README.md of the export of experiment `name`; its Python is complete."""
+    """Return README.md for the export of experiment `name`; its Python code runs as it is."""
     variant, size, horizon = checkpoint.model.variant, checkpoint.model.image_size, checkpoint.model.action_horizon
     state_dim, action_dim = len(checkpoint.stats.state.mean), len(checkpoint.stats.actions.mean)
     policy = {"pi0": "PI0Policy", "pi05": "PI05Policy"}[variant]

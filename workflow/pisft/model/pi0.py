@@ -403,7 +403,7 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The tanh-GELU; compiled as x · σ(2z), whose exponential takes a fraction of a tanh's time on a CPU."""
+    """Apply the tanh-GELU; compiled as x · σ(2z), whose exponential takes a fraction of a tanh's time on a CPU."""
     if torch.compiler.is_compiling():
         return x * torch.sigmoid(x * (1 + 0.044715 * x * x) * math.sqrt(8 / math.pi))
     return F.gelu(x, approximate="tanh")

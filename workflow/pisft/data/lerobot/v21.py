@@ -55,7 +55,8 @@ class Restated:
 
 
 def restate(original: Path, shadow: Path, cameras: bool = True) -> Restated:
-    """Write the dataset at `original` to the folder `shadow`, its episodes numbered from 0, or all but its `cameras`.
+    """Write the dataset at `original` to the folder `shadow`, its episodes numbered from 0; without `cameras`, only the
+    rest.
 
     Raises `DataError` for what cannot be computed from the rest; it names episodes by their number in `original`.
     """

@@ -32,7 +32,7 @@ def split(episodes: Sequence[int], heldout_fraction: float, seed: int) -> tuple[
 
 
 def parts(use: DatasetUse, data: LeRobotData, config: Split) -> tuple[list[int], list[int]]:
-    """`split` the episodes that an experiment uses of `data`.
+    """Split, by `split`, the episodes that an experiment uses of `data`.
 
     With `episodes_per_task`, only the first ones of each instruction are trained on; the held-out ones do not change.
     """

@@ -118,7 +118,7 @@ def measure(
 
 
 class Counts(NamedTuple):
-    """Sparse integer counts: the flat indices of those that are not 0, and their values."""
+    """Sparse integer counts: the flat indices of the non-zero ones, and their values."""
 
     places: np.ndarray
     counts: np.ndarray

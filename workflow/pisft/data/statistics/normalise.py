@@ -31,7 +31,7 @@ class NormStats:
 
 
 def normalise(x: np.ndarray, stats: Stats, method: Method) -> np.ndarray:
-    """z-score: (x − mean)/(std + 1e-6); quantile: (x − q01)/(q99 − q01 + 1e-6)·2 − 1, not clipped.
+    """Normalise by z-score, (x − mean)/(std + 1e-6), or quantile, (x − q01)/(q99 − q01 + 1e-6)·2 − 1, not clipped.
 
     x (..., D) → float32 (..., D). Dims beyond those of the statistics pass through.
     """

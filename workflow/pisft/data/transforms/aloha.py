@@ -1,8 +1,8 @@
-"""Converts ALOHA's joints and grippers to the convention of π₀'s training data and back.
+"""Converts ALOHA's joints and grippers to π₀'s convention and back: `encode_state`, `encode_actions`, `decode_actions`.
 
-Vectors are (..., 14): six joints (rad) and a gripper for each arm. In π₀'s convention some joints have the opposite
-sign, and grippers are angles where ALOHA has an opening between 0 and 1; for states that opening is linear in the
-distance of the fingers, for actions in the angle. Source: openpi's `aloha_policy.py`.
+Vectors are (..., 14): six joints (rad) and a gripper for each arm. In the convention of π₀'s training data some joints
+have the opposite sign, and grippers are angles where ALOHA has an opening between 0 and 1; for states that opening is
+linear in the distance of the fingers, for actions in the angle. Source: openpi's `aloha_policy.py`.
 """
 
 from __future__ import annotations
