@@ -2,8 +2,8 @@
 
     python benchmarks/bench_success.py        (make bench-success)
 
-Builds what is missing through Snakemake, then prints successes with 95 % Wilson intervals, and Fisher's exact test of
-with against without cameras.
+Builds what is missing through Snakemake, then prints successes with 95 % Wilson intervals, and Fisher's exact test
+between the policies with and without cameras.
 """
 
 import argparse

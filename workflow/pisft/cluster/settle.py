@@ -2,8 +2,8 @@
 
     python -m pisft.cluster.settle results/<exp> <job's key> <fingerprint>
 
-It is, whatever ended the processes, unless the checkpoint is complete, a person must fix something, the job was
-cancelled, or its last attempts made no progress. Unfit nodes are excluded from then on.
+The job is requeued, whatever ended the processes, unless the checkpoint is complete, a person must fix something, the
+job was cancelled, or its last attempts made no progress. Unfit nodes are excluded from then on.
 """
 
 from __future__ import annotations

@@ -46,9 +46,8 @@ class LocalDataset(Strict):
     def folder(self) -> Path:
         """Return the dataset's folder; a `name` is under HF_LEROBOT_HOME (default: `~/.cache/huggingface/lerobot`).
 
-        Datasets that lerobot fetched are there in
-        `hub/datasets--<owner>--<name>/snapshots/<commit>`. Raises `ConfigError` if there are several commits and none
-        is a release that lerobot asks for, or `main`.
+        What lerobot itself fetched is in `hub/datasets--<owner>--<name>/snapshots/<commit>` there. Raises `ConfigError`
+        if there are several commits and none is a release that lerobot asks for, or `main`.
         """
         if self.path is not None:
             return Path(self.path).expanduser()

@@ -1,7 +1,7 @@
 """Expands a sweep to one experiment for each combination of values. Start from `members` and `choose`.
 
-A file with `sweep: {train.peak_lr: [5.0e-4, 1.0e-3], seed: [0, 1,
-2]}` has experiments named `<sweep>~peak_lr=0.001~seed=2`.
+A file with `sweep: {train.peak_lr: [5.0e-4, 1.0e-3], seed: [0, 1, 2]}` has experiments that are named
+`<sweep>~peak_lr=0.001~seed=2`.
 """
 
 from __future__ import annotations
