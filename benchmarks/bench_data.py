@@ -1,4 +1,4 @@
-"""What reading data costs: normalisation statistics, ours against openpi's way, and verifying a frame store.
+"""Measure the cost of reading data: normalisation statistics against openpi's way, and verifying a frame store.
 
     python benchmarks/bench_data.py norm-stats        (make bench-data runs both)
     python benchmarks/bench_data.py verify
@@ -10,11 +10,11 @@
     ours        pisft.data.statistics.measure, exact, on all episodes
 
 with the keys of RoboTwin (14 state and 14 action dims, horizon 50, delta mask 6, -1, 6, -1) and one camera of 224
-pixels. Starting workers counts for ours alone. Then scripts/norm_stats.py reads a million frames, and its processes'
-memory is watched.
+pixels. The time to start workers counts for ours alone. Then scripts/norm_stats.py reads a million frames, and the
+memory of its processes is measured.
 
-`verify` trains the quickstart for a few steps in turns, with and without a file of pixels being hashed in the
-background, which happens once a machine for each store.
+`verify` trains the quickstart for a few steps in turns, with and without hashing a file of pixels in the background,
+which in training happens once on each machine for each store.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ FORMAT = "pi0_aloha_robotwin"
 CAMERA = "observation.images.cam_high"
 VECTORS = ("observation.state", "action")
 HORIZON = 50
-FILE_ROWS = 250_000  # of a parquet file
-LOADER_BATCHES = 20  # that are timed
-HISTOGRAM_FRAMES = 16_384  # that are timed, a worker
+FILE_ROWS = 250_000  # in a parquet file
+LOADER_BATCHES = 20  # timed
+HISTOGRAM_FRAMES = 16_384  # timed, for each worker
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def verify(args: argparse.Namespace) -> None:
     trainer = Trainer(config, run_dir, ROOT / "data", "bench-verify", World())
 
     def steps(until: Callable[[float], bool]) -> float:
-        """Seconds of a step, of as many as are done before `until` of the seconds that have passed."""
+        """Train until `until(seconds that have passed)`; returns the seconds of a step."""
         start, count = time.perf_counter(), 0
         while not until(time.perf_counter() - start):
             trainer.update(trainer.batches.make(count))
@@ -138,7 +138,8 @@ def summary(values: list[float]) -> str:
 
 
 def dataset(name: str, cameras: list[str], frames: int) -> Path:
-    """A generated dataset in data/bench/, made once: episodes of about 250 frames, each of its own random walk.
+    """Return a generated dataset in data/bench/, made once: episodes of about 250 frames, each a random walk of its
+    own.
 
     They show one of five videos, which lerobot's metadata allows.
     """
@@ -156,7 +157,7 @@ def dataset(name: str, cameras: list[str], frames: int) -> Path:
 
 
 def repeat(root: Path, times: int) -> None:
-    """Lay the episodes of a dataset end to end `times` times, with other states and actions each time."""
+    """Repeat the episodes of a dataset `times` times, with other states and actions each time."""
     rng = np.random.default_rng(0)
     (rows_path,), (episodes_path,) = (root / "data").rglob("*.parquet"), (root / "meta/episodes").rglob("*.parquet")
     rows, episodes = pq.read_table(rows_path), pq.read_table(episodes_path)
@@ -187,7 +188,7 @@ def repeat(root: Path, times: int) -> None:
 
 
 def shifted(table: pa.Table, by: dict[str, int]) -> pa.Table:
-    """`table` with something added to some of its columns."""
+    """Return `table` with the numbers `by` added to its columns."""
     for name, step in by.items():
         place = table.column_names.index(name)
         table = table.set_column(place, table.schema.field(name), pc.add(table[name], step))
@@ -195,7 +196,7 @@ def shifted(table: pa.Table, by: dict[str, int]) -> pa.Table:
 
 
 def ours(root: Path, workers: int) -> float:
-    """Frames/s of the whole, with opening the dataset and starting workers."""
+    """Return frames/s overall, including opening the dataset and starting workers."""
     start = time.perf_counter()
     data = LeRobotData(root)
     measure([(data, None)], the_format(), HORIZON, workers)
@@ -203,13 +204,13 @@ def ours(root: Path, workers: int) -> float:
 
 
 def histograms(root: Path, batch: int, workers: int) -> float:
-    """Frames/s of all workers together, from when they have their columns in memory."""
+    """Return frames/s of all workers together, from when their columns are in memory."""
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         return sum(pool.map(histogram, [root] * workers, [batch] * workers, range(workers)))
 
 
 def histogram(root: Path, batch: int, worker: int) -> float:
-    """Frames/s of one worker on its share of the episodes."""
+    """Return frames/s of one worker on its share of the episodes."""
     data, format = LeRobotData(root), the_format()
     columns = {key: data.column(key) for key in format.vector_keys}
     states, actions = format.state(columns), format.absolute_actions(columns)
@@ -227,7 +228,7 @@ def histogram(root: Path, batch: int, worker: int) -> float:
 
 
 def loader(root: Path, batch: int, workers: int) -> float:
-    """Frames/s once the batches that were fetched while workers started are gone."""
+    """Return frames/s after the batches that were prefetched while workers started."""
     from torch.utils.data import DataLoader
 
     batches = DataLoader(
@@ -251,7 +252,7 @@ def loader(root: Path, batch: int, workers: int) -> float:
 
 
 class LeRobotSamples:
-    """What openpi's transforms make of a LeRobotDataset: pictures as uint8, a state and a chunk of relative actions."""
+    """A LeRobotDataset after openpi's transforms: images as uint8, a state and a chunk of relative actions."""
 
     def __init__(self, root: Path):
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -272,14 +273,15 @@ class LeRobotSamples:
 
 
 def stacked(samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """A batch."""
+    """Collate a batch."""
     return {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
 
 
 class RunningStats:
     """openpi's statistics: running mean and mean of squares; quantiles from a histogram of 5000 bins a dim.
 
-    The bins span what was seen so far: when that grows, they are laid anew and old counts fall where their bins begin.
+    The bins span the values so far: when the span grows, new bins are made and old counts move to where their bins
+    begin.
     """
 
     def __init__(self, bins: int = 5000):
@@ -308,7 +310,7 @@ class RunningStats:
             self.counts[dim] += np.histogram(column, self.edges[dim])[0]
 
     def quantile(self, quantile: float) -> np.ndarray:
-        """The left edge of the bin in which it lies, of each dim."""
+        """Return the left edge of the bin that holds the quantile, for each dim."""
         places = [np.searchsorted(np.cumsum(counts), quantile * self.values) for counts in self.counts]
         return np.array([edges[place] for edges, place in zip(self.edges, places, strict=True)])
 
@@ -318,7 +320,7 @@ class RunningStats:
 
 
 def million(workers: int) -> None:
-    """scripts/norm_stats.py on a million frames: seconds, and the resident memory of all its processes together."""
+    """Run scripts/norm_stats.py on a million frames; prints seconds, and the resident memory of all processes."""
     root = dataset("million", [], 1_000_000)
     with tempfile.TemporaryDirectory() as folder:
         command = ["scripts/norm_stats.py", "--config-name", FORMAT, "--repo-id", str(root)]
@@ -337,7 +339,7 @@ def million(workers: int) -> None:
 
 
 def resident(process: psutil.Process) -> int:
-    """Bytes of a process and its descendants; what they share counts for each."""
+    """Return the resident bytes of a process and its descendants; shared pages count for each."""
     total = 0
     try:
         for one in [process, *process.children(recursive=True)]:

@@ -1,4 +1,4 @@
-"""How long `make demo` takes once installed, and how much memory: the quickstart in an empty copy of the project.
+"""Measure time and memory of `make demo` once installed: the quickstart in an empty copy of the project.
 
 python benchmarks/bench_demo.py --runs 3        (make bench-demo)
 """
@@ -19,13 +19,13 @@ PARTS = ("Snakefile", "config", "profiles", "pyproject.toml", "rules", "scripts"
 
 
 def resident_kib(root_pid: int) -> int:
-    """Resident memory of a process and all its descendants; pages that they share count once each."""
+    """Return the resident memory (KiB) of a process and its descendants; shared pages count for each process."""
     parents, sizes = {}, {}
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process has ended
         pid = int(status.parent.name)
         parents[pid], sizes[pid] = int(fields["PPid"]), int(fields.get("VmRSS", "0 kB").split()[0])
 
@@ -38,7 +38,7 @@ def resident_kib(root_pid: int) -> int:
 
 
 def measure() -> tuple[float, float, str]:
-    """Minutes, peak GiB and success of one run."""
+    """Return minutes, peak GiB and success of one run."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for part in PARTS:

@@ -1,9 +1,9 @@
-"""What several noise draws a prefix pass (`train.flow_samples_per_prefix`) do to the validation loss in equal time.
+"""Measure the effect of several noise draws a prefix pass (`train.flow_samples_per_prefix`) on val_loss in equal time.
 
     python benchmarks/bench_draws.py        (make bench-draws)
 
 The quickstart's data and model at a constant learning rate; every setting trains for the same CPU seconds, in turns of
-a few steps, so that whatever else the machine does hits all alike.
+a few steps, so that other load on the machine affects all alike.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the last mark is behind."""
+        """Whether the last mark has been passed."""
         return len(self.losses) == len(self.marks)
 
     def go_on(self, steps: int = 10) -> None:
-        """Train; where a mark is passed, validate."""
+        """Train some steps; validate at each mark that is passed."""
         if self.ended:
             return
         start = time.process_time()

@@ -1,15 +1,15 @@
-"""Rollouts a second, and sampling, against lerobot's: the sides take turns.
+"""Compare rollouts a second, and sampling, with lerobot's; the two sides take turns.
 
     python benchmarks/bench_eval.py        (make bench-eval)
 
 Rollouts: the quickstart's policy acts on both sides with the same noise, in our engine and in lerobot's own evaluation
-of its own MetaWorld, with as many processes. `own settings`: lerobot's pictures are of 480 pixels, with shadows, at
-every step; ours are the quickstart's. `equal settings`: both draw the quickstart's pictures and infer for as many
-episodes at once; then the episodes are the same, which is checked every turn. Counted are the steps of episodes that
-had not ended; starting up is not, since each side runs a group of other episodes first. Sampling: a chunk for one
+of its own MetaWorld, with as many processes. `own settings`: lerobot renders images of 480 pixels, with shadows, at
+every step; ours are the quickstart's. `equal settings`: both render the quickstart's images and infer for as many
+episodes at once; then the episodes are the same, which is checked every turn. Only steps of episodes that have not
+ended count; start-up does not, since each side first runs a group of other episodes. Sampling: a chunk for one
 observation, ours against lerobot's `predict_action_chunk`, same dimensions, weights and noise (checked), an eighth as
-wide and a third as deep as π₀, or all of it with a GPU. `as shipped`, lerobot computes those of three cameras that a
-robot does not have as masked blanks; `real cameras` spares it that.
+wide and a third as deep as π₀, or full size with a GPU. `as shipped`, lerobot computes the cameras, of three, that a
+robot does not have as masked blanks; `real cameras` gives it only those that exist.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from lerobot.envs.metaworld import MetaworldEnv  # noqa: E402
 from lerobot.scripts import lerobot_eval  # noqa: E402
 
 TASK, FIRST, REPLAN = "button-press-topdown", 20000, 5
-WARM_UP = 10000  # first seed of the episodes that start both sides up and are not counted
+WARM_UP = 10000  # first seed of the episodes that warm up both sides and are not counted
 PROMPT_OF_OURS = "press the button"
 
 
 class Same(MetaworldEnv):
-    """lerobot's environment with the quickstart's pictures, which its own arguments do not reach."""
+    """lerobot's environment with the quickstart's images, which its own arguments cannot set."""
 
     look = None
 
@@ -68,7 +68,7 @@ class Same(MetaworldEnv):
 
 
 class Actor(nn.Module):
-    """Our policy as lerobot's evaluation drives one: an action at a time, of chunks that it keeps."""
+    """Our policy with the interface of lerobot's evaluation: one action at a time, from chunks that it queues."""
 
     def __init__(self, policy: Policy, seeds: list[int]):
         super().__init__()
@@ -92,7 +92,7 @@ class Actor(nn.Module):
 
 
 def ours(simulator: SimulatorConfig, policy: Policy, seeds: list[int], workers: int, batch: int):
-    """(steps, seconds, [(success, steps)]), after a group of other episodes that starts everything up."""
+    """Return (steps, seconds, [(success, steps)]), after a warm-up on other episodes."""
     with Pool(simulator, workers) as pool:
 
         def groups(seeds: Iterable[int]) -> list[Episode]:
@@ -107,7 +107,7 @@ def ours(simulator: SimulatorConfig, policy: Policy, seeds: list[int], workers: 
 
 
 def theirs(environment: type, size: int, cap: int, policy: Policy, seeds: list[int], workers: int):
-    """The same of lerobot's `rollout`, in as many processes, group by group."""
+    """Return the same for lerobot's `rollout`, in as many processes, group by group."""
 
     def make():
         env = environment(f"{TASK}-v3", "corner2", "pixels_agent_pos", "rgb_array", size, size)

@@ -1,4 +1,4 @@
-"""Success of π₀.₅ from scratch, and of adapters on a task that the base has not seen beside their controls.
+"""Measure success of π₀.₅ from scratch, and of adapters on a task that the base has not seen beside their controls.
 
     python benchmarks/bench_finetune.py        (make bench-finetune)
 

@@ -1,11 +1,11 @@
-"""Samples a second of our training batches against a DataLoader over LeRobotDataset, at the same number of workers.
+"""Compare samples a second of our training batches with a DataLoader over LeRobotDataset, at equal numbers of workers.
 
     python benchmarks/bench_loading.py        (make bench-data)
 
 Two datasets: the quickstart's (one camera, 96 pixels), and three cameras of 480×640 video for a model of 224 pixels.
-Both sides shuffle; theirs gives decoded frames and action chunks, ours what the model takes: resized, normalised,
+Both sides shuffle; theirs returns decoded frames and action chunks, ours the model's inputs: resized, normalised,
 tokenised, as float32, with noise and times. Sides take turns; `cold` drops the page cache before each turn. Starting
-workers is not counted on either side. Last, our resident memory over many batches.
+workers is not counted on either side. At the end, our resident memory over many batches is printed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def quickstart() -> tuple[Resolved, Path]:
-    """The quickstart's configuration and data."""
+    """Return the quickstart's configuration and data."""
     root = ROOT / "data/metaworld_quickstart/lerobot"
     if not root.is_dir():
         sys.exit(f"{root} is missing; run: snakemake data/metaworld_quickstart/manifest.json")
@@ -65,7 +65,7 @@ def quickstart() -> tuple[Resolved, Path]:
 
 
 def three_cameras(workers: int) -> tuple[Resolved, Path]:
-    """A bimanual ALOHA's keys, three cameras of 480×640 video, encoded as lerobot does by default, for 224 pixels."""
+    """Return a bimanual ALOHA's keys, three cameras of 480×640 video, in lerobot's default encoding, for 224 pixels."""
     config = resolve("pi0_aloha_robotwin", ROOT)
     root = BENCH / "three_cameras/lerobot"
     features = FormatConfig.from_yaml(ROOT / "config/formats/pi0_aloha_robotwin.yaml").features
@@ -105,7 +105,7 @@ def compare(name: str, config: Resolved, root: Path, args: argparse.Namespace) -
                     drop_page_cache()
                 batches = theirs() if side == "theirs" else ours.ahead(turn * 1000, 10**9)
                 rate = samples_per_second(batches, args.seconds)
-                if cache == "cold" or turn:  # the first warm turn warms
+                if cache == "cold" or turn:  # the first warm turn fills the cache
                     rates[side].append(rate)
         ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates["theirs"], strict=True)]
         print(
@@ -131,7 +131,7 @@ def our_batches(config: Resolved, root: Path, workers: int) -> Batches:
 
 
 def their_batches(config: Resolved, root: Path, workers: int):
-    """As lerobot's own training makes its loader, with PyAV, which decodes the same pixels as ours."""
+    """Return a loader made as in lerobot's own training, with PyAV, which decodes the same pixels as ours."""
     horizon = config.format.action_horizon
     fps = LeRobotData(root).fps
     dataset = LeRobotDataset(
@@ -149,7 +149,7 @@ def their_batches(config: Resolved, root: Path, workers: int):
 
 
 def samples_per_second(batches, seconds: float) -> float:
-    """From the end of the first batch on, which waits for workers to start."""
+    """Measure from the end of the first batch, which includes the start of the workers."""
     next(batches)
     count, start = 0, time.perf_counter()
     while (taken := time.perf_counter() - start) < seconds:
@@ -161,7 +161,7 @@ def samples_per_second(batches, seconds: float) -> float:
 
 
 def drop_page_cache() -> None:
-    """Of the whole machine where that is allowed, else of the benchmark's own files."""
+    """Drop the page cache of the whole machine if permitted, else of the benchmark's own files."""
     os.sync()
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3")

@@ -1,4 +1,4 @@
-"""Success in ManiSkill 3 with and without eyes, and of doing nothing, on the same test episodes.
+"""Measure success in ManiSkill 3 with and without cameras, and of doing nothing, on the same test episodes.
 
     python benchmarks/bench_maniskill.py        (make bench-maniskill)
 
@@ -28,7 +28,7 @@ def main() -> int:
     targets = [f"results/{name}/eval.json" for name in (SEEING, BLIND)]
     if code := subprocess.run([sys.executable, "-m", "snakemake", *targets]).returncode:
         return code
-    # the blind one's protocol is the same, and nothing is drawn for it
+    # the blind experiment has the same protocol, and renders no images
     nothing, _ = floor(Path(f"results/{BLIND}/config.json"), args.workers)
     counts = {name: overall(name) for name in (SEEING, BLIND)}
     counts[NOTHING] = nothing["successes"], nothing["episodes"]

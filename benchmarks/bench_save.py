@@ -1,4 +1,4 @@
-"""What saving a training state costs a step: nothing saved, saved in the background, and waited for.
+"""Measure how saving a training state slows steps: without saving, saving in the background, and waiting for the save.
 
 python benchmarks/bench_save.py --turns 5        (make bench-save)
 """
@@ -20,7 +20,7 @@ WIDTH, DEPTH, BATCH, STEPS = 1024, 24, 256, 12
 
 
 class Training:
-    """A plain network and AdamW: parameters, moments, and the step that changes them."""
+    """A plain network with AdamW: parameters, moments, and a step that changes them."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -44,7 +44,7 @@ class Training:
         return tensors
 
     def seconds(self, steps: int) -> float:
-        """Of `steps` steps."""
+        """Return the seconds of `steps` steps."""
         start = time.perf_counter()
         for _ in range(steps):
             self.step()
@@ -69,7 +69,7 @@ def main() -> None:
     background, waited, whole, staging, rate = [], [], [], [], []
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         saver = Saver(Path(folder), World(device))
-        saver.stage(training.tensors())  # pages of new memory are not what is measured
+        saver.stage(training.tensors())  # warm up: do not measure page faults of new memory
         for turn in range(args.turns):
             plain = training.seconds(STEPS)
             start = time.perf_counter()

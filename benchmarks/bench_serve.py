@@ -1,9 +1,8 @@
-"""Latency and throughput of a served policy with 1, 4 and 16 clients, against one inference alone; and of one client
-beside others that flood the server.
+"""Measure latency and throughput of a served policy with 1, 4 and 16 clients, and beside clients that flood the server.
 
     python benchmarks/bench_serve.py        (make bench-serve)
 
-Each client asks for a chunk, waits for it and asks again, over loopback, from a process of its own that all share.
+Each client requests a chunk, waits for it and requests again, over loopback, from one process that all clients share.
 `alone` is the same inference in a process without a server. Latencies are multiples of its median. Floods come from a
 process of their own; `nothing` is a process that computes and never connects, since on few cores that costs time too.
 """
@@ -33,7 +32,7 @@ FLOODS = ("nothing", "a second client", "texts", "garbage", "pings", "fragments"
 
 
 def observation(config) -> dict:
-    """One in the keys of the experiment's format."""
+    """Return a random observation in the keys of the experiment's format."""
     rng = np.random.default_rng(0)
     found: dict = {"task": "press the button"}
     for key, feature in config.format.features.items():
@@ -45,7 +44,7 @@ def observation(config) -> dict:
 
 
 def alone(run_dir: Path, config, seconds: float) -> list[float]:
-    """Seconds of each inference in a process of its own, one thread."""
+    """Return the seconds of each inference in a process of its own, with one thread."""
     code = (
         "import sys, time, json, torch\nfrom pathlib import Path\nimport numpy as np\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -65,7 +64,7 @@ def alone(run_dir: Path, config, seconds: float) -> list[float]:
 
 
 def served(uri: str, seen: dict, clients: int, seconds: float) -> tuple[list[float], float]:
-    """Seconds of each request of all clients, and requests a second."""
+    """Return the seconds of each request of all clients, and requests a second."""
     found: list[list[float]] = [[] for _ in range(clients)]
     begin, end = threading.Barrier(clients), []
 
@@ -90,7 +89,7 @@ def served(uri: str, seen: dict, clients: int, seconds: float) -> tuple[list[flo
 
 
 def flood(kind: str, uri: str, begun) -> None:
-    """Do `kind` for as long as this process lives, from when it says so on."""
+    """Do `kind` until this process is killed; sets `begun` when it starts."""
     from websockets.sync.client import connect
 
     host, port = uri.removeprefix("ws://").rsplit(":", 1)
@@ -124,12 +123,12 @@ def _swallow(websocket) -> None:
 
 
 def beside_nobody(uri: str, seen: dict, seconds: float) -> np.ndarray:
-    """Median and 99th percentile (s) of one client's requests."""
+    """Return median and 99th percentile (s) of one client's requests."""
     return np.quantile(served(uri, seen, 1, seconds)[0], [0.5, 0.99])
 
 
 def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, float]:
-    """Median and 99th percentile (s) of one client's requests beside a flood."""
+    """Return median and 99th percentile (s) of one client's requests beside a flood."""
     if kind == "a second client":
         latencies, _ = served(uri, seen, 2, seconds)
         return tuple(np.quantile(latencies, [0.5, 0.99]))
@@ -146,7 +145,7 @@ def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, floa
             found.append(time.perf_counter() - start)
     process.kill()
     process.join()
-    time.sleep(2)  # the server lets in those again who connect seldom
+    time.sleep(2)  # until the server's limit on new connections recovers
     return tuple(np.quantile(found, [0.5, 0.99]))
 
 

@@ -1,4 +1,4 @@
-"""What a cluster costs: submission, preemption and requeueing in a job of two nodes, against two processes here.
+"""Measure what a cluster costs: submission, preemption and requeueing of a two-node job, against two local processes.
 
 python benchmarks/bench_slurm.py --runs 3        (make bench-slurm, with a cluster from make slurm-up)
 """
@@ -40,10 +40,10 @@ class Training:
         subprocess.run([sys.executable, "-m", "snakemake", "-c2", f"results/{name}/norm_stats.json", *frames()],
                        cwd=root, check=True, capture_output=True)  # fmt: skip
         self.states = root / f"results/{name}/train_state"
-        self.steps: list[tuple[float, int]] = []  # when a row was seen, and its step
+        self.steps: list[tuple[float, int]] = []  # (time at which a row was seen, its step)
 
     def train(self, launcher: str, disturb: Callable[["Training"], bool] = lambda _: True) -> float:
-        """Seconds from the command to its end; `disturb` is called at each look until it says that it is done."""
+        """Return the seconds from the command to its end; `disturb` is called repeatedly until it returns True."""
         command = [sys.executable, "scripts/train.py", f"results/{self.name}/config.json", "--launcher", launcher]
         start = time.monotonic()
         self.started, disturbed = start, False
@@ -78,7 +78,7 @@ def frames() -> list[str]:
 
 
 def disturbance(*command: str, at: int = 50) -> Callable[[Training], bool]:
-    """Runs `command` with the job's number once step `at` is reached, and notes when."""
+    """Return a `disturb` that runs `command` with the job's number once step `at` is reached, and notes the time."""
 
     def disturb(training: Training) -> bool:
         if training.step < at:
@@ -91,7 +91,7 @@ def disturbance(*command: str, at: int = 50) -> Callable[[Training], bool]:
 
 
 def until_next(training: Training) -> float:
-    """Seconds from the disturbance to the first step after the pause that it caused."""
+    """Return the seconds from the disturbance to the first step after the pause that it caused."""
     after = [when for when, _ in training.steps if when > training.disturbed]
     pauses = [(b - a, b) for a, b in zip([training.disturbed, *after], after, strict=False)]
     return max(pauses)[1] - training.disturbed
@@ -120,7 +120,7 @@ def main() -> None:
 
 
 def jobs(root: Path, runs: int, steps: int) -> None:
-    """A job against two processes here, and what a disturbance costs it."""
+    """Compare a job with two local processes, and measure what a disturbance costs it."""
     first, ratio, total, lost = {}, [], {}, {}
     two = "{num_nodes: 2, workers: 1}"
     kinds = {
@@ -149,7 +149,7 @@ def jobs(root: Path, runs: int, steps: int) -> None:
 
 
 def scaling(root: Path, runs: int, steps: int) -> None:
-    """1, 2 and 4 processes on the cores of this machine, with batches that are worth sharing."""
+    """Compare 1, 2 and 4 processes on the cores of this machine, with batches large enough to share."""
     speed: dict[int, list[float]] = {}
     for turn in range(runs):
         for processes in (1, 2, 4):

@@ -1,4 +1,4 @@
-"""CPU seconds of `snakemake -n` on the quickstart, and of Snakemake by itself.
+"""Measure CPU seconds of `snakemake -n` on the quickstart, and of Snakemake alone.
 
 python benchmarks/bench_start.py --runs 5       (make bench-start)
 """

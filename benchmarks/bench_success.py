@@ -1,9 +1,9 @@
-"""Success of the quickstart's policy over three training seeds, and with and without eyes, on test seeds.
+"""Measure success of the quickstart's policy over three training seeds, and with and without cameras, on test seeds.
 
     python benchmarks/bench_success.py        (make bench-success)
 
-Builds what is missing through Snakemake, then prints successes with 95 % Wilson intervals, and Fisher's exact test of
-seeing against blind.
+Builds what is missing through Snakemake, then prints successes with 95 % Wilson intervals, and Fisher's exact test
+between the policies with and without cameras.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Samples a second of a training step: ours against lerobot's policy in lerobot's own training step, taken in turns.
+"""Compare samples a second of a training step with lerobot's policy in lerobot's own training step, in turns.
 
     python benchmarks/bench_train.py        (make bench-train)
 
@@ -42,7 +42,7 @@ LIKE = {1: "MetaWorld, ManiSkill", 2: "LIBERO", 3: "RoboTwin"}
 PROMPT = 24  # tokens: a sentence, in the bucket that our collator pads it to
 PADDED = {"pi0": 48, "pi05": 200}
 HORIZON = {"pi0": 50, "pi05": 10}
-DIMS = 32  # of states and actions, all of them real, so that both sides average over the same
+DIMS = 32  # of states and actions, none of them padding, so that both sides average over the same dims
 
 
 def main() -> None:
@@ -91,7 +91,7 @@ def compare(variant: str, ours: Any, theirs: Any, size: int, cameras: int, fed: 
 
 
 class Ours:
-    """Our model in our training step, without datasets and files around it."""
+    """Our model in our training step, without datasets and files."""
 
     def __init__(self, variant: str, full_size: bool, weights: Path, compiled: bool, finetune: Lora | None = None):
         self.device = configure()
@@ -114,7 +114,7 @@ class Ours:
         self.optimizer = Optimizer(model, Train(steps=1, ema=None))
 
     def begin(self, size: int, cameras: int) -> float:
-        """Take the common weights and a batch; the loss."""
+        """Take the common weights and a batch; returns the loss."""
         load_weights(self.model, self.weights)
         self.batch = make_batch(self.config, size, cameras).to(self.device)
         train = Train(steps=1, ema=None, precision=self.precision, global_batch_size=size)
@@ -133,14 +133,14 @@ class Ours:
         return loss.mean().item()
 
     def step(self) -> float:
-        """Seconds of one step."""
+        """Return the seconds of one step."""
         with timed(self.device) as seconds:
             Trainer.update(self.trainer, [self.batch])
         return seconds[0]
 
 
 class Theirs:
-    """lerobot's policy in lerobot's `update_policy`, with the optimiser and schedule of its preset."""
+    """lerobot's policy in lerobot's `update_policy`, with its preset's optimiser and schedule."""
 
     def __init__(self, variant: str, full_size: bool, weights: Path):
         from accelerate import Accelerator
@@ -150,7 +150,7 @@ class Theirs:
         self.policy = lerobot_policy(self.config, self.device, "bfloat16" if full_size else "float32")
         save_file({name: p.contiguous().clone() for name, p in self.policy.state_dict().items()}, weights)
         self.weights = weights
-        # as lerobot_train does: the policy's dtype decides over autocast
+        # as in lerobot_train: the policy's dtype decides about autocast
         precision = "bf16" if full_size else "no"
         self.accelerator = Accelerator(
             step_scheduler_with_optimizer=False, mixed_precision=precision, cpu=not full_size
@@ -162,7 +162,7 @@ class Theirs:
         self.policy, self.optimizer, self.scheduler = self.accelerator.prepare(self.policy, optimizer, scheduler)
 
     def begin(self, size: int, cameras: int, fed: int) -> float:
-        """Take the common weights, the same batch, and `fed` camera features; the loss."""
+        """Take the common weights, the same batch, and `fed` camera features; returns the loss."""
         from safetensors.torch import load_file
 
         self.policy.load_state_dict(load_file(self.weights))
@@ -174,7 +174,7 @@ class Theirs:
             return self.policy.forward(self.batch)[0].item()
 
     def step(self) -> float:
-        """Seconds of one step."""
+        """Return the seconds of one step."""
         from lerobot.scripts.lerobot_train import update_policy
 
         tracker = SimpleNamespace(update_metrics=lambda _: None)
@@ -192,7 +192,7 @@ class Theirs:
 
     @contextlib.contextmanager
     def same_draws(self) -> Iterator[None]:
-        """Inside, the policy draws our noise and times."""
+        """Make the policy draw our noise and times while in the context."""
         with (
             mock.patch.object(self.policy.model, "sample_noise", lambda *_: self.noise),
             mock.patch.object(self.policy.model, "sample_time", lambda *_: self.time),
@@ -201,13 +201,13 @@ class Theirs:
 
 
 class Figures:
-    """Our step on a GPU by itself: samples a second, MFU, and what fits under a cap on memory."""
+    """Our step on a GPU alone: samples a second, MFU, and what fits under a memory cap."""
 
     def __init__(self, variant: str, full_size: bool, weights: Path, compiled: bool):
         self.arguments = (variant, full_size, weights, compiled)
 
     def lines(self, size: int, repeats: int) -> list[str]:
-        """What there is to print."""
+        """Measure, and return the lines to print."""
         ours, found = Ours(*self.arguments), []
         peak = peak_flops(ours.device)
         for cameras in (1, 2, 3):
@@ -251,7 +251,7 @@ class Figures:
 
 
 def dimensions(variant: str, full_size: bool) -> ModelConfig:
-    """π₀ or π₀.₅ at full size, or an eighth as wide and a third as deep, with a vocabulary in proportion."""
+    """Return π₀ or π₀.₅ at full size, or an eighth as wide and a third as deep, with a vocabulary in proportion."""
     f, d = (1, 1) if full_size else (8, 3)
     return ModelConfig(
         variant=variant,
@@ -276,7 +276,7 @@ def dimensions(variant: str, full_size: bool) -> ModelConfig:
 
 
 def features(cameras: int) -> dict[str, Any]:
-    """lerobot's input features."""
+    """Return lerobot's input features."""
     from lerobot.configs.types import FeatureType, PolicyFeature
 
     found = {f"observation.images.{slot}": PolicyFeature(FeatureType.VISUAL, (3, 224, 224)) for slot in SLOTS[:cameras]}
@@ -284,7 +284,7 @@ def features(cameras: int) -> dict[str, Any]:
 
 
 def lerobot_policy(config: ModelConfig, device: torch.device, dtype: str) -> nn.Module:
-    """lerobot's policy of these dimensions with random weights."""
+    """Return lerobot's policy of these dimensions with random weights."""
     from lerobot.configs.types import FeatureType, PolicyFeature
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -302,7 +302,7 @@ def lerobot_policy(config: ModelConfig, device: torch.device, dtype: str) -> nn.
 
 
 def make_batch(config: ModelConfig, size: int, cameras: int) -> Batch:
-    """Random inputs, the same on every call: `cameras` real cameras, a prompt without padding, one draw a prefix."""
+    """Return random inputs, the same on every call: `cameras` real cameras, a prompt without padding, one draw."""
     g = torch.Generator().manual_seed(0)
     images = {slot: torch.rand(size, 3, 224, 224, generator=g) * 2 - 1 for slot in SLOTS[:cameras]}
     observation = Observation(
@@ -318,7 +318,7 @@ def make_batch(config: ModelConfig, size: int, cameras: int) -> Batch:
 
 
 def lerobot_batch(config: ModelConfig, batch: Batch) -> dict[str, Tensor]:
-    """The same in lerobot's keys, the prompt padded to its length."""
+    """Return the same batch in lerobot's keys, with the prompt padded to its length."""
     observation, pad = batch.observation, PADDED[config.variant] - PROMPT
     return {
         **{f"observation.images.{slot}": x / 2 + 0.5 for slot, x in observation.images.items()},
@@ -331,7 +331,7 @@ def lerobot_batch(config: ModelConfig, batch: Batch) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def timed(device: torch.device) -> Iterator[list[float]]:
-    """What it yields holds the seconds of the block, once it has ended on the device too."""
+    """Yield a list that holds the seconds of the block after it has ended, on the device too."""
     seconds: list[float] = []
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     synchronize()
@@ -343,7 +343,7 @@ def timed(device: torch.device) -> Iterator[list[float]]:
 
 @contextlib.contextmanager
 def worker(side: type, *args: Any) -> Iterator[Any]:
-    """A process that holds `side(*args)`; what is yielded calls its methods there, by name."""
+    """Start a process that holds `side(*args)`; yields a function that calls its methods by name."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=serve, args=(there, side, args))

@@ -1,13 +1,13 @@
-"""What differs between two experiments, and what came of it.
+"""Compare two experiments: what differs in their inputs, and in their results.
 
     python scripts/diff.py quickstart quickstart_lora
     python scripts/diff.py main~3:quickstart main:quickstart          # as DVC has them of two revisions
     python scripts/diff.py results/quickstart /elsewhere/results/quickstart --html diff.html --json diff.json
 
-Configuration, datasets, statistics, weights by layer, losses, open-loop errors, success with a paired test, packages
-and code. Exit code 0 where nothing differs, 1 where anything does, 2 where one cannot be read. With --tolerance all is
-told, and statistics, weights, the held-out loss and success alone decide; what only one has of them, and success that
-cannot be compared, is different.
+Compares configuration, datasets, statistics, weights by layer, losses, open-loop errors, success with a paired test,
+packages and code. Exit code 0 if nothing differs, 1 if anything does, 2 if one cannot be read. With --tolerance
+everything is reported, but only statistics, weights, the held-out loss and success decide; what only one of the two
+has, and success that cannot be compared, counts as different.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def recorded(args: argparse.Namespace) -> Difference:
-    """What differs between two experiments, written as an artefact with its record, as `snakemake` makes it."""
+    """Compare two experiments, written as an artefact with its record, as `snakemake` makes it."""
     node = Node("diff", f"{args.a}..{args.b}")
     for name in (args.a, args.b):
         if not Path("results", name, "config.json").is_file() or "/" in name:
@@ -66,12 +66,12 @@ def recorded(args: argparse.Namespace) -> Difference:
 
 
 def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> tuple[Difference, list[Path]]:
-    """(what differs, the files that were written for it)."""
+    """Compare the two; returns (what differs, the files that were written)."""
     a, b = side(args.a), side(args.b)
     content = measure(a, b)
     files = []
     if html:
-        folder = html.with_name(f"{html.stem}.films")  # another page beside it has its own
+        folder = html.with_name(f"{html.stem}.films")  # one for each page
         films, unfilmed = film_flips(content, (a, b), folder, args.films, args.workers)
         write_text(html, render(content, html.absolute(), films, unfilmed))
         files += [html, *(path for path in films.values() if folder in path.parents)]

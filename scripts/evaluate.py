@@ -2,8 +2,8 @@
 
     python scripts/evaluate.py results/quickstart/config.json --workers 2
 
-`eval.json` is the same for every number of workers; how long it took goes to `eval.timing.json`. With --server the
-rollouts' actions come from tools/serve.py, in the same groups; its token is read from PISFT_POLICY_TOKEN.
+`eval.json` is the same for any number of workers; timings go to `eval.timing.json`. With --server the rollouts' actions
+come from tools/serve.py, inferred in the same groups; its token is read from PISFT_POLICY_TOKEN.
 """
 
 import os

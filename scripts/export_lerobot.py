@@ -1,8 +1,8 @@
-"""Write an experiment's checkpoint as a policy of lerobot, to `results/<exp>/export/lerobot/`.
+"""Export an experiment's checkpoint as a lerobot policy, to `results/<exp>/export/lerobot/`.
 
     python scripts/export_lerobot.py results/quickstart/config.json
 
-What the other side does otherwise is printed, and stands in the folder's README.md.
+How stock lerobot differs is printed, and is in the folder's README.md.
 """
 
 from pisft.cli import experiment_parser, node_of, run

@@ -1,9 +1,9 @@
-"""Write an experiment's checkpoint as openpi and RLinf load it, to `results/<exp>/export/openpi/`.
+"""Export an experiment's checkpoint for openpi and RLinf, to `results/<exp>/export/openpi/`.
 
     python scripts/export_openpi.py results/quickstart/config.json
     python scripts/export_openpi.py results/quickstart/config.json --repo-id physical-intelligence/libero
 
-What the other side does otherwise is printed, and stands in the folder's README.md.
+How stock openpi differs is printed, and is in the folder's README.md.
 """
 
 from pisft.cli import experiment_parser, node_of, run

@@ -1,10 +1,10 @@
-"""Look at a LeRobot dataset: propose a format for it, and draw a page that says why.
+"""Inspect a LeRobot dataset: propose a format for it, and write a page with the reasons.
 
     python scripts/inspect_dataset.py ~/datasets/my_robot
     python scripts/inspect_dataset.py ~/datasets/my_robot --variant pi05 --out somewhere
 
-writes `inspection.html`, and `inspection.yaml` to be copied to config/formats/. At most 200 episodes are read, spread
-evenly, and a handful of pictures. The dataset is never written.
+Writes `inspection.html`, and `inspection.yaml` to be copied to config/formats/. Reads at most 200 episodes, spread
+evenly, and a few images. The dataset is never written.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def write(path: Path, out: Path, name: str, variant: str) -> list[Path]:
-    """Inspect the dataset at `path`; the files that were written to `out`, the format first."""
+    """Inspect the dataset at `path`; returns the files written to `out`, the format first."""
     seen = inspect(LeRobotData(path), name, variant)
     proposal = propose(seen)
     page = render(seen, proposal)

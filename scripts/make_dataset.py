@@ -1,9 +1,9 @@
-"""Bring a dataset to `data/<dataset>/`: record it, fetch it from the hub, point at a local folder, or make it up.
+"""Bring a dataset to `data/<dataset>/`: record it, fetch it from the hub, link a local folder, or generate it.
 
     python scripts/make_dataset.py metaworld_quickstart --workers 2
 
-`data/<dataset>/lerobot/` is then a LeRobot v3.0 dataset and `manifest.json` lists its files. Started again after an
-interruption, it goes on where it was.
+`data/<dataset>/lerobot/` is then a LeRobot v3.0 dataset and `manifest.json` lists its files. The same command resumes
+after an interruption.
 """
 
 import argparse

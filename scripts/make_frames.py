@@ -1,9 +1,9 @@
-"""Make a frame store: one camera of a dataset, decoded once, at the size that a model sees.
+"""Make a frame store: one camera of a dataset, decoded once, at the model's image size.
 
     python scripts/make_frames.py data/metaworld_quickstart/frames/observation.image.96 --workers 2
 
-The folder's name says what of: `data/<dataset>/frames/<camera>.<pixels>`. The disk space that it takes is said first;
-started again after an interruption, it goes on where it was. Training reads it instead of the dataset's pictures.
+The folder's name says what to make: `data/<dataset>/frames/<camera>.<pixels>`. The disk space needed is printed first;
+the same command resumes after an interruption. Training reads the store instead of the dataset's images.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Compute `norm_stats.json` (openpi's schema), and say how healthy it is (`norm_stats.report.json` and `.png`).
+"""Compute `norm_stats.json` (openpi's schema), and report on its health (`norm_stats.report.json` and `.png`).
 
     python scripts/norm_stats.py results/quickstart/config.json
     python scripts/norm_stats.py --config-name pi0_realworld --repo-id ~/datasets/bin_relocation
 
-The first form is an experiment's: over its training episodes, into its folder. The second is for a dataset by itself:
+The first form is for an experiment: over its training episodes, into its folder. The second is for a dataset alone:
 over all episodes, to `<output>/<exp-name>/<repo-id>/`, where openpi and RLinf look.
 """
 
@@ -122,7 +122,7 @@ def compute(
 
 
 def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], format: Format) -> list[str]:
-    """What the format says of its actions and the data do not bear out, by dataset where there are several."""
+    """Return what the format declares about its actions and the data contradict, by dataset if there are several."""
     found: dict[str, None] = {}
     for data, _ in datasets:
         of = f"{data.root.parent.name}: " if len(datasets) > 1 else ""
@@ -131,7 +131,7 @@ def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], format: Form
 
 
 def relative(format: Format, names: list[str]) -> str:
-    """Which dims of the actions the statistics are of changes, in words."""
+    """Return in words which action dims have statistics of changes relative to the state."""
     dims = set(format.relative_dims)
     parts = {True: [], False: []}
     for dim, name in enumerate(names):
@@ -142,7 +142,7 @@ def relative(format: Format, names: list[str]) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    from pisft.report.health import draw  # workers import this file, and need no matplotlib
+    from pisft.report.health import draw  # imported here, since workers import this file and need no matplotlib
 
     draw(report, path)
 

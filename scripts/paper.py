@@ -1,9 +1,9 @@
-"""The table of a paper: what its experiments came to, beside what was published.
+"""Make the table of a paper: the results of its experiments beside the published ones.
 
     python scripts/paper.py quickstart            # prints it, with "not yet run" where that is so
     python scripts/paper.py quickstart --write    # results/papers/quickstart/table.csv and report.html
 
-Writing takes all of the paper's evaluations: `snakemake results/papers/<paper>/table.csv` makes them first.
+Writing needs all of the paper's evaluations: `snakemake results/papers/<paper>/table.csv` makes them first.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Write `report.html` of an experiment from what its other stages left.
+"""Write `report.html` of an experiment from the outputs of its other stages.
 
 python scripts/report.py results/quickstart/config.json
 """

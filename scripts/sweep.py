@@ -1,8 +1,8 @@
-"""The table of a sweep: each of its experiments, and for each combination of values what its seeds came to.
+"""Make the table of a sweep: each of its experiments, and the results over seeds for each combination of values.
 
     python scripts/sweep.py quickstart_seeds      # results/sweeps/quickstart_seeds/{table,runs}.csv
 
-It takes all of the sweep's evaluations: `snakemake results/sweeps/<sweep>/table.csv` makes them first.
+It needs all of the sweep's evaluations: `snakemake results/sweeps/<sweep>/table.csv` makes them first.
 """
 
 import argparse

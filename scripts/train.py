@@ -1,9 +1,9 @@
-"""Train an experiment from wherever it stands to `checkpoint.json`; run it again after an interruption to go on.
+"""Train an experiment from its latest training state to `checkpoint.json`; run it again to resume.
 
     python scripts/train.py results/quickstart/config.json
     python scripts/train.py results/pi05_libero/config.json --launcher slurm
 
-Under torchrun or srun, it is one of the processes that these have started.
+Under torchrun or srun, it is one of the processes that they started.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ def main() -> None:
         return train(config, run_dir, root / "data", build.key, build.fingerprint, here, args.launcher)
 
     if processes and int(processes["RANK"]):
-        trained(planned(node, root))  # the first process keeps the record
+        trained(planned(node, root))  # rank 0 writes the record
         return
     with building(node, root) as build:
         build.outputs.extend(trained(build))

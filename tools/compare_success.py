@@ -1,4 +1,4 @@
-"""Whether the second experiment succeeds more often than the first, in all and by task.
+"""Test whether the second experiment succeeds more often than the first, overall and by task.
 
 python tools/compare_success.py results/quickstart/eval.json results/quickstart_pi05/eval.json
 """

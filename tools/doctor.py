@@ -1,4 +1,4 @@
-"""What this machine has, and what each missing thing would enable. Changes nothing.
+"""Report what this machine has, and what each missing thing would enable. Changes nothing.
 
 python tools/doctor.py        (make doctor)
 """

@@ -1,4 +1,4 @@
-"""How many episodes two policies must run to tell their success rates apart by Fisher's exact test.
+"""Compute how many episodes two policies must run to distinguish their success rates by Fisher's exact test.
 
 python tools/episodes_needed.py 0.90 0.95
 python tools/episodes_needed.py 0.90 0.95 --power 0.9 --alpha 0.01

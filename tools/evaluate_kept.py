@@ -1,10 +1,10 @@
-"""Evaluate all weights that a run kept (`train.keep_every`): success against steps, beside the validation loss.
+"""Evaluate the weights that a run saved every `train.keep_every` steps: success against steps, beside val_loss.
 
     python tools/evaluate_kept.py results/quickstart/config.json
 
-The episodes are those of the simulator's seeds `tuning`, since a step that is chosen by what is tested on looks better
-than it is. Writes `success_by_step.json`, as a picture `success_by_step.svg`, and how it went to
-`success_by_step.timing.json`. Interrupted, the same command goes on.
+The episodes use the simulator's seeds `tuning`, since a step chosen on the test seeds looks better than it is. Writes
+`success_by_step.json`, its figure `success_by_step.svg`, and facts about the run to `success_by_step.timing.json`. The
+same command resumes after an interruption.
 """
 
 import os

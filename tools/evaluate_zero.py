@@ -1,9 +1,9 @@
-"""Success of a policy that does nothing, on an experiment's own episodes: the floor under its success.
+"""Evaluate a policy that does nothing on an experiment's own episodes: the lower bound of its success.
 
     python tools/evaluate_zero.py results/maniskill_tiny/config.json
 
-Relative actions are zeros, absolute ones the state that is seen. Where eval.json is there, Fisher's exact test of it
-against the floor is printed too.
+Relative actions are zeros, absolute ones the observed state. If eval.json exists, Fisher's exact test of it against
+this bound is printed too.
 """
 
 import os
@@ -22,7 +22,7 @@ from pisft.records.evaluation import Evaluation, Rate
 
 
 class Still:
-    """Acts as a policy of the experiment would, but does nothing."""
+    """Has the interface of the experiment's policy, but does nothing."""
 
     def __init__(self, config: Resolved):
         self.format = Format(config.format)
@@ -36,7 +36,7 @@ class Still:
 
 
 def floor(path: Path, workers: int) -> tuple[Rate, list[str]]:
-    """(what eval.json calls `overall`, how simulator processes were lost) of doing nothing, for a config.json."""
+    """Return (`overall` as in eval.json, how simulator processes were lost) of doing nothing, for a config.json."""
     config = read_resolved(path)
     if config.eval.closed_loop is None:
         raise PisftError(f"{path}: eval.closed_loop: is null; expected a protocol to evaluate by")

@@ -1,9 +1,9 @@
-"""Film episodes of an evaluation: each is simulated once more with the actions that were executed.
+"""Film episodes of an evaluation: each is simulated again with the actions that were executed.
 
     python tools/film.py results/quickstart --episode button-press-topdown:20003 drawer-close:20000
     python tools/film.py results/quickstart --all
 
-The videos go to `results/<exp>/films/`; those that the evaluation took itself are in `videos/`.
+The videos go to `results/<exp>/films/`; those that the evaluation itself made are in `videos/`.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Write an experiment from an RLinf configuration of supervised fine-tuning, and say what became of each of its keys.
+"""Write an experiment from an RLinf configuration of supervised fine-tuning, and report what became of each key.
 
 python tools/import_rlinf.py RLinf/examples/sft/config/libero_sft_openpi.yaml --name my_libero
 python tools/import_rlinf.py their.yaml data.train_data_paths=~/datasets/mine runner.max_steps=5000
 
-What may follow the file are Hydra's overrides, as after RLinf's run_vla_sft.sh. docs/import_rlinf.md has the words.
+The file may be followed by Hydra's overrides, as for RLinf's run_vla_sft.sh. docs/import_rlinf.md lists the keys.
 """
 
 import argparse

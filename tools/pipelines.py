@@ -1,4 +1,4 @@
-"""Write the stages that DVC knows, dvc.yaml and papers/*/dvc.yaml, from config/papers/.
+"""Write DVC's stages, dvc.yaml and papers/*/dvc.yaml, from config/papers/.
 
 python tools/pipelines.py            # writes them                                   (make papers)
 python tools/pipelines.py --check    # exit code 1 where a committed one differs

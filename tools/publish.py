@@ -1,10 +1,10 @@
-"""Publish an experiment's checkpoint with a model card whose numbers are those of eval.json.
+"""Publish an experiment's checkpoint to a folder or the hub, with a model card whose numbers are those of eval.json.
 
     python tools/publish.py results/quickstart --license apache-2.0 --to ~/published/quickstart
     python tools/publish.py results/quickstart --license apache-2.0 --to hub:owner/name --layout lerobot
 
-To a folder, or to the hub (a private repository unless --public; the token is `hf auth login`'s or HF_TOKEN), in place
-of the files that the repository has; its history keeps them. What is stale, damaged or was not evaluated is refused.
+On the hub, the repository is private unless --public; the token is that of `hf auth login` or HF_TOKEN. The files
+replace those that the repository has, whose history keeps them. Stale, damaged or unevaluated results are refused.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def check(run_dir: Path, layout: str) -> None:
-    """Raise `PublishError` unless what is published of `run_dir` is fresh and, to the byte, what was built."""
+    """Raise `PublishError` unless what is to be published of `run_dir` is fresh and, to the byte, what was built."""
     name = run_dir.resolve().name
     if run_dir.resolve().parent != Path("results").resolve():
         raise PublishError(

@@ -1,13 +1,13 @@
-"""Build an experiment again from nothing, in a fresh clone, and compare what comes out with what is here.
+"""Rebuild an experiment from nothing, in a fresh clone, and compare the outputs with those here.
 
     python tools/rebuild.py quickstart                     (make verify EXP=quickstart)
     python tools/rebuild.py quickstart --tolerance 0.1
 
-On a machine like the one that made it, every file has to be the same, bit for bit. On another (processor, cores,
-threads or GPU), where bits may differ, statistics, weights and the held-out loss have to be within --tolerance, and
-success must not be told apart by the paired test at 5 %. The same holds on a GPU without train.deterministic, under
-another uv.lock, and where nobody noted on what machine it was made, as after `dvc pull`. Datasets that were not
-generated, and converted base weights, are taken from here. Exit code 1 where it fails.
+On a machine like the one that made it, every file must be identical to the bit. On another (processor, cores, threads
+or GPU), where bits may differ, statistics, weights and the held-out loss must be within --tolerance, and success must
+not differ by the paired test at 5 %. The same holds on a GPU without train.deterministic, under another uv.lock, and if
+the original machine is not recorded, as after `dvc pull`. Datasets that were not generated, and converted base weights,
+are taken from here. Exit code 1 if the comparison fails.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from pisft.provenance.rebuild import fresh_clone, given, run_in, take
 from pisft.provenance.record import recorded
 from pisft.stages import Node, ProvenanceError
 
-UNKNOWN = "unknown"  # a machine that nobody noted
-LOCK = "uv.lock"  # whose hash is told beside the key
+UNKNOWN = "unknown"  # the original machine is not recorded
+LOCK = "uv.lock"  # its hash is recorded beside the key
 AT_RANDOM = "a GPU without train.deterministic"
 
 
@@ -48,7 +48,7 @@ def main() -> int:
         for node in taken:
             take(node, clone)
         run_in(clone, "snakemake", goal.target)
-        differing, machines = [], []  # files, and what is another about the machine
+        differing, machines = [], []  # files, and keys of the machine
         for node in (node for node in nodes if node not in taken):
             ours, theirs = recorded(node).outputs, recorded(node, clone).outputs
             differing += [path for path in ours | theirs if ours.get(path) != theirs.get(path)]
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def verdict(here: Side, again: Side, tolerance: float) -> tuple[str, int]:
-    """What to say of a rebuild whose bits differ, and the exit code; prints what differs."""
+    """Compare a rebuild whose bits differ and print the differences; returns the conclusion and the exit code."""
     content = measure(here, again)
     print(summary(content, color=False))
     if differ(content, tolerance):
@@ -82,7 +82,7 @@ def verdict(here: Side, again: Side, tolerance: float) -> tuple[str, int]:
 
 
 def other(here: Path, there: Path) -> list[str]:
-    """What differs between two machines; all of it where nobody noted what was `here`."""
+    """Return the keys in which two machines differ; `UNKNOWN` if the one of `here` is not recorded."""
     if not here.is_file():
         return [UNKNOWN]
     one, two = (json.loads(path.read_text()) for path in (here, there))
@@ -90,14 +90,14 @@ def other(here: Path, there: Path) -> list[str]:
 
 
 def at_random(here: Path, exp: str) -> bool:
-    """Whether `exp` was trained on a GPU that was not told to give the same bits again."""
+    """Whether `exp` was trained on a GPU without train.deterministic."""
     noted = here / Node("train", exp).machine
     on_gpu = noted.is_file() and json.loads(noted.read_text()).get("gpu") is not None
     return on_gpu and not resolve(exp, here).train.deterministic
 
 
 def made_on(machines: list[str]) -> str:
-    """On what machine it was made, as far as is known."""
+    """Describe the machine that made it, as far as it is known."""
     known = [key for key in machines if key not in (UNKNOWN, AT_RANDOM)]
     if known:
         return f"a machine with another {', '.join(known)}"

@@ -1,11 +1,11 @@
-"""Where DVC keeps data and results for others: how to add a remote, or add one.
+"""Add a remote where DVC stores data and results for others, or explain how.
 
     python tools/remote.py                                                          (make remote)
     python tools/remote.py s3://bucket/pi-sft --endpoint https://storage.example.org
     python tools/remote.py /shared/pi-sft
 
-Without an address it says how and which there are. What it writes to .dvc/config is for git; keys and tokens are for
-.dvc/config.local, which git ignores, or for where your provider's tools look.
+Without an address it explains how, and lists the remotes. What it writes to .dvc/config belongs in git; keys and tokens
+belong in .dvc/config.local, which git ignores, or where your provider's tools look.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def dvc(*arguments: str) -> str:
-    """What `dvc` says; raises `PisftError` with its complaint."""
+    """Return the output of `dvc`; raises `PisftError` with its error message."""
     done = subprocess.run(["dvc", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise PisftError(f"dvc {' '.join(arguments)}: {done.stderr.strip()}")

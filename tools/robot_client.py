@@ -3,9 +3,9 @@
     python tools/robot_client.py ws://127.0.0.1:8000 --robot my_robot:Robot --hz 20 --max-velocity 0.5
     python tools/robot_client.py ws://127.0.0.1:8000 --simulator metaworld --task button-press-topdown --seed 20000
 
-A robot is a class of yours with observe, act and stop (pisft.serving.robot.Robot); a simulator stands in for one to try
-the loop. The token is read from PISFT_POLICY_TOKEN. Ctrl-C and SIGTERM stop the robot. Exit code 0 when the task is
-done, 2 when it is not.
+A robot is a class of yours with observe, act and stop (pisft.serving.robot.Robot); a simulator can stand in for one to
+test the loop. The token is read from PISFT_POLICY_TOKEN. Ctrl-C and SIGTERM stop the robot. Exit code 0 if the task is
+done, 2 if it is not.
 """
 
 import argparse
@@ -25,16 +25,16 @@ from pisft.simulators.base import open_simulator
 
 
 class Simulated:
-    """A simulator as a robot; its time is the loop's. One thread does all with it, as OpenGL's contexts ask for."""
+    """A simulator as a robot; its time is the loop's. All calls run in one thread, as OpenGL contexts require."""
 
-    is_simulated = True  # nothing breaks where an absolute action is far away
+    is_simulated = True  # nothing breaks if an absolute action is far away
 
     def __init__(self, name: str, task: str, seed: int):
         self._thread = ThreadPoolExecutor(1, "simulator")
         config = load_simulator(name, ".", "tools/robot_client.py", "--simulator")
         self.simulator = self._thread.submit(open_simulator, config).result()
         self._thread.submit(self.simulator.reset, task, seed).result()
-        self.observe()  # the first picture takes longest, and is not the loop's
+        self.observe()  # the first image takes longest: render it before the loop
 
     def observe(self) -> dict[str, Any]:
         return self._thread.submit(self.simulator.observation).result()
@@ -44,7 +44,7 @@ class Simulated:
         return self.simulator.success
 
     def stop(self) -> None:
-        """It stands still when nothing steps it."""
+        """Do nothing: a simulator stands still when it is not stepped."""
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def main() -> int:
         "--watchdog-s", type=float, default=1.0, help="an observation and its chunk that take longer stop it"
     )
     args = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):  # also where a shell starts it in the background
+    for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT too: a shell ignores it for background commands
         signal.signal(number, signal.default_int_handler)
     with RemotePolicy(args.server, os.environ.get(TOKEN)) as policy:
         names = _dims(policy.metadata)

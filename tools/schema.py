@@ -60,7 +60,7 @@ def canonical(schema: dict) -> str:
 
 
 def reference(found: dict[str, dict]) -> str:
-    """The page: a section a file type, a table a mapping."""
+    """Return the page: one section for each file type, one table for each mapping."""
     parts = [INTRODUCTION]
     for kind in ("experiment", "format", "dataset", "model", "simulator", "paper", "site"):
         schema = found[kind].get("else", found[kind])
@@ -107,7 +107,7 @@ def first_paragraph(schema: dict) -> str:
 
 
 def with_extends(schema: dict) -> dict:
-    """The schema of a kind of file that need not repeat what the one that it `extends` says."""
+    """Return the schema of a file type that with `extends` need not repeat what the parent has."""
     whole, partial = schema, without_required(schema)
     definitions = whole.pop("$defs") | {f"Partial{name}": part for name, part in partial.pop("$defs").items()}
     partial = json.loads(json.dumps(partial).replace("#/$defs/", "#/$defs/Partial"))
@@ -122,7 +122,7 @@ def with_extends(schema: dict) -> dict:
 
 
 def without_required(schema):
-    """A copy in which no key of any mapping is required."""
+    """Return a copy in which no key of any mapping is required."""
     if isinstance(schema, dict):
         return {key: without_required(value) for key, value in schema.items() if key != "required"}
     return [without_required(item) for item in schema] if isinstance(schema, list) else schema

@@ -3,8 +3,8 @@
     python tools/serve.py results/quickstart/checkpoint --port 8000
     PISFT_POLICY_TOKEN=... python tools/serve.py results/quickstart/checkpoint --host 0.0.0.0
 
-Prints its address when it takes connections, and ends on SIGTERM or Ctrl-C when what is under way is answered. Clients:
-openpi-client, tools/robot_client.py, scripts/evaluate.py --server. GET /healthz says whether it is well.
+Prints its address once it accepts connections, and on SIGTERM or Ctrl-C answers the requests in progress and exits.
+Clients: openpi-client, tools/robot_client.py, scripts/evaluate.py --server. GET /healthz reports the status.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Begin one episode in a simulator, so that what it lacks is known before anything long is run.
+"""Begin one episode in a simulator, to find out what it lacks before a long run.
 
 python tools/try_simulator.py libero
 
-Installs the simulator's own environment, where it has one and it is not there yet. Says what a policy would see.
+Installs the simulator's own environment, if it has one that is not installed yet. Prints what a policy would observe.
 """
 
 import argparse

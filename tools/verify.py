@@ -3,8 +3,8 @@
     python tools/verify.py                      (make verify)
     python tools/verify.py data/libero results/quickstart
 
-Each file that is missing or not what it was is named, and each record that cannot be read; exit code 1 if there is
-one. Freshness looks at the sizes of large files only.
+Names each file that is missing or changed, and each record that cannot be read; exit code 1 if there is one. Freshness
+checks, by contrast, compare large files by size only.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def unrecorded(folder: Path) -> list[Path]:
-    """Artefacts below `folder`, by their name, that no record tells of."""
+    """Return the artefacts below `folder`, recognised by their names, that have no record."""
     found = []
     for path in files_below(folder):
         with contextlib.suppress(ProvenanceError):

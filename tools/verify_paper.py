@@ -1,11 +1,11 @@
-"""Whether a paper comes out the same, bit for bit, in two fresh clones of the project.
+"""Check that a paper is reproduced, bit for bit, in two fresh clones of the project.
 
     python tools/verify_paper.py                           (make verify-paper)
     python tools/verify_paper.py libero_openpi --keep clones
 
-`dvc repro` runs in both, each with nothing but what git holds, and datasets that were not generated and converted base
-weights, which are taken from here; then the hashes in their locks are compared with each other, and with the committed
-ones, which another machine may have made. Exit code 1 where the two differ.
+`dvc repro` runs in both, with only what git holds, and datasets that were not generated and converted base weights,
+which are taken from here; then the hashes in their locks are compared with each other, and with the committed ones,
+which another machine may have made. Exit code 1 if the two differ.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> int:
         for clone in clones:
             for node in taken:
                 take(node, clone)
-            for lock in locks(clone):  # then has what ran, and nothing else
+            for lock in locks(clone):  # so that a lock lists only what ran
                 lock.unlink()
             run_in(clone, "dvc", "repro", path)
         one, other = map(locked, clones)

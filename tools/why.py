@@ -1,4 +1,4 @@
-"""Say of an artefact, and of all it is made from, back to the datasets' files, whether it is fresh, and if not, why.
+"""Report whether an artefact, and everything that it is made from, is fresh, and if not, why.
 
     python tools/why.py results/quickstart/eval.json
     python tools/why.py results/quickstart/eval.json --files
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def made(record: Record) -> str:
-    """What a record says of an artefact, in short."""
+    """Summarise the record of an artefact."""
     files = record.outputs.values()
     size = sum(facts.size for facts in files) / 2**20
     return f" (key {record.key[:12]}, {len(files)} files, {size:.1f} MiB)"

@@ -2,7 +2,7 @@
 
 import os
 
-# Threads that have nothing to do wait in a loop first, and go to sleep after so many rounds. GNU's OpenMP, which torch
-# computes with, waits for milliseconds: two processes on the same cores then hinder each other by a factor of fifty.
-# It is read when torch is imported, and no part of what is computed.
+# Idle threads spin for this many rounds before they sleep. GNU OpenMP, which torch uses, spins for milliseconds by
+# default: two processes on the same cores then slow each other down fiftyfold. It is read when torch is imported, and
+# does not affect results.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")

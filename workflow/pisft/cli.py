@@ -1,4 +1,4 @@
-"""What every script shares: its arguments' form, and how its errors are told. Start from `run(main)`."""
+"""The common parts of all scripts: the form of their arguments and how errors are reported. Start from `run(main)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pisft.stages import Node
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Call `main` and exit: 0 when done, 1 with one message for what a person can mend, 130 when interrupted."""
+    """Call `main` and exit: 0 when done, 1 with a message for an error that a person can fix, 130 when interrupted."""
     end_with_snakemake()
     try:
         code = main()
@@ -32,14 +32,14 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def experiment_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with the one argument of every stage of an experiment: its `config.json`."""
+    """Return a parser with the one argument of every stage of an experiment, its `config.json`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="results/<exp>/config.json (scripts/resolve.py <exp> writes it)")
     return parser
 
 
 def place(config: Path) -> tuple[Path, str]:
-    """The project's root and the experiment's name for a path `results/<exp>/config.json`."""
+    """Return the project's root and the experiment's name for `results/<exp>/config.json`; raises `PisftError`."""
     path = config.absolute()
     if path.name != "config.json" or path.parents[1].name != "results":
         raise PisftError(f"{config}: found another file; expected results/<exp>/config.json")
@@ -51,7 +51,7 @@ def place(config: Path) -> tuple[Path, str]:
 
 
 def node_of(stage: str, config: Path) -> tuple[Path, Node]:
-    """Root and node of the stage that a script builds for `config`."""
+    """Return root and node of the stage that a script builds for `config`."""
     root, name = place(config)
     return root, Node(stage, name)
 

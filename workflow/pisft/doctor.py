@@ -1,4 +1,4 @@
-"""What this machine has, and what each thing that is missing would enable. Start from `examine`."""
+"""Reports what this machine has, and what each missing thing would enable. Start from `examine`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pisft import environments
 from pisft.data.transforms.tokenizer import PALIGEMMA_REPO
 
 GIB = 2**30
-DRIVER = 580  # the least that CUDA 13 works with, for which the lock's torch is built
-ROOM = 100  # GiB: training at full size keeps two states of 50 GiB
+DRIVER = 580  # the oldest for CUDA 13, for which the locked torch is built
+ROOM = 100  # GiB: full-size training keeps two training states of 50 GiB
 ENVIRONMENTS = {
     "maniskill": "evaluation and demonstrations in ManiSkill 3",
     "aloha": "evaluation and demonstrations in gym-aloha",
@@ -30,7 +30,7 @@ ENVIRONMENTS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """`has` is None where it is only worth knowing; `enables` says what needs it."""
+    """One result; `has` is None for mere information, `enables` says what needs the thing."""
 
     what: str
     has: bool | None
@@ -39,7 +39,7 @@ class Finding:
 
 
 def examine(root: Path) -> list[Finding]:
-    """Look at everything; nothing is installed, downloaded or changed. Takes seconds, mostly torch's import."""
+    """Run every check; nothing is installed, downloaded or changed. Takes seconds, mostly to import torch."""
     checks: list[Callable[[], list[Finding]]] = [
         _python,
         _driver,

@@ -1,4 +1,4 @@
-"""Environments of what cannot share the project's own: the locked uv projects under envs/. Start from `python`."""
+"""Environments for what cannot share the project's own: the locked uv projects under envs/. Start from `python`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pisft.errors import PisftError
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-UV = ROOT / ".uv/bin/uv"  # where `make setup` puts it if there is none on PATH
+UV = ROOT / ".uv/bin/uv"  # where `make setup` installs it if there is none on PATH
 
 
 def python(name: str) -> Path:
-    """The interpreter of `envs/<name>`, which uv installs as it is locked the first time.
+    """Return the interpreter of `envs/<name>`, installed by uv from its lock file on first use.
 
-    One that cannot be locked is installed by hand, as docs/simulators.md says. Raises `PisftError`.
+    An environment that cannot be locked is installed by hand, see docs/simulators.md. Raises `PisftError`.
     """
     folder = ROOT / "envs" / name
     interpreter = folder / ".venv/bin/python"
@@ -36,15 +36,17 @@ def python(name: str) -> Path:
 
 
 def clean() -> dict[str, str]:
-    """This process's variables without those that would let one environment into another; uv is told to trust what
-    the system trusts, as in envs/setup.sh."""
+    """Return this process's variables without those that would leak one environment into another.
+
+    uv is told to trust the system's certificates, as in envs/setup.sh.
+    """
     foreign = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME"}
     trusted = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"} if CERTIFICATES.is_file() else {}
     return trusted | {name: value for name, value in os.environ.items() if name not in foreign}
 
 
 def find_uv() -> str:
-    """The `uv` that `make setup` uses: the project's own, else the one on PATH."""
+    """Return the `uv` that `make setup` uses: the project's own, else the one on PATH."""
     for uv in (str(UV), "uv"):
         try:
             subprocess.run([uv, "--version"], check=True, capture_output=True)

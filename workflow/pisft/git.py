@@ -1,4 +1,4 @@
-"""What git says of the project."""
+"""Runs git on the project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pisft.errors import PisftError
 
 
 def git(*arguments: str, root: Path = Path()) -> str:
-    """What the command prints in `root`; raises `PisftError` with what git says where it fails or is not there."""
+    """Return what the command prints in `root`; raises `PisftError` with git's message if it fails."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
     except OSError as error:

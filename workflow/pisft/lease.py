@@ -1,4 +1,4 @@
-"""One writer at a time: a file that says who builds an artefact, with a heartbeat. Start from `held(path)`.
+"""Ensures one writer at a time by a file that names who builds an artefact, with a heartbeat. Start from `held(path)`.
 
 A plain file made with O_EXCL, because flock is unreliable on shared filesystems. The heartbeat is the file's
 modification time, compared with the clock of the filesystem itself.
@@ -21,19 +21,19 @@ from pisft.process import identity, is_dead
 
 HEARTBEAT_S = 15.0
 STALE_S = 300.0
-PATIENCE_S = 30.0  # for a job to end whose Snakemake was killed
+PATIENCE_S = 30.0  # to wait for a job whose Snakemake was killed to end
 
 
 class LeaseError(PisftError):
-    """Another process writes."""
+    """Another process holds the lease."""
 
 
 @contextlib.contextmanager
 def held(path: Path, patience_s: float = 0.0) -> Iterator[Callable[[], None]]:
-    """Hold the lease `path`; yields a function that raises `LeaseError` if it was lost meanwhile.
+    """Hold the lease `path`; yields a function that raises `LeaseError` if the lease was lost meanwhile.
 
-    Raises `LeaseError` where another process holds it and does not end within `patience_s`. That of a dead process on
-    this machine, of a SLURM job that has ended or of an earlier turn of this job, or one without a heartbeat for
+    Raises `LeaseError` if another process holds it and does not end within `patience_s`. The lease of a dead process on
+    this machine, of a SLURM job that has ended or an earlier attempt of this job, or one without a heartbeat for
     `STALE_S`, is taken over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _clear_stale(path: Path) -> None:
     aside = path.with_name(f".lease.{uuid.uuid4().hex}")
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, aside)
-        if _read(aside) != holder:  # someone else was clearing too, and has taken the lease since
+        if _read(aside) != holder:  # another process also cleared it and has since taken the lease
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
         aside.unlink()
@@ -128,7 +128,7 @@ def _parse(holder: str | None) -> dict:
 
 
 def _now(folder: Path) -> float:
-    """Now, by the clock that stamps files in `folder`."""
+    """Return the present time by the clock that stamps files in `folder`."""
     probe = folder / f".clock.{uuid.uuid4().hex}"
     probe.touch()
     try:

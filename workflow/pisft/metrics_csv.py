@@ -1,4 +1,4 @@
-"""metrics.csv, as training writes it: a row a logged step."""
+"""Reads metrics.csv, which training writes with one row for each logged step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pisft.errors import PisftError
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """Each row's values by column, without what was not measured at that step; raises `PisftError`."""
+    """Return each row's values by column, without those not measured at that step; raises `PisftError`."""
     try:
         with path.open(newline="") as file:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]

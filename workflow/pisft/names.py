@@ -1,8 +1,8 @@
-"""What may be called what, since a name becomes a folder, a file, a target and a word of a command.
+"""The rules for names, since a name becomes a folder, a file, a target and a word of a command.
 
-`why_no_name` is the rule for what a person names here (experiments, datasets, formats, models, simulators, papers),
-`why_no_key` for what others named (cameras, tasks): any script, but nothing that a shell, a path or a terminal takes
-for its own. Both give the reason, or None. `shown` is how a text that nobody has looked at yet stands in a message.
+`why_no_name` is for names that people choose here (experiments, datasets, formats, models, simulators, papers),
+`why_no_key` for names from elsewhere (cameras, tasks): any script, but nothing that a shell, a path or a terminal
+interprets. Both return the reason, or None. `shown` formats unchecked text for a message.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.~=+-]*"  # of the project's own; Snakefile wildcards have it too
-LONGEST = 200  # bytes; a file's name may have 255, and ours get endings
-PLAIN = " _.,:@+=~-"  # what a key may have besides letters and digits
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.~=+-]*"  # the project's own names; also used for Snakefile wildcards
+LONGEST = 200  # bytes; file names may have 255, and endings are added
+PLAIN = " _.,:@+=~-"  # characters that a key may have besides letters and digits
 
 
 def shown(value: Any, limit: int = 80) -> str:
-    """`value` as Python would write it: one line, whatever is in it, and no longer than `limit`."""
+    """Return `value` as a Python literal: one line, whatever it contains, of at most `limit` characters."""
     text = repr(value[: limit + 1] if isinstance(value, (str, bytes)) else value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def printable(text: str) -> str:
-    """`text`, in which what a terminal would obey is written out (`\\x1b`); line breaks stay."""
+    """Return `text` with terminal control characters escaped (`\\x1b`); line breaks stay."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def one_line(text: str) -> str:
-    """`printable`, with line breaks written out too."""
+    """Like `printable`, with line breaks escaped too."""
     return printable(text).replace("\n", "\\n")
 
 
 def why_no_name(name: str) -> str | None:
-    """Why `name` cannot name a file of the project, or None where it can."""
+    """Return why `name` cannot name a file of the project, or None if it can."""
     if not re.fullmatch(NAME, name):
         return "expected letters, digits and _ . - ~ = +, the first a letter or a digit"
     return _why_no_file(name)
@@ -42,7 +42,7 @@ def why_no_name(name: str) -> str | None:
 
 @lru_cache
 def why_no_key(key: str) -> str | None:
-    """Why `key`, which is a dataset's, cannot be a folder's name, or None where it can."""
+    """Return why a dataset's `key` cannot be a folder's name, or None if it can."""
     strange = [c for c in key if unicodedata.category(c)[0] not in "LMN" and c not in PLAIN]
     if strange:
         return f"{shown(strange[0])} is neither a letter, a digit, a space nor one of {PLAIN.strip()}"
@@ -52,7 +52,7 @@ def why_no_key(key: str) -> str | None:
 
 
 def why_no_task(task: str) -> str | None:
-    """The same of a simulator's task, which may have parts: `suite/task`."""
+    """Like `why_no_key` for a simulator's task, which may have parts: `suite/task`."""
     return next((reason for part in task.split("/") if (reason := why_no_key(part))), None)
 
 

@@ -1,4 +1,4 @@
-"""Who a process is, written down so that another one can tell later whether it still lives. Start from `identity`."""
+"""Identifies a process so that another one can later tell whether it is still alive. Start from `identity`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pisft import slurm
 
 
 def identity() -> dict[str, str | int]:
-    """This process: host, pid, and what tells it from others with the same."""
+    """Return this process's host, pid, and what distinguishes it from others with the same pid."""
     pid = os.getpid()
     return {
         "host": socket.gethostname(),
@@ -31,28 +31,28 @@ def identity() -> dict[str, str | int]:
 
 
 def is_dead(who: dict[str, Any]) -> bool:
-    """Whether the process with the identity `who` certainly is; one on another machine may live."""
+    """Whether the process with the identity `who` is certainly dead; one on another machine counts as alive."""
     me = identity()
     if me["processes"] and who.get("processes") == me["processes"]:
         return _started(who["pid"]) != who["started"]
     if who.get("job") and who["job"] == me["job"]:
-        return who.get("turn") != me["turn"]  # SLURM starts a job anew when nothing of it runs any more
+        return who.get("turn") != me["turn"]  # SLURM restarts a job only after all its processes have ended
     return bool(who.get("job")) and _has_ended(who["job"])
 
 
-STARTED_BY = "PISFT_STARTED_BY"  # variable: the `identity` of the Snakemake that this process is a job of
+STARTED_BY = "PISFT_STARTED_BY"  # variable with the `identity` of the Snakemake that runs this process as a job
 
 
 def started_by() -> str:
-    """What a shell exports, so that a job knows that this process has started it."""
+    """Return the assignment that a shell exports to tell a job that this process started it."""
     return f"{STARTED_BY}={shlex.quote(json.dumps(identity()))}"
 
 
 def end_with_snakemake() -> None:
-    """From now on, end when the Snakemake that started this process has: as on SIGTERM, after a minute at once.
+    """From now on, end when the Snakemake that started this process ends: by SIGTERM, and a minute later by SIGKILL.
 
-    A Snakemake that is killed leaves its jobs behind, which would write beside those of the next one. Jobs that a
-    cluster runs go on; so does what a person starts by hand.
+    A Snakemake that is killed leaves its jobs behind, which would write to the same files as those of the next one.
+    Jobs on other machines or in another SLURM job, and processes started by hand, are not affected.
     """
     with contextlib.suppress(ValueError, AttributeError):
         who, me = json.loads(os.environ.get(STARTED_BY, "")), identity()
@@ -69,13 +69,13 @@ def _end_with(who: dict[str, Any]) -> None:
 
 
 def end_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends, however that does."""
-    with contextlib.suppress(AttributeError, OSError):  # another system
+    """Ask the kernel to kill this process when its parent ends, for whatever reason."""
+    with contextlib.suppress(AttributeError, OSError):  # not Linux
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _has_ended(job_id: str) -> bool:
-    """Whether SLURM says so; a process outside the cluster cannot ask."""
+    """Whether SLURM says that the job has ended; False outside the cluster, where it cannot be asked."""
     try:
         job = slurm.look(job_id)
     except slurm.SlurmError:
@@ -84,7 +84,7 @@ def _has_ended(job_id: str) -> bool:
 
 
 def _processes() -> str:
-    """The space in which a pid has a meaning (this boot, this container); empty where unknown."""
+    """Return an id of the namespace of pids (this boot, this container); empty if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -92,7 +92,7 @@ def _processes() -> str:
 
 
 def _started(pid: int) -> str:
-    """When process `pid` started, in ticks since boot; empty where there is none. Numbers are used again."""
+    """Return when process `pid` started, in ticks since boot, since pids are reused; empty if there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""How far a long stage is, on stderr. Start from `bar`."""
+"""Shows the progress of a long stage on stderr. Start from `bar`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tqdm import tqdm
 
 
 def bar(total: int, desc: str, unit: str) -> tqdm:
-    """A progress bar that is drawn often in a terminal and now and then in a log."""
+    """Return a progress bar that updates often in a terminal and rarely in a log."""
     return tqdm(total=total, desc=desc, unit=unit, mininterval=0.5 if sys.stderr.isatty() else 30.0)

@@ -1,4 +1,4 @@
-"""What SLURM says of jobs, by its own commands and in its own words. Start from `look`."""
+"""Queries SLURM by its own commands, and passes on its messages. Start from `look`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HINTS = {
     r"[Tt]ime limit": "config/site.yaml: minutes; sinfo --summarize lists each partition's limit",
     r"contact|[Cc]onnection|timed out": "the controller, or munged here, does not answer; scontrol ping tells more",
 }
-# The reasons for which a pending job waits for ever, and what they mean.
+# Reasons for which a pending job waits forever, and what they mean.
 HOPELESS = {
     "AccountNotAllowed": "invalid account for this partition",
     "BadConstraints": "no node configuration is as asked for",
@@ -39,12 +39,12 @@ RUNNING = {"RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPP
 
 
 class SlurmError(PisftError):
-    """SLURM refused, in its own words and with what to do."""
+    """SLURM refused; the text has its message and what to do."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the queue knows it; `name` is what `alive` goes by."""
+    """A job in SLURM's queue; `alive` looks it up by `name`."""
 
     id: str
     name: str
@@ -58,12 +58,12 @@ class Job:
 
     @property
     def pending(self) -> bool:
-        """Whether it waits."""
+        """Whether it waits to start."""
         return self.state in PENDING
 
     @property
     def ended(self) -> bool:
-        """Whether it will do nothing more by itself."""
+        """Whether it has ended, and will not continue by itself."""
         return self.state not in PENDING | RUNNING
 
 
@@ -71,7 +71,7 @@ FORMAT = "%i|%j|%T|%r|%P|%S|%N|%B|%x"
 
 
 def ask(*command: str, timeout_s: float = 20) -> str:
-    """What `command` prints; raises `SlurmError` where it fails, is not there, or does not answer in time."""
+    """Return what `command` prints; raises `SlurmError` if it fails, is missing, or does not answer in time."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def ask(*command: str, timeout_s: float = 20) -> str:
             "the cluster, or without --profile slurm (by hand: --launcher local) to train here"
         ) from None
     except subprocess.TimeoutExpired as error:
-        said = (error.stderr or b"").decode(errors="replace")  # what it went on trying after
+        said = (error.stderr or b"").decode(errors="replace")  # the error after which it kept retrying
         raise refused(command[0], f"{said} timed out") from None
     if done.returncode:
         raise refused(command[0], done.stderr or done.stdout)
@@ -88,19 +88,19 @@ def ask(*command: str, timeout_s: float = 20) -> str:
 
 
 def refused(command: str, words: str) -> SlurmError:
-    """The error for what SLURM said to `command`, with the remedy that fits."""
+    """Return the error for SLURM's message on `command`, with the remedy that fits."""
     words = " ".join(words.split())
     hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, words)), ASKED)
     return SlurmError(f"{command}: SLURM says: {words}; {hint}")
 
 
 def alive(name: str) -> list[Job]:
-    """This user's pending and running jobs whose names start with `name`."""
+    """Return this user's pending and running jobs whose names start with `name`."""
     return [job for job in _squeue("--me") if job.name.startswith(name) and not job.ended]
 
 
 def look(job_id: str) -> Job | None:
-    """The job, ended or not; None where neither the queue nor the accounting remembers it."""
+    """Return the job, ended or not; None if neither the queue nor the accounting knows it."""
     try:
         found = _squeue("--states=all", f"--jobs={job_id}")
     except SlurmError as error:
@@ -111,7 +111,7 @@ def look(job_id: str) -> Job | None:
 
 
 def place(job: Job) -> tuple[int, int]:
-    """(which, of how many) the pending `job` is among those that wait for its partition, best priority first."""
+    """Return (place, number) of the pending `job` among those waiting for its partition, highest priority first."""
     waiting = ask(
         "squeue", "--noheader", "--states=PENDING", f"--partition={job.partition}", "--sort=-p,i", "--format=%i"
     ).split()
@@ -119,12 +119,12 @@ def place(job: Job) -> tuple[int, int]:
 
 
 def cancel(job_id: str) -> None:
-    """End the job, wherever it is."""
+    """Cancel the job, pending or running."""
     ask("scancel", job_id)
 
 
 def requeue(job_id: str, exclude: list[str] = ()) -> None:
-    """Put the job, running or ended, into the queue again; it will avoid `exclude`."""
+    """Requeue the job, running or ended; it will avoid the nodes `exclude`."""
     before = look(job_id)
     ask("scontrol", "requeue", job_id)
     if exclude:

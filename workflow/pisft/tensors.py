@@ -1,4 +1,4 @@
-"""Tensors as a safetensors file, whole or not there at all. Start from `save`."""
+"""Writes tensors to a safetensors file, complete or not at all. Start from `save`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pisft.canonical import for_others
 
 
 def save(tensors: Mapping[str, Any], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write contiguous `tensors`, all of numpy or all of torch, to `path`, for all whom other files are for."""
+    """Write contiguous `tensors`, all of numpy or all of torch, to `path`, with the permissions of other files."""
     if all(isinstance(tensor, np.ndarray) for tensor in tensors.values()):
         from safetensors.numpy import save_file
     else:

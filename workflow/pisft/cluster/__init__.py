@@ -1,1 +1,1 @@
-"""Training as a SLURM job. Start from `pisft.cluster.launch`."""
+"""Trains as a SLURM job. Start from `pisft.cluster.launch`."""

@@ -1,4 +1,4 @@
-"""Shows a job as if it ran here. Start from `follow`."""
+"""Waits for a SLURM job and shows its progress here. Start from `follow`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pisft import slurm
 from pisft.errors import PisftError
 from pisft.slurm import HOPELESS, Job, SlurmError
 
-LOOK_S = (1.0, 10.0)  # how often SLURM is asked: at first, and after a while
-PATIENCE = 3  # looks at which a job must seem hopeless: a reason may pass
-AGAIN_S = 600.0  # how often an unchanged place in the queue is told
+LOOK_S = (1.0, 10.0)  # seconds between queries of SLURM: at first, and at most
+PATIENCE = 3  # consecutive queries with a hopeless reason before giving up, since a reason may be temporary
+AGAIN_S = 600.0  # seconds after which an unchanged place in the queue is printed again
 
 
 def follow(job: Job, jobs: Path, done: Callable[[], bool], remark: Callable[[], str | None]) -> Job:
-    """`job` when it has ended, or `done` says so. Meanwhile, on stderr: its place in the queue and why, and its first
-    process's log.
+    """Wait until `job` ends or `done()` is true; returns the job as last seen.
 
-    `remark` is asked now and then for something else to say, until it says it. Raises `SlurmError` for a job that can
-    never start, which is then cancelled. A controller that does not answer is waited for.
+    Meanwhile prints to stderr its place in the queue with the reason, and the log of rank 0. `remark` is called
+    repeatedly until it returns a message, which is printed. A job that can never start is cancelled and raises
+    `SlurmError`. If the controller does not answer, keeps waiting.
     """
     log = Log(jobs / f"{job.id}_0_log.err")
     standing, remarked, silent = News(AGAIN_S), News(), News()
@@ -44,7 +44,7 @@ def follow(job: Job, jobs: Path, done: Callable[[], bool], remark: Callable[[], 
             why = f"{found.reason}: {HOPELESS[found.reason]}"
             raise slurm.refused(f"job {job.id}, now cancelled, would wait for ever", why)
         if found.ended:
-            time.sleep(LOOK_S[0])  # what it said last may still be on its way
+            time.sleep(LOOK_S[0])  # the last lines of the log may arrive late
             log.show()
             return found
         until = time.monotonic() + pause
@@ -57,13 +57,13 @@ def follow(job: Job, jobs: Path, done: Callable[[], bool], remark: Callable[[], 
 
 
 class News:
-    """Says a line on stderr when it differs from the one before, or after `again_s`."""
+    """Prints a line to stderr if it differs from the previous one, or after `again_s` seconds."""
 
     def __init__(self, again_s: float = inf):
         self.again_s, self.line, self.at = again_s, None, 0.0
 
     def tell(self, line: str | None) -> None:
-        """Nothing to say is not said, and makes the next line new."""
+        """Print `line`; `None` prints nothing and resets the comparison, so that the next message always prints."""
         if line and (line != self.line or time.monotonic() - self.at > self.again_s):
             print(line, file=sys.stderr, flush=True)
             self.at = time.monotonic()
@@ -71,7 +71,7 @@ class News:
 
 
 class Log:
-    """A file that grows. What it held before is passed over, but for its last line."""
+    """Prints a growing file. Skips what it held at the start, except for the last line."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -80,7 +80,7 @@ class Log:
             self.read = path.read_bytes().rstrip(b"\n").rfind(b"\n") + 1
 
     def show(self) -> None:
-        """Write what is new to stderr."""
+        """Write new content to stderr."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.read)
@@ -100,7 +100,7 @@ def _look(job: Job) -> Job:
 
 
 def _standing(job: Job) -> str | None:
-    if not job.pending or job.reason == "None":  # not looked at yet
+    if not job.pending or job.reason == "None":  # "None": not considered by the scheduler yet
         return None
     place, of = slurm.place(job)
     start = f"; SLURM expects to start it at {job.start}" if job.start[:1].isdigit() else ""

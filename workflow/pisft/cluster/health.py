@@ -1,4 +1,4 @@
-"""Whether a node is fit to train on. Start from `fault`."""
+"""Checks whether a node is fit to train on. Start from `fault`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ GIB = 2**30
 
 
 def fault(shared: Path, gpus: int, free_gb: float) -> str | None:
-    """Why this node is not fit, or None.
+    """Return why this node is not fit, or None.
 
-    `shared` is a folder that all nodes must see, where they need `free_gb` GiB; `gpus` are those that SLURM gave.
+    `shared` is a folder that all nodes must see, with `free_gb` GiB free; `gpus` is the number that SLURM allocated
+    here.
     """
     return _folder(shared, free_gb) or (_gpus(gpus) if gpus and os.environ.get("PISFT_DEVICE") != "cpu" else None)
 
@@ -24,7 +25,7 @@ def fault(shared: Path, gpus: int, free_gb: float) -> str | None:
 def _folder(shared: Path, free_gb: float) -> str | None:
     found: list[str | None] = []
     thread = threading.Thread(target=lambda: found.append(_probe(shared, free_gb)), daemon=True)
-    thread.start()  # a dead network disk blocks for ever
+    thread.start()  # an unresponsive network disk blocks forever
     thread.join(SLOW_S)
     return f"{shared}: no answer within {SLOW_S:.0f} s" if thread.is_alive() else found[0]
 

@@ -1,8 +1,8 @@
-"""Trains an experiment as a SLURM job: finds the job or submits it, follows it, and has the result or the reason.
+"""Trains an experiment as a SLURM job: finds or submits the job, follows it, and returns the result or raises why not.
 
-Start from `train_in_job`. The job has a name made from what it makes and where, so that a command that comes later,
-after whatever became of the one before, finds the job that runs instead of submitting another. How a job goes on after
-it was interrupted is the job's own matter (`pisft.cluster.settle`); nobody need be watching.
+Start from `train_in_job`. The job's name is derived from its run folder and key, so that a later command attaches to
+the running job instead of submitting another. Requeueing after an interruption is done by the job itself
+(`pisft.cluster.settle`), whether or not a command follows it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from pisft.train.monitoring.metrics import TIMING
 
 
 def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site: Site) -> list[Path]:
-    """The files of the checkpoint of `config` below `root`, as `pisft.train.loop.train` gives them.
+    """Return the files of the checkpoint of `config` below `root`, like `pisft.train.loop.train`.
 
-    Raises `SlurmError` for what SLURM refuses, `TrainingError` for what the job died of or that it was cancelled, and
-    `Interrupted` on SIGINT or SIGTERM to this process, which leave the job alone.
+    Raises `SlurmError` if SLURM refuses, `TrainingError` if the job failed or was cancelled, and `Interrupted` on
+    SIGINT or SIGTERM to this process, which do not affect the job.
     """
     run_dir = root / f"results/{config.name}"
     before = _written(run_dir)
@@ -46,8 +46,8 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     _leave_job()
     work = Work(root.resolve(), config.name, key, fingerprint, config.cluster.gpus_per_node if site.gpu else 0)
     jobs = run_dir / "slurm"
-    jobs.mkdir(mode=0o700, parents=True, exist_ok=True)  # submitit's pickles lie there
-    with held(jobs / "lease.json"):  # two commands at once submit one job
+    jobs.mkdir(mode=0o700, parents=True, exist_ok=True)  # private, since submitit unpickles files from it
+    with held(jobs / "lease.json"):  # so that two simultaneous commands submit one job
         job = _running(run_dir, key) or submit(work, config.cluster, site, jobs, _name(run_dir, key))
         repair(job, work, jobs)
     _tell(f"job {job.id}: logs are {_short(jobs)}/{job.id}_<process>_log.err; scancel {job.id} ends it")
@@ -63,8 +63,10 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
 
 
 def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
-    """What to say where a turn ends before a state is saved to the folder `state`; None where it does not, or nobody
-    can tell yet."""
+    """Return a warning if an attempt ends before a training state is saved to `state`, else None.
+
+    None also if the speed is not known yet.
+    """
     try:
         *_, row = csv.DictReader((state / TIMING).read_text().splitlines())
         seconds = config.train.global_batch_size / float(row["samples_per_s"])
@@ -81,7 +83,7 @@ def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
 
 
 def _running(run_dir: Path, key: str) -> Job | None:
-    """The job that makes the checkpoint already; raises `TrainingError` for one that makes another there."""
+    """Return the job that makes the checkpoint; raises `TrainingError` if a job with another key uses `run_dir`."""
     for job in slurm.alive(_name(run_dir)):
         if job.name != _name(run_dir, key):
             raise TrainingError(
@@ -94,12 +96,12 @@ def _running(run_dir: Path, key: str) -> Job | None:
 
 
 def _name(run_dir: Path, key: str | None = None) -> str:
-    """`<exp>-<folder>-<key>`; without a key, what all jobs of the run have in common."""
+    """Return `<exp>-<folder>-<key>`; without a key, the prefix that all jobs of the run share."""
     return f"{run_dir.name}-{digest(str(run_dir.resolve()))[:8]}-{(key or '')[:12]}"
 
 
 def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
-    """Put a job that ended without a result into the queue again, or raise what it ended of."""
+    """Requeue a job that ended without a result, or raise the reason why it ended."""
     jobs = run_dir / "slurm"
     turns = Turn.all(jobs, job.id)
     log = _short(jobs)
@@ -131,7 +133,7 @@ def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
 
 
 def _written(run_dir: Path) -> int:
-    """When checkpoint.json was."""
+    """Return the modification time of checkpoint.json in ns; 0 if it is missing."""
     try:
         return (run_dir / "checkpoint.json").stat().st_mtime_ns
     except FileNotFoundError:
@@ -139,7 +141,7 @@ def _written(run_dir: Path) -> int:
 
 
 def _leave_job() -> None:
-    """A job inside a job would inherit the outer one's limits."""
+    """Remove SLURM's variables: a job submitted inside a job would inherit the outer one's limits."""
     for name in [
         name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SRUN_")) and name != "SLURM_CONF"
     ]:

@@ -1,4 +1,4 @@
-"""What `--profile slurm` says to Snakemake's SLURM executor, which runs all rules but training. Start from `read`."""
+"""The profile that `--profile slurm` gives Snakemake's SLURM executor (all rules but training). Start from `read`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pisft import slurm
 from pisft.config.site import Job, Site, load
 from pisft.errors import PisftError
 
-CONVERT_GB = 20  # one copy of a π₀ in float32, and what reads it
-WIDE = ("convert", "make_dataset", "make_frames", "norm_stats")  # rules that use as many processors as they get
+CONVERT_GB = 20  # one copy of a π₀ in float32, and the process that reads it
+WIDE = ("convert", "make_dataset", "make_frames", "norm_stats")  # rules that use all processors they get
 
 
 def read() -> dict[str, Any]:
-    """The profile of config/site.yaml.
+    """Return the profile made from config/site.yaml.
 
-    Ends the process with one message on a mistake in that file, and where SLURM would refuse its jobs, unless only a
-    plan is asked for: Snakemake would begin, and say less.
+    Exits with one message if that file has a mistake or SLURM would refuse its jobs, since Snakemake would start and
+    report less. A dry run does not ask SLURM.
     """
     planning = any(re.fullmatch(r"--dry-?run|-[a-zA-Z]*n", argument) for argument in sys.argv[1:])
     try:
@@ -32,7 +32,7 @@ def read() -> dict[str, Any]:
 
 
 def try_out(site: Site) -> None:
-    """Raise `SlurmError` where SLURM would refuse the jobs of `site`; nothing is submitted."""
+    """Raise `SlurmError` if SLURM would refuse the jobs of `site`; nothing is submitted."""
     for job in (site.job, site.evaluate, site.train):
         asked = {
             "partition": job.partition or site.partition,
@@ -45,7 +45,7 @@ def try_out(site: Site) -> None:
 
 
 def profile(site: Site) -> dict[str, Any]:
-    """Options of Snakemake, by name."""
+    """Return Snakemake's options, by name."""
     common = {
         "slurm_partition": site.partition,
         "slurm_account": site.account,
@@ -56,7 +56,7 @@ def profile(site: Site) -> dict[str, Any]:
     gpu, _, kind = (site.gpu or "").partition(":")
     gpus = {"gpu": 1, "gpu_model": kind or None} if gpu else {"gpu": 0}
     return {
-        "slurm-no-account": site.account is None,  # or it guesses one
+        "slurm-no-account": site.account is None,  # otherwise the executor guesses one
         "default-resources": _said(common) | _said(_resources(site.job)),
         "set-resources": {
             "convert": {"mem_mb": int(max(site.job.memory_gb, CONVERT_GB) * 1024)},
@@ -68,10 +68,10 @@ def profile(site: Site) -> dict[str, Any]:
 
 
 def _resources(job: Job) -> dict[str, Any]:
-    # a bare number of a profile counts as seconds
+    # with a unit, because a bare number in a profile is read as seconds
     return {"slurm_partition": job.partition, "mem_mb": int(job.memory_gb * 1024), "runtime": f"{job.minutes}m"}
 
 
 def _said(resources: dict[str, Any]) -> dict[str, Any]:
-    """Without the silent ones; a string is quoted, since Snakemake takes resources for Python."""
+    """Drop None values and quote strings, since Snakemake evaluates resources as Python."""
     return {k: repr(v) if isinstance(v, str) else v for k, v in resources.items() if v is not None}

@@ -1,9 +1,9 @@
-"""What the batch script of a training job runs when its processes have ended: does the job go on in the queue?
+"""Run by a training job's batch script when its processes have ended: decides whether the job is requeued.
 
     python -m pisft.cluster.settle results/<exp> <job's key> <fingerprint>
 
-It does, whatever ended them, unless the checkpoint is there, a person must mend something, the job was cancelled, or it
-has had its turns without getting further. A node that was not fit is left out from then on.
+The job is requeued, whatever ended the processes, unless the checkpoint is complete, a person must fix something, the
+job was cancelled, or its last attempts made no progress. Unfit nodes are excluded from then on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from pisft.train.checkpoints.published import is_published, state_folder
 
 
 def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
-    """The exit code of the batch script; called on the first node of the job."""
+    """Decide how this attempt ends, and requeue the job if it is to continue; returns the script's exit code.
+
+    Runs on the job's first node. After requeueing it sleeps, since SLURM ends the script.
+    """
     turn = Turn.current(run_dir / "slurm")
     if is_published(run_dir, key):
         return 0
@@ -38,20 +41,20 @@ def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
     for node, why in unfit.items():
         print(f"{node} is left out from now on: {why}", file=sys.stderr)
     print(f"job {job_id} goes back into the queue; step {turn.settled()} is saved", file=sys.stderr, flush=True)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which comes with the requeueing
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent by SLURM when it requeues the job
     slurm.requeue(job_id, sorted(unfit))
-    time.sleep(60)  # SLURM ends this script; by itself it would count as done
+    time.sleep(60)  # until SLURM kills this script: if it exited, the job would count as finished
     return 1
 
 
 def saved_step(run_dir: Path, fingerprint: str) -> int:
-    """Steps behind the last saved state; -1 where there is none."""
+    """Return the step of the last saved training state; -1 if there is none."""
     folder = state_folder(run_dir, fingerprint)
     return max((int(path.name[5:]) for path in folder.glob("step_*") if path.name[5:].isdigit()), default=-1)
 
 
 def given_up(run_dir: Path, job_id: str) -> str | None:
-    """Why the job should not be tried again: its last `train.turns` turns all ended at the same step."""
+    """Return why not to requeue the job, if its last `train.turns` attempts ended at the same step, else None."""
     turns = load(run_dir.parents[1]).train.turns
     steps = [turn.settled() for turn in Turn.all(run_dir / "slurm", job_id)][-turns:]
     if len(steps) < turns or len(set(steps)) > 1:
@@ -65,7 +68,7 @@ def given_up(run_dir: Path, job_id: str) -> str | None:
 
 
 def never_started(turn: Turn) -> dict[str, str]:
-    """The nodes on which no process has started, though some have elsewhere."""
+    """Return the nodes on which no process started, with a reason; none if no process started anywhere."""
     from submitit.slurm.slurm import SlurmJobEnvironment
 
     started = turn.started()

@@ -1,4 +1,4 @@
-"""Hands a training job to SLURM through submitit. Start from `submit`."""
+"""Submits a training job to SLURM through submitit. Start from `submit`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pisft.slurm import Job
 
 
 def submit(work: Work, cluster: Cluster, site: Site, folder: Path, name: str) -> Job:
-    """The job `name`: num_nodes × gpus processes that do `work`, with scripts and logs in `folder`.
+    """Submit the job `name`: num_nodes × gpus processes that run `work`, with scripts and logs in `folder`.
 
-    Raises `SlurmError` in SLURM's words where it refuses.
+    Raises `SlurmError` with SLURM's message if it is refused.
     """
     python = shlex.quote(sys.executable) if site.container is None else f"{site.container} python"
     executor = SlurmExecutor(folder, python=python)
@@ -33,7 +33,7 @@ def submit(work: Work, cluster: Cluster, site: Site, folder: Path, name: str) ->
 
 
 def repair(job: Job, work: Work, folder: Path) -> None:
-    """Write what the processes of `job` read, if whoever submitted it came not so far as to put it in place."""
+    """Write the file that the processes of `job` read, if the command that submitted it died before that."""
     paths = JobPaths(folder, job.id)
     if not paths.submitted_pickle.exists():
         submission = DelayedSubmission(work)
@@ -42,7 +42,7 @@ def repair(job: Job, work: Work, folder: Path) -> None:
 
 
 def _parameters(work: Work, cluster: Cluster, site: Site, name: str) -> dict[str, Any]:
-    """Of submitit's executor. The rest of the script is what comes after the processes: `pisft.cluster.settle`."""
+    """Return the parameters of submitit's executor; the script's last command is `pisft.cluster.settle`."""
     train, processes = site.train, cluster.gpus_per_node
     flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in site.flags)
     run_dir = work.root / f"results/{work.name}"
@@ -63,7 +63,7 @@ def _parameters(work: Work, cluster: Cluster, site: Site, name: str) -> dict[str
         "wckey": None,
         "setup": [f"cd {shlex.quote(str(work.root))}", *site.setup],
         "teardown": [shlex.join(settle)],
-        # newer versions of srun do not take the processors of a process from sbatch
+        # newer versions of srun do not inherit --cpus-per-task from sbatch
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={train.cpus}"],
         "additional_parameters": {"requeue": True} | {flag: value or True for flag, value in flags.items()},
     }

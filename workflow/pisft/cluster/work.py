@@ -1,8 +1,7 @@
-"""What each process of a training job does. Start from `Work`, which submitit hands to all of them.
+"""The work of each process of a training job. Start from `Work`, which submitit runs in all of them.
 
-A process ends in one of four ways: the checkpoint is there; it was told to stop and has saved; something failed that a
-person must mend, which is recorded; or the node or another process was lost. `pisft.cluster.settle` draws the
-conclusion.
+A process ends in one of four ways: the checkpoint is complete; it was told to stop and has saved; it recorded a failure
+that a person must fix; or the node or another process was lost. `pisft.cluster.settle` decides what follows.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ LINES = 15  # of a traceback
 
 @dataclass(frozen=True)
 class Work:
-    """Train `results/<name>` below `root`, which must make what has `key`."""
+    """Trains `results/<name>` below `root`; `key` is that of the checkpoint it must make."""
 
     root: Path
     name: str
@@ -34,9 +33,9 @@ class Work:
     gpus: int
 
     def __call__(self) -> NoReturn:
-        """Never returns, so that submitit has no result to pickle: what came of it is in files."""
+        """Train, then exit; never returns, so that submitit has no result to pickle: the outcome is in files."""
         for number in (signal.SIGUSR2, signal.SIGTERM):
-            signal.signal(number, _leave)  # until training begins, there is nothing to save
+            signal.signal(number, _leave)  # before training begins there is nothing to save
         rank, local_rank = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_LOCALID"])
         node = os.environ.get("SLURMD_NODENAME", socket.gethostname())
         run_dir = self.root / f"results/{self.name}"
@@ -56,8 +55,8 @@ class Work:
             if not lost_peer(error):
                 text = str(error) if isinstance(error, PisftError) else _last(traceback.format_exc())
                 turn.fail(text, rank=rank, node=node)
-            traceback.print_exc(file=sys.stdout)  # stderr is what is shown elsewhere, and told there once
-            _end(1)  # at once: taking the process group down would wait for the others
+            traceback.print_exc(file=sys.stdout)  # not stderr, which `follow` shows: the error is reported there once
+            _end(1)  # at once: destroying the process group would wait for the other ranks
         _end(0)
 
     def _fault(self, run_dir: Path) -> str | None:

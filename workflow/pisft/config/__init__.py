@@ -1,4 +1,4 @@
-"""Typed configuration. Knows nothing of torch, so that a Snakefile can import it in no time."""
+"""Typed configuration. Imports no torch, so that a Snakefile can import it quickly."""
 
 from pisft.config.base import ConfigError
 from pisft.config.experiment import Resolved, experiment_path, load_dataset, read_resolved, resolve, sweep_members

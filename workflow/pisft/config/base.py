@@ -1,7 +1,7 @@
-"""What every configuration file is made of: strict types, and errors that a person can act on.
+"""The basis of every configuration file: strict types, and errors that a person can act on.
 
-Start from `read_yaml(path, Type)`: it parses one YAML file into a pydantic type, and every mistake in it
-becomes one `ConfigError` that names the file, the key, what was found and the nearest valid name.
+Start from `read_yaml(path, Type)`: it parses one YAML file into a pydantic type, and every mistake becomes one
+`ConfigError` that names the file, the key, what was found and the nearest valid name.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _read: ContextVar[dict[Path, None] | None] = ContextVar("read", default=None)
 
 @contextmanager
 def noting_files() -> Iterator[dict[Path, None]]:
-    """The configuration files that are read inside, in their order, each once."""
+    """Yield a dict that collects, as keys in order, the configuration files read while in the context."""
     files: dict[Path, None] = {}
     token = _read.set(files)
     try:
@@ -48,7 +48,7 @@ def noting_files() -> Iterator[dict[Path, None]]:
 
 
 def load_yaml(path: str | Path) -> Any:
-    """What a YAML file holds; an unreadable or malformed file is a `ConfigError`."""
+    """Return the content of a YAML file; raises `ConfigError` if it is unreadable or malformed."""
     path = Path(path)
     if (noted := _read.get()) is not None:
         noted[path] = None
@@ -66,7 +66,7 @@ def read_yaml(path: str | Path, cls: type[T]) -> T:  # noqa: UP047  simulators m
 
 
 def parse(content: Any, cls: type[T], source: str | Path) -> T:  # noqa: UP047
-    """Validate `content` (plain YAML data that came from `source`) as `cls`."""
+    """Validate `content` (plain YAML data from `source`) as `cls`; raises `ConfigError`."""
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: expected a mapping of keys to values, found {shown(content)}")
     try:
@@ -75,7 +75,7 @@ def parse(content: Any, cls: type[T], source: str | Path) -> T:  # noqa: UP047
         raise ConfigError("\n".join(dict.fromkeys(_message(source, cls, e) for e in error.errors()))) from None
 
 
-# What other trainers call it: no spelling is close, but the meaning is.
+# Names in other trainers for the same thing, too different for a spelling suggestion.
 SYNONYMS = {
     "batch_size": "global_batch_size",
     "dataset": "datasets",
@@ -88,7 +88,7 @@ SYNONYMS = {
 
 
 def nearest(name: str, valid: list[str]) -> str:
-    """`did you mean 'x'?` for a synonym or a close match, else the list of valid names."""
+    """Return `did you mean 'x'?` for a synonym or a close match, else the list of valid names."""
     if SYNONYMS.get(str(name)) in valid:
         return f"did you mean '{SYNONYMS[name]}'?"
     match = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
@@ -98,7 +98,7 @@ def nearest(name: str, valid: list[str]) -> str:
 
 
 def find_named(folder: str | Path, name: str, source: str | Path, key: str) -> Path:
-    """Path of `folder/<name>.yaml`; a missing one is a `ConfigError` on `key` of `source` with the nearest name."""
+    """Return the path `folder/<name>.yaml`; if it is missing, raises `ConfigError` on `key` of `source`."""
     if reason := why_no_name(str(name)):
         raise ConfigError(f"{one_line(str(source))}: {key}: {shown(name)} cannot be a name: {reason}")
     folder = Path(folder)
@@ -132,10 +132,10 @@ def _message(source: str | Path, cls: type[BaseModel], error: dict[str, Any]) ->
 
 
 def _follow(cls: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[list[type[BaseModel]], list[str | int]]:
-    """The types that hold the last part of pydantic's `loc`, and `loc` as the keys and indices a file has.
+    """Return the types that hold the last part of pydantic's `loc`, and `loc` as the keys and indices of the file.
 
-    Besides those, `loc` names the member of a union that was tried, and the wrapper that a file's top level is
-    read through (a field called `origin`); neither is written in a file.
+    `loc` also names the union member that was tried, and the field `origin` that wraps a file's top level; neither is
+    written in a file.
     """
     classes, path = [cls], []
     for part in loc:
@@ -159,7 +159,7 @@ def _keys(classes: list[type[BaseModel]]) -> list[str]:
 
 
 def _tag(cls: type[BaseModel]) -> str | None:
-    """The value that tells `cls` from the other members of its union."""
+    """Return the value that distinguishes `cls` from the other members of its union."""
     tags = [f.default for f in cls.model_fields.values() if get_origin(f.annotation) is Literal]
     return next((tag for tag in tags if isinstance(tag, str)), cls.__name__)
 

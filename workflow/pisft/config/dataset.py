@@ -19,7 +19,7 @@ from pydantic import (
 from pisft.config.base import ConfigError, Strict
 from pisft.config.format import Feature, named
 
-RELEASES = ("v3.0", "v2.1", "v2.0", "main")  # refs that lerobot and people ask the hub for, the newest first
+RELEASES = ("v3.0", "v2.1", "v2.0", "main")  # refs commonly fetched from the hub, newest first
 
 
 class HubDataset(Strict):
@@ -44,10 +44,10 @@ class LocalDataset(Strict):
         return self
 
     def folder(self) -> Path:
-        """Where it lies on this machine: lerobot's own folder is `~/.cache/huggingface/lerobot` unless it is told.
+        """Return the dataset's folder; a `name` is under HF_LEROBOT_HOME (default: `~/.cache/huggingface/lerobot`).
 
-        What lerobot itself fetched lies there in `hub/datasets--<owner>--<name>/snapshots/<commit>`. Raises
-        `ConfigError` where several commits do and none is a release that lerobot asks for, or `main`.
+        What lerobot itself fetched is in `hub/datasets--<owner>--<name>/snapshots/<commit>` there. Raises `ConfigError`
+        if there are several commits and none is a release that lerobot asks for, or `main`.
         """
         if self.path is not None:
             return Path(self.path).expanduser()
@@ -58,7 +58,7 @@ class LocalDataset(Strict):
 
 
 def _snapshot(home: Path, name: str) -> Path | None:
-    """The commit of dataset repo `name` in the hub client's cache below `home`."""
+    """Return the folder of dataset repo `name` in the hub client's cache below `home`, or None."""
     cache = home / "hub" / f"datasets--{name.replace('/', '--')}"
     found = {path.name: path for path in sorted(cache.glob("snapshots/*")) if (path / "meta").is_dir()}
     for ref in RELEASES:

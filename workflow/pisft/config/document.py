@@ -1,7 +1,7 @@
-"""The one reader of YAML: `parse_yaml(content, source)`, plain values only, whatever a file holds.
+"""The only reader of YAML: `parse_yaml(content, source)`, which returns plain values whatever a file contains.
 
-What `yaml.safe_load` lets pass is a `ConfigError` here: a key that stands twice, aliases that unfold without end,
-nesting and numbers beyond all use, and values that look like a number or a date and are none.
+It raises `ConfigError` for much that `yaml.safe_load` accepts: duplicate keys, aliases that expand without bound,
+excessive nesting and numbers, and values that look like a number or a date but are not.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from pisft.errors import PisftError
 from pisft.names import shown
 
-LARGEST = 1 << 20  # bytes; the longest of ours has a fiftieth
-MOST = 100_000  # values, each alias counted as what it stands for
+LARGEST = 1 << 20  # bytes; fifty times the longest file of this project
+MOST = 100_000  # values, after expanding aliases
 DEEPEST = 64
 BITS = 64
 
 
 class ConfigError(PisftError, ValueError):
-    """A mistake in a configuration file, told as one line."""
+    """A mistake in a configuration file, reported in one line."""
 
 
 def parse_yaml(content: bytes | str, source: object) -> Any:
-    """The plain values in `content`, which came from `source`; raises `ConfigError`."""
+    """Return the plain values in `content`, which came from `source`; raises `ConfigError`."""
     if len(content) > LARGEST:
         raise ConfigError(f"{source}: is longer than {LARGEST:,} bytes; expected a configuration")
     try:
@@ -35,7 +35,7 @@ def parse_yaml(content: bytes | str, source: object) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
     try:
-        depth = 0  # looked at first, since libyaml nests as deep as the text does, and further than the stack goes
+        depth = 0  # checked first, since libyaml follows any nesting and could overflow the stack
         for event in yaml.parse(text, Loader=_Loader):
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if depth > DEEPEST:
@@ -71,14 +71,14 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 class _Measure:
-    """How many values a node stands for and how deep they go, each node looked at once."""
+    """Counts the values and the depth of a node after expanding aliases, visiting each node once."""
 
     def __init__(self, source: object):
         self.source = source
         self.known: dict[int, tuple[int, int] | None] = {}
 
     def of(self, node: Node, at: tuple[str, ...]) -> tuple[int, int]:
-        """(values, depth) of `node`, to which the keys `at` lead; raises `ConfigError` beyond the limits."""
+        """Return (values, depth) of `node`, found at the keys `at`; raises `ConfigError` beyond the limits."""
         if id(node) in self.known:
             if (found := self.known[id(node)]) is None:
                 raise ConfigError(

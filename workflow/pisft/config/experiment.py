@@ -1,7 +1,8 @@
 """`config/experiments/<exp>.yaml`, typed, and its resolution into one self-contained record.
 
-Start from `resolve(name, root)`: it reads the experiment and every file that it names, fills in each default and
-checks them against each other. The result is what `results/<exp>/config.json` holds and all that any stage reads.
+Start from `resolve(name, root)`: it reads the experiment and every file that it names, fills in the defaults and checks
+them against each other. The result is the content of `results/<exp>/config.json`, the only configuration that stages
+read.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from pisft.config.simulator import AnySimulator, SimulatorConfig, SimulatorFile
 from pisft.config.sweep import choose, members, sweep_of
 from pisft.names import shown
 
-NUMBER = re.compile(r"[0-9]{1,7}")  # of a range; a longer one fills the memory
+NUMBER = re.compile(r"[0-9]{1,7}")  # in a range; longer ones would exhaust memory
 
 
 def _numbers(text: str) -> list[int]:
-    """`0-3,7` as [0, 1, 2, 3, 7]: ascending, each once; a `ValueError` for anything else."""
+    """Parse `0-3,7` as [0, 1, 2, 3, 7]: ascending and unique; raises `ValueError` for anything else."""
     numbers: set[int] = set()
     for item in filter(None, text.split(",")):
         first, _, last = item.strip().partition("-")
@@ -59,7 +60,7 @@ class DatasetUse(Strict):
         return items
 
     def selected(self, total: int) -> list[int]:
-        """Episode numbers out of `total`, ascending; one that does not exist is a `ConfigError`."""
+        """Return the selected episode numbers out of `total`, ascending; raises `ConfigError` if one does not exist."""
         if self.episodes is None:
             return list(range(total))
         chosen = _numbers(",".join(self.episodes))
@@ -81,7 +82,7 @@ class Split(Strict):
 
     @property
     def without_validation(self) -> str | None:
-        """What it means that nothing is held out, or None where something is."""
+        """A warning about its consequences if nothing is held out, else None."""
         if self.heldout_fraction:
             return None
         return (
@@ -221,7 +222,7 @@ class Published(Strict):
     )
 
     def each(self) -> list[Published]:
-        """One for each source, this one first."""
+        """Return one `Published` for each source, this one first."""
         others = (self.others or {}).items()
         return [self, *(Published(source=source, episodes=self.episodes, suites=rates) for source, rates in others)]
 
@@ -272,12 +273,12 @@ class Cluster(Strict):
 
     @property
     def gpus_per_node(self) -> int:
-        """How many processes run on each node."""
+        """The number of processes on each node."""
         return self.gpus if isinstance(self.gpus, int) else len(_numbers(self.gpus))
 
     @property
     def visible_gpus(self) -> str | None:
-        """What CUDA_VISIBLE_DEVICES should be, where `gpus` names them."""
+        """The value for CUDA_VISIBLE_DEVICES if `gpus` names GPUs, else None."""
         return None if isinstance(self.gpus, int) else ",".join(map(str, _numbers(self.gpus)))
 
 
@@ -300,10 +301,10 @@ class Experiment(Strict):
     @field_validator("datasets")
     @classmethod
     def _each_episode_once(cls, uses: list[DatasetUse]) -> list[DatasetUse]:
-        """An episode that is used twice could be trained on and held out."""
+        """Reject an episode that is used twice, since it could be both trained on and held out."""
         seen: dict[str, set[int]] = {}
         for use in uses:
-            chosen = set(_numbers(",".join(use.episodes or [])))  # none chosen means all
+            chosen = set(_numbers(",".join(use.episodes or [])))  # empty: all episodes
             if use.name in seen and (not chosen or not seen[use.name] or chosen & seen[use.name]):
                 raise ValueError(f"{use.name} is named twice with the same episodes; give each its own `episodes`")
             seen[use.name] = chosen | seen.get(use.name, set())
@@ -328,14 +329,16 @@ class Resolved(Experiment):
 
 
 def experiment_path(name: str, root: str | Path = ".") -> Path:
-    """File of experiment `name`; an unknown one is a `ConfigError` with the nearest valid name."""
+    """Return the file of experiment `name`; raises `ConfigError` with the nearest valid name if it is unknown."""
     folder = Path(root) / "config/experiments"
     return find_named(folder, sweep_of(name), source=f"results/{name}", key="experiment")
 
 
 def sweep_members(sweep: str, root: str | Path = ".") -> dict[str, dict[str, Any]]:
-    """The experiments of a sweep, each with the values that it has; those of `<sweep>~smoke` are tiny. Raises
-    `ConfigError`."""
+    """Return the experiments of a sweep, each with its values; those of `<sweep>~smoke` are tiny.
+
+    Raises `ConfigError`.
+    """
     name = smoke.original(sweep)
     path = find_named(Path(root) / "config/experiments", name, source=f"results/sweeps/{sweep}", key="sweep")
     found = members(name, inherit(path), path)
@@ -347,7 +350,7 @@ def sweep_members(sweep: str, root: str | Path = ".") -> dict[str, dict[str, Any
 def load_dataset(name: str, root: str | Path = ".", source: str = "") -> DatasetConfig:
     """Read `config/datasets/<name>.yaml`; `source` says who asked, for the error.
 
-    `<format>~smoke` is a generated one with the format's features.
+    `<format>~smoke` is a generated dataset with the format's features.
     """
     source = source or f"data/{name}"
     if smoke.is_smoke(name):
@@ -372,7 +375,7 @@ def _open_loop_only(experiment: Experiment) -> Experiment:
 
 
 def _wrapped(content: Any) -> Any:
-    """As the type expects it which chooses, by one of the file's keys, among the types that the file may have."""
+    """Wrap the file's mapping as {origin: …}, the field that holds the discriminated union."""
     return {"origin": content} if isinstance(content, dict) else content
 
 
@@ -384,10 +387,10 @@ def load_model(name: str, root: str | Path = ".", source: str | Path = "") -> Mo
 
 
 def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -> Resolved:
-    """The experiment `name` under `root/config`, resolved and checked; raises `ConfigError`.
+    """Return the experiment `name` under `root/config`, resolved and checked; raises `ConfigError`.
 
-    `children` are the experiments that go on from this one. `<exp>~smoke` is the experiment `<exp>`, made tiny, and
-    `<sweep>~peak_lr=0.001~seed=0` one of those that a sweep stands for.
+    `children` are the experiments whose base weights come from this one. `<exp>~smoke` is the experiment `<exp>`, made
+    tiny, and `<sweep>~peak_lr=0.001~seed=0` one of the experiments of a sweep.
     """
     root = Path(root)
     path = experiment_path(name, root)
@@ -399,7 +402,7 @@ def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -
 
     model = load_model(experiment.model, root, path)
     if smoke.is_smoke(name) and model.base == "scratch":
-        # made tiny, published weights are random ones, which have no statistics
+        # a smoke model has random weights in place of published ones, and those have no statistics
         experiment = experiment.model_copy(update={"norm_stats": _from_dataset(experiment.norm_stats)})
     _check_base(path, experiment, model, root, (*children, name))
     fmt = read_yaml(find_named(root / "config/formats", experiment.format, path, "format"), FormatConfig)
@@ -441,7 +444,7 @@ def _from_dataset(stats: NormStatsConfig) -> NormStatsConfig:
 
 
 def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Path, line: tuple[str, ...]) -> None:
-    """`line` are this experiment and those that go on from it."""
+    """Check the base weights; `line` is this experiment and those that build on it."""
     if model.base == "scratch":
         if isinstance(experiment.finetune, Lora) and not smoke.is_smoke(experiment.model):
             raise ConfigError(
@@ -550,7 +553,7 @@ def _check_closed_loop(path: Path, experiment: Experiment, simulator: SimulatorC
 
 
 def _check_fit(path: Path, key: str, name: str, simulator: SimulatorConfig, fmt: FormatConfig) -> None:
-    """What the policy is to see and do is what the simulator shows and takes."""
+    """Check that the simulator provides what the format observes and takes the actions that it produces."""
     features = simulator.features()
     for part in ("cameras", "state", "actions"):
         for feature in fmt.keys(part):
@@ -573,7 +576,7 @@ def _check_fit(path: Path, key: str, name: str, simulator: SimulatorConfig, fmt:
 
 
 def check_seeds(path: Path, key: str, name: str, simulator: SimulatorConfig, offset: int, count: int) -> None:
-    """That the range `name` has `count` seeds from its `offset`-th on; a `ConfigError` names `path` and `key`."""
+    """Raise a `ConfigError` on `key` of `path` unless seed range `name` has `count` seeds from `offset` on."""
     if name not in simulator.seeds:
         raise ConfigError(f"{path}: {key}: unknown seed range '{name}'; {nearest(name, list(simulator.seeds))}")
     seeds = simulator.seeds[name]

@@ -1,4 +1,4 @@
-"""`extends:` in an experiment or a model: a file that says only what is another. Start from `inherit`."""
+"""Resolves `extends:` in an experiment or a model, a file that lists only what differs. Start from `inherit`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pisft.config.base import ConfigError, find_named, load_yaml
 
 
 def inherit(path: Path, seen: tuple[Path, ...] = ()) -> Any:
-    """What is in `path`, laid over that of the file beside it which its `extends` names, and so on; a circle is a
-    `ConfigError`."""
+    """Return the content of `path` merged over that of the file which its `extends` names, recursively.
+
+    Raises `ConfigError` for a circle.
+    """
     content = load_yaml(path)
     if not isinstance(content, dict) or "extends" not in content:
         return content
@@ -22,7 +24,7 @@ def inherit(path: Path, seen: tuple[Path, ...] = ()) -> Any:
 
 
 def _overlay(below: Any, above: Any) -> Any:
-    """Mappings are merged, all else is replaced; so are those that choose another `method`, and `base`, one place."""
+    """Merge mappings and replace everything else; `base`, and mappings with another `method`, are replaced whole."""
     if isinstance(below, dict) and isinstance(above, dict) and above.get("method") in (None, below.get("method")):
         merged = {key: _overlay(below.get(key), above[key]) if key in above else below[key] for key in below | above}
         return merged | ({"base": above["base"]} if "base" in above else {})

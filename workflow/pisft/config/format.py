@@ -52,12 +52,12 @@ class Feature(Strict):
 
     @property
     def is_picture(self) -> bool:
-        """A camera, whether it is stored as images or as video."""
+        """Whether it is a camera, stored as images or as video."""
         return self.dtype in ("image", "video")
 
 
 def named(features: dict[str, Feature]) -> dict[str, Feature]:
-    """`features` whose cameras can name folders; a `ValueError` otherwise."""
+    """Return `features`; raises `ValueError` if a camera's key cannot name a folder."""
     for key, feature in features.items():
         if feature.is_picture:
             _camera(key)
@@ -86,7 +86,7 @@ class Source(Strict):
 
 
 def _sources(value):
-    """A bare key, or a list of keys and mappings, as a list of mappings."""
+    """Turn a bare key, or a list of keys and mappings, into a list of mappings."""
     items = value if isinstance(value, list) else [value]
     return [{"key": item} if isinstance(item, str) else item for item in items]
 
@@ -178,13 +178,13 @@ class FormatConfig(Strict):
             raise ValueError(f"{name}: has {width} dims; adapt_to_pi is ALOHA's, which has {ALOHA_DIMS}")
 
     def keys(self, part: Literal["cameras", "state", "actions"]) -> list[str]:
-        """The dataset's keys that `part` is read from."""
+        """Return the dataset keys that `part` is read from."""
         if part == "cameras":
             return list(self.cameras.values())
         return [source.key for source in getattr(self, part)]
 
     def widths(self, sources: list[Source]) -> list[int | None]:
-        """Encoded dims of each source, before padding; None where only the dataset can tell."""
+        """Return the encoded dims of each source, before padding; None where only the dataset can tell."""
         return [self._width(source) for source in sources]
 
     def _width(self, source: Source) -> int | None:

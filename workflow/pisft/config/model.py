@@ -1,6 +1,6 @@
 """`config/models/<model>.yaml`: every dimension of a π₀ or π₀.₅, its tokenizer and its base weights.
 
-`ModelConfig.from_yaml(path)` is how a model of any width comes into being; a tiny model is a YAML file.
+Start from `ModelConfig.from_yaml(path)`; a tiny model is a YAML file too.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ class BaseWeights(Strict):
         return self
 
     def statistics_folder(self) -> Path:
-        """Where statistics lie beside weights on disk: the folder of `path`, or the checkpoint's whose params `orbax`
-        is."""
+        """Return the folder with the statistics of weights on disk: that of `path`, or of the checkpoint of `orbax`."""
         where = Path(self.path or self.orbax).expanduser()
         return where.parent if where.suffix == ".safetensors" or where.name == "params" else where
 

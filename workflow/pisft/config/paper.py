@@ -31,5 +31,5 @@ def load_paper(name: str, root: str | Path = ".") -> Paper:
 
 
 def papers(root: str | Path = ".") -> list[str]:
-    """The names of all papers."""
+    """Return the names of all papers."""
     return sorted(path.stem for path in (Path(root) / "config/papers").glob("*.yaml"))

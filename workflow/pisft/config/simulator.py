@@ -1,7 +1,7 @@
-"""`config/simulators/<sim>.yaml`: tasks, suites, caps, render settings and seed ranges of one simulator.
+"""`config/simulators/<sim>.yaml`: tasks, suites, step limits, render settings and seed ranges of one simulator.
 
-Start from `SimulatorConfig`, what all have; the class of each adds its `render` settings and says which features its
-observations and actions have, so that a format that does not fit is found before anything runs.
+Start from `SimulatorConfig`, the common part; each simulator's class adds its `render` settings and declares the
+features of its observations and actions, so that a format that does not fit is rejected before anything runs.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class SeedRange(Strict):
 class SimulatorConfig(Strict):
     """One simulator. The seed ranges are disjoint: what is tuned or tested on was never demonstrated."""
 
-    environment: ClassVar[str | None] = None  # the folder under envs/ that it runs in; None: the project's own
-    stages: ClassVar[int] = 1  # tasks that make up an episode
-    action_keys: ClassVar[tuple[str, ...]] = ("action",)  # which together are what a policy does
+    environment: ClassVar[str | None] = None  # its environment's folder under envs/; None: the project's own
+    stages: ClassVar[int] = 1  # tasks in an episode
+    action_keys: ClassVar[tuple[str, ...]] = ("action",)  # which together make up an action
     robot: ClassVar[str]
     implementation: ClassVar[str]  # module:class, a `pisft.simulators.base.Simulator`
-    packages: ClassVar[tuple[str, ...]]  # whose versions its episodes depend on
+    packages: ClassVar[tuple[str, ...]]  # packages whose versions affect its episodes
 
     simulator: str
     tasks: dict[Task, str] = Field(description="task → the instruction that its policy is given")
@@ -55,22 +55,22 @@ class SimulatorConfig(Strict):
     )
 
     def cap(self, task: str) -> int:
-        """The most steps that an episode of `task` has."""
+        """Return the maximal number of steps of an episode of `task`."""
         if isinstance(self.max_steps, int):
             return self.max_steps
         return max(self.max_steps[suite] for suite, tasks in self.suites.items() if task in tasks)
 
     def own(self) -> dict[str, Any]:
-        """The settings that this simulator alone has, such as `render`."""
+        """Return the settings that only this simulator has, such as `render`."""
         return self.model_dump(mode="json", exclude=set(SimulatorConfig.model_fields))
 
     @property
     def longest(self) -> int:
-        """The most steps that any episode has."""
+        """The maximal number of steps of any episode."""
         return self.max_steps if isinstance(self.max_steps, int) else max(self.max_steps.values())
 
     def features(self) -> dict[str, Feature]:
-        """What an observation holds besides `task`, and the action, as features of a LeRobot dataset."""
+        """Return the features, in LeRobot's terms, of observations (except `task`) and actions."""
         raise NotImplementedError
 
     @model_validator(mode="after")
@@ -100,12 +100,12 @@ class SimulatorConfig(Strict):
 
 
 def picture(height: int, width: int) -> Feature:
-    """A camera's."""
+    """Return the feature of a camera."""
     return Feature(dtype="video", shape=[height, width, 3], names=["height", "width", "channels"])
 
 
 def vector(*names: str) -> Feature:
-    """One float32 a name."""
+    """Return a feature with one float32 for each name."""
     return Feature(shape=[len(names)], names=list(names))
 
 

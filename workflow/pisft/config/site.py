@@ -1,6 +1,6 @@
-"""`config/site.yaml`: what is the cluster's and not an experiment's. No part of any key.
+"""`config/site.yaml`: settings that belong to the cluster, not to an experiment. Not part of any key.
 
-Start from `load`. `prefix` is what stands before the commands of a job. `pisft.cluster` makes jobs of it.
+Start from `load`. `prefix` gives the shell lines before a job's command. `pisft.cluster` builds jobs from it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from pisft.config.base import Strict, load_yaml, parse
 
 PATH = "config/site.yaml"
-# Said by keys of their own or by the launcher: twice said, one would silently win.
+# Set by keys of their own or by the launcher: of two values, one would silently win.
 TAKEN = {
     "account", "chdir", "comment", "constraint", "cpus-per-gpu", "cpus-per-task", "error", "export", "gpus",
     "gpus-per-node", "gres", "job-name", "mem", "mem-per-cpu", "nodes", "ntasks", "ntasks-per-gpu", "ntasks-per-node",
@@ -96,20 +96,20 @@ class Site(Strict):
 
     @property
     def disk(self) -> Path | None:
-        """`local_disk` with the variables of this node in it."""
+        """`local_disk` with this node's environment variables expanded."""
         return None if self.local_disk is None else Path(os.path.expandvars(self.local_disk)).expanduser()
 
 
 def load(root: str | Path = ".") -> Site:
-    """Read `config/site.yaml` below `root`, or all defaults where it is empty or missing; raises `ConfigError`."""
+    """Read `config/site.yaml` below `root`; all defaults if it is empty or missing. Raises `ConfigError`."""
     path = Path(root) / PATH
     return parse(load_yaml(path) or {}, Site, path) if path.is_file() else Site()
 
 
 def prefix(site: Site) -> str:
-    """Shell lines before the command of a rule inside a SLURM job; `python` is then the container's.
+    """Return the shell lines before a rule's command inside a SLURM job; `python` is then the container's.
 
-    Braces are doubled, since Snakemake takes them for its own.
+    Braces are doubled, since Snakemake would interpret them.
     """
     if "SLURM_JOB_ID" not in os.environ:
         return ""

@@ -1,8 +1,8 @@
-"""`<exp>~smoke`: an experiment made tiny by declaration, so that its whole graph runs on a laptop in a minute.
+"""Derives `<exp>~smoke`, an experiment made tiny, so that its whole graph runs on a laptop in a minute.
 
-Everything that is a choice (format, recipe, precision, augmentation, schedule, method) stays; everything that costs
-(the model's dimensions, the dataset, steps, episodes, rendering) shrinks. On a cluster it trains on two nodes, to try
-what only many processes do. A simulator that needs an environment of its own is left out. Start from `shrink`.
+Every choice (format, recipe, precision, augmentation, schedule, method) stays; everything that costs time (the model's
+dimensions, the dataset, steps, episodes, rendering) shrinks. On a cluster it trains on two nodes, to test what only
+several processes do. A simulator with an environment of its own is left out. Start from `shrink`.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ TASKS = 2
 
 
 def is_smoke(name: str) -> bool:
-    """Whether `name` is that of a smoke experiment, dataset or simulator."""
+    """Whether `name` is that of a smoke experiment, dataset, model or simulator."""
     return name.endswith(SUFFIX)
 
 
 def original(name: str) -> str:
-    """The name of what a smoke version is made from."""
+    """Return the name that a smoke version was made from."""
     return name.removesuffix(SUFFIX)
 
 
 def shrink(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of an experiment's file, tiny. Models, datasets and simulators are named with the suffix."""
+    """Return the content of an experiment's file, made tiny; model, dataset and simulator get the suffix."""
     content = dict(content)
     few_shot = {key: value for key, value in content["datasets"][0].items() if key == "episodes_per_task"}
     tiny = content | {
@@ -74,14 +74,14 @@ def shrink(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def shrink_model(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a model's file, tiny: from scratch, or from the smoke version of its base experiment."""
+    """Return the content of a model's file, made tiny; a base experiment becomes its smoke version."""
     base = content.get("base")
     experiment = base.get("experiment") if isinstance(base, dict) else None
     return content | MODEL | ({"base": {"experiment": experiment + SUFFIX}} if experiment else {})
 
 
 def shrink_simulator(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a simulator's file with few tasks a suite, short episodes and small, plain pictures."""
+    """Return the content of a simulator's file with few tasks a suite, short episodes and small, plain images."""
     suites = {name: tasks[:TASKS] for name, tasks in content.get("suites", {}).items()}
     tiny = content | {"max_steps": STEPS, "suites": suites}
     if "render" in content:
@@ -91,7 +91,7 @@ def shrink_simulator(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def dataset(format: FormatConfig, path: str) -> SyntheticDataset:
-    """A generated dataset with the keys, shapes and dtypes of `format`, which came from the file `path`."""
+    """Return a generated dataset with the keys, shapes and dtypes of `format`, which was read from `path`."""
     if not format.features:
         raise ConfigError(
             f"{path}: features: is missing; {SUFFIX} generates data by it: give dtype and shape of each key of "

@@ -1,5 +1,7 @@
-"""A sweep: an experiment's file with `sweep: {train.peak_lr: [5.0e-4, 1.0e-3], seed: [0, 1, 2]}` stands for one
-experiment for each combination, named `<sweep>~peak_lr=0.001~seed=2`. Start from `members` and `choose`.
+"""Expands a sweep to one experiment for each combination of values. Start from `members` and `choose`.
+
+A file with `sweep: {train.peak_lr: [5.0e-4, 1.0e-3], seed: [0, 1, 2]}` has experiments that are named
+`<sweep>~peak_lr=0.001~seed=2`.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
 def sweep_of(name: str) -> str:
-    """The name of the file of an experiment, whether it is one of a sweep, a smoke version, or plain."""
+    """Return the name of an experiment's file, for a member of a sweep, a smoke version or a plain experiment."""
     return name.partition("~")[0]
 
 
 def members(name: str, content: Any, source: str | Path) -> dict[str, dict[str, Any]]:
-    """Name → {key: value} of each experiment that the `content` of the file `source` stands for; none if no sweep."""
+    """Return name → {key: value} for each experiment that `content` of file `source` expands to; empty if no sweep."""
     axes = content.get("sweep") if isinstance(content, dict) else None
     if axes is None:
         return {}
@@ -51,7 +53,7 @@ def members(name: str, content: Any, source: str | Path) -> dict[str, dict[str, 
 
 
 def choose(name: str, content: Any, source: str | Path) -> Any:
-    """`content` as the experiment `name` of it has it: without `sweep`, with the values that the name says."""
+    """Return `content` for experiment `name`: without `sweep`, with the values in the name filled in."""
     sweep = sweep_of(name)
     known = members(sweep, content, source)
     if not known:
@@ -79,7 +81,7 @@ def _with(content: Any, path: list[str], value: Any) -> Any:
 
 
 def _short(key: str, keys: Any) -> str:
-    """The last part of a key, where no other ends with the same."""
+    """Return the last part of a key, or the whole key if another has the same last part."""
     last = key.rpartition(".")[2]
     return key if sum(other.rpartition(".")[2] == last for other in keys) > 1 else last
 

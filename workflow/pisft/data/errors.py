@@ -1,4 +1,4 @@
-"""What is wrong with the data, told so that a person can mend it."""
+"""The error for faulty data, with a message that says how to fix it."""
 
 from pisft.errors import PisftError
 

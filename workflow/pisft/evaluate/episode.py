@@ -1,4 +1,4 @@
-"""What came of one rollout."""
+"""The outcome of one rollout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Episode:
-    """`completed` counts the tasks of a chain (1 or 0 where there is one); `actions` (steps, d) were executed."""
+    """One rollout; `completed` counts its tasks done (0 or 1, more in a chain); `actions` (steps, d) were executed."""
 
     task: str
     seed: int

@@ -1,4 +1,4 @@
-"""What a policy gives has to be numbers: start from `finite`."""
+"""Checks that a policy's outputs are finite: start from `finite`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pisft.errors import PisftError
 
 
 class PolicyError(PisftError):
-    """A policy that gives no numbers."""
+    """A policy returned values that are not finite."""
 
 
 def finite(values: np.ndarray, told: Callable[..., str]) -> np.ndarray:
-    """`values` as they are. The first that is NaN or infinite is a `PolicyError`; `told` names the one at an index,
-    which it is given dim by dim."""
+    """Return `values` unchanged; raises `PolicyError` for the first NaN or infinity, described by `told(*index)`."""
     if not np.isfinite(values).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise PolicyError(

@@ -1,4 +1,4 @@
-"""Success against steps: the weights that `train.keep_every` kept, each evaluated. Start from `by_step`."""
+"""Evaluates the weights saved every `train.keep_every` steps: success against steps. Start from `by_step`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def by_step(
     seeds: str = "tuning",
     state: Path | None = None,
 ) -> tuple[dict[int, AtStep], dict[int, dict[str, Any]]]:
-    """(step → what eval.json calls `overall` and `tasks`, with the `val_loss` of that step, None where none was
-    measured; step → how it went) of the training run of `fingerprint` in `run_dir`.
+    """Evaluate each saved step of the training run with `fingerprint` in `run_dir`.
 
-    `seeds` is the range that the episodes are of: steps are compared to choose one, and what is chosen by must not be
-    what is tested on. `state` is a folder for finished rollouts, which a run that is interrupted goes on from. Raises
-    `PisftError`s.
+    Returns two dicts by step: `overall` and `tasks` as in eval.json with that step's `val_loss` (None if it was not
+    measured), and facts about how the evaluation went. `seeds` is the range of the episodes: steps are compared to
+    choose one, so the range must not be the one that the result is tested on. `state` is a folder for finished
+    rollouts, from which an interrupted evaluation resumes. Raises `PisftError`s.
     """
     folder = state_folder(run_dir, fingerprint) / "kept"
     weights = {int(path.name.removeprefix("step_")): path for path in folder.glob("step_*") if path.is_dir()}
@@ -64,7 +64,7 @@ def _verify(folder: Path) -> None:
 
 
 def val_losses(metrics: Path) -> dict[int, float]:
-    """Step → validation loss, of a run's metrics.csv; of a step that was run twice, the later one's."""
+    """Return step → validation loss from a run's metrics.csv; a step that was run twice has the later value."""
     if not metrics.is_file():
         return {}
     return {int(row["step"]): row["val_loss"] for row in metrics_csv.read(metrics) if "val_loss" in row}

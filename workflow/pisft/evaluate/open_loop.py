@@ -1,4 +1,4 @@
-"""Open loop: how well a policy predicts demonstrations, as a rule held-out ones. Start from `open_loop`."""
+"""Open loop: how well a policy predicts demonstrations, normally held-out ones. Start from `open_loop`."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from pisft.evaluate.policy import Policy
 from pisft.records.evaluation import ActionError, ByDim, EpisodeOfDataset, Errors, OpenLoop
 
 SEED = 0
-DRAWS = 8  # of noise and time, a frame
-SAMPLES = 4  # chunks that are drawn for a frame; errors are those of the first
+DRAWS = 8  # of noise and time for each frame
+SAMPLES = 4  # chunks sampled for each frame; errors are those of the first
 BATCH_SIZE = 32
-TRACES = 3  # episodes whose actions are drawn beside the predicted ones
+TRACES = 3  # episodes whose recorded and predicted actions are plotted
 
 
 def open_loop(
     policy: Policy, demonstrations: TrainingSet, episodes: Sequence[EpisodeOfDataset], held_out: bool = True
 ) -> tuple[OpenLoop, list[dict[str, Any]]]:
-    """Compare what `policy` predicts with what `episodes`, in the order of `demonstrations`, hold: (what eval.json
-    tells, traces).
+    """Return (the content for eval.json, traces) of `policy` on `episodes`, which are those of `demonstrations`.
 
-    The first has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
-    by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Taken at
-    every action_horizon-th frame of each episode, so that each action is predicted once. The second has the recorded
-    and the predicted actions of the first episodes, in robot units. A `PolicyError` says where the policy gives no
-    numbers.
+    The content has the flow loss over the real dims; the mean absolute action error in robot units and normalised, each
+    by dim, by step of the horizon and by task; and the spread (standard deviation) of several sampled chunks. Measured
+    at every action_horizon-th frame of each episode, so that each action is predicted once. The traces have the
+    recorded and the predicted actions of the first episodes, in robot units. Raises a `PolicyError` that names the
+    frame if the policy's output is not finite.
     """
     preprocessor = demonstrations.preprocessor
     horizon = policy.noise_shape[0]
     names = preprocessor.format.robot_names(demonstrations.features)
     encoded = preprocessor.format.action_names(demonstrations.features)[: preprocessor.action_dims]
     ends = np.unique(demonstrations.last_frame)
-    starts = np.r_[0, ends[:-1] + 1]  # of the episodes
+    starts = np.r_[0, ends[:-1] + 1]  # first frame of each episode
     frames = np.concatenate([np.arange(a, b + 1, horizon) for a, b in zip(starts, ends, strict=True)])
 
     def told(frame: int) -> str:
@@ -86,8 +85,11 @@ def _flow_losses(
 def _predictions(
     policy: Policy, demonstrations: TrainingSet, frames: np.ndarray, noise: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """`predicted` (B, K, H, d) and `recorded` (B, H, d) robot actions; `sampled`, the first of K, and `demonstrated`
-    (B, H, D) as the model sees them, without padding. `noise` is (B, K, H, A)."""
+    """Predict chunks for `frames` from `noise` (B, K, H, A).
+
+    Returns robot actions, `predicted` (B, K, H, d) and `recorded` (B, H, d), and normalised ones without padding,
+    `sampled`, the first of K, and `demonstrated` (B, H, D).
+    """
     preprocessor, format = demonstrations.preprocessor, demonstrations.preprocessor.format
     samples = [demonstrations.sample(int(frame)) for frame in frames]
     items = [preprocessor.item(sample) for sample in samples]
@@ -107,7 +109,7 @@ def _predictions(
 def _check(
     part: dict[str, np.ndarray], losses: np.ndarray, told: list[str], names: list[str], encoded: list[str]
 ) -> None:
-    """That what was predicted for the frames which are `told` are numbers."""
+    """Raise `PolicyError` if a prediction or loss is not finite; `told` describes the frames."""
     finite(part["predicted"], lambda i, draw, step, dim: f"{told[i]}: the predicted action's {names[dim]}")
     finite(part["sampled"], lambda i, step, dim: f"{told[i]}: the sampled action's {encoded[dim]}")
     finite(losses, lambda i: f"{told[i]}: the flow loss")
@@ -127,7 +129,7 @@ def _means(errors: np.ndarray, inside: np.ndarray, names: list[str], tasks: np.n
 
 
 def _by_dim(values: np.ndarray, names: list[str]) -> dict[str, Any]:
-    """Mean over all, and of each column of `values` (n, d)."""
+    """Return the mean over all, and of each column, of `values` (n, d)."""
     columns = values.mean(axis=0, dtype=np.float64).tolist()
     return {"mean": float(np.mean(columns)), "per_dim": dict(zip(names, columns, strict=True))}
 
@@ -140,7 +142,7 @@ def _traces(
     names: list[str],
     tasks: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Recorded and predicted actions (n, d) of the first episodes, chunk after chunk."""
+    """Return recorded and predicted actions (n, d) of the first episodes, concatenated over chunks."""
     traces = []
     for start, end in list(zip(starts, ends, strict=True))[:TRACES]:
         mine = np.flatnonzero((frames >= start) & (frames <= end))

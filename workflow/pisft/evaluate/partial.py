@@ -1,4 +1,4 @@
-"""What is kept of an evaluation that has not ended: a file a group of episodes. Start from `save` and `load`."""
+"""Saves the rollouts of an unfinished evaluation, one file for each group. Start from `save` and `load`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pisft.evaluate.episode import Episode
 
 
 class Group(NamedTuple):
-    """What came of the episodes of a group, and how each simulator process was lost while they ran."""
+    """The results of a group's episodes, and how each simulator process was lost while they ran."""
 
     episodes: list[Episode]
     lost: list[str]
 
 
 def save(folder: Path | None, number: int, group: Group) -> None:
-    """Keep group `number`; without a folder, nothing is."""
+    """Save group `number`; without a folder, do nothing."""
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def save(folder: Path | None, number: int, group: Group) -> None:
 
 
 def load(folder: Path | None, groups: Sequence[Sequence[tuple[str, int]]]) -> dict[int, Group]:
-    """The groups that are kept, by number; a file that is not whole, or of other episodes, counts as none."""
+    """Return the saved groups, by number; an incomplete file, or one with other episodes, is ignored."""
     found = {}
     for number, group in enumerate(groups):
         path = folder / f"{number}.npz" if folder else None

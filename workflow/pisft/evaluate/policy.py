@@ -15,11 +15,11 @@ from pisft.data.statistics.norm_stats import load as load_norm_stats
 from pisft.data.transforms.format import Format
 from pisft.model import Pi0, load_weights
 
-SAMPLING_STEPS = 10  # Euler steps from noise to actions; openpi's number
+SAMPLING_STEPS = 10  # Euler steps from noise to actions, as in openpi
 
 
 def load_policy(config: Resolved, folder: Path, device: torch.device) -> Policy:
-    """The policy of a trained experiment: `folder` has its model.safetensors and norm_stats.json.
+    """Load the policy of a trained experiment; `folder` has its model.safetensors and norm_stats.json.
 
     Raises `PisftError`s.
     """
@@ -30,7 +30,7 @@ def load_policy(config: Resolved, folder: Path, device: torch.device) -> Policy:
 
 
 class Policy:
-    """`model` in evaluation mode, on the device that its parameters are on."""
+    """`model` in evaluation mode, on the device of its parameters."""
 
     def __init__(self, model: Pi0, preprocessor: Preprocessor):
         self.model, self.preprocessor = model.eval(), preprocessor
@@ -38,14 +38,14 @@ class Policy:
         self.noise_shape = (preprocessor.model.action_horizon, preprocessor.model.action_dim)
 
     def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> list[np.ndarray]:
-        """Robot actions float32 (H, d) for each observation, in the dataset's keys; `noise` float32 (B, H, A)."""
+        """Return robot actions float32 (H, d) for each observation in the dataset's keys; `noise` float32 (B, H, A)."""
         items = [self.preprocessor.item(observation) for observation in observations]
         chunks = self.sample(items, noise)
         return [self.preprocessor.actions(chunk, item.encoded_state) for chunk, item in zip(chunks, items, strict=True)]
 
     @torch.inference_mode()
     def sample(self, items: Sequence[Item], noise: np.ndarray) -> np.ndarray:
-        """The model's own chunks, normalised and padded, float32 (B, H, A), for as many items."""
+        """Return the model's own chunks, normalised and padded, float32 (B, H, A), one for each item."""
         batch, _ = collate(items)
         start = torch.from_numpy(noise).to(self.device)
         return self.model.sample_actions(batch.to(self.device), start, SAMPLING_STEPS).cpu().numpy()

@@ -1,9 +1,9 @@
 """Closed loop: a policy acts in a simulator. Start from `rollout`.
 
-Episodes run in lockstep groups of `batch_size`, each in a fixed row of every inference of its group; rows whose
-episode has ended, or that the last group leaves empty, repeat an observation. A batched policy gives other bits for
-other batch shapes, so the batch size is part of the protocol; how many processes simulate is not. What a group came to
-is kept, so that an evaluation which was interrupted goes on with the next one.
+Episodes run in lockstep groups of `batch_size`, each in a fixed row of every inference of its group; rows whose episode
+has ended, or that the last group leaves empty, repeat an observation. A batched policy gives different bits for
+different batch shapes, so the batch size is part of the protocol; the number of simulator processes is not. Results are
+saved after each group, so that an interrupted evaluation resumes with the next one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pisft.simulators.pool import Pool
 
 
 class Actor(Protocol):
-    """What acts: `pisft.evaluate.policy.Policy`, or anything like it."""
+    """The acting policy: `pisft.evaluate.policy.Policy`, or any object with the same interface."""
 
     noise_shape: tuple[int, int]  # (H, A)
 
     def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> Sequence[np.ndarray]:
-        """A chunk of robot actions (H, d) for each of B observations, from noise (B, H, A)."""
+        """Return a chunk of robot actions (H, d) for each of B observations, from noise (B, H, A)."""
 
 
 def rollout(
@@ -47,12 +47,11 @@ def rollout(
     cameras: Collection[str] | None = None,
     kept: Path | None = None,
 ) -> tuple[list[Episode], list[str]]:
-    """Run `episodes`, (task, seed) each; returns what came of them, in this order, and how processes were lost while
-    they ran.
+    """Run `episodes`, (task, seed) each; returns their results in this order, and how simulator processes were lost.
 
-    `seed` is that of the policy's noise; `cameras` are the keys of the pictures that it looks at, all by default.
-    `kept` is a folder of this evaluation's own, where each group is found that was run before, with its losses. An
-    episode whose process is lost, or whose simulator raises, is repeated up to where it was, in another one. Raises
+    `seed` is that of the policy's noise; `cameras` are the keys of the images that it uses, all by default. `kept` is a
+    folder of this evaluation's own for the saved rollouts: groups found there, with their losses, are not run again. An
+    episode whose process is lost, or whose simulator raises, is replayed in another process up to where it was. Raises
     `SimulatorError` and `PolicyError`.
     """
     groups = list(batched(episodes, batch_size))
@@ -71,7 +70,7 @@ def rollout(
 
 
 def noise(seed: int, task: str, episode_seed: int, replan: int, shape: tuple[int, int]) -> np.ndarray:
-    """Standard normal float32 (H, A) of an episode's inference number `replan`, a function of the arguments alone."""
+    """Return standard normal float32 (H, A) for inference `replan` of an episode, a function of the arguments alone."""
     key = hashlib.sha256(repr((seed, task, episode_seed, replan)).encode()).digest()[:16]
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key)))
     return generator.standard_normal(shape, dtype=np.float32)
@@ -87,7 +86,7 @@ def run_group(
     cameras: Collection[str] | None = None,
     ended_one: Callable[[], object] = lambda: None,
 ) -> list[Episode]:
-    """What `rollout` does with each group of at most `batch_size` episodes, in a pool that stays open."""
+    """Run one group of at most `batch_size` episodes in an open pool; `ended_one` is called as each ends."""
     seen = pool.run(begin, {slot: (*episode, cameras) for slot, episode in enumerate(group)})
     rows = [seen.get(slot, seen[0]) for slot in range(batch_size)]
     executed: list[list[np.ndarray]] = [[] for _ in group]
@@ -118,7 +117,7 @@ def run_group(
 
 
 def _checked(chunk: np.ndarray, replan_steps: int, episode: tuple[str, int], replan: int) -> np.ndarray:
-    """The actions of a chunk that are executed; a simulator that is told NaN gives nonsense, or ends."""
+    """Return the actions of a chunk that are executed; raises `PolicyError` for NaN, on which a simulator may crash."""
 
     def told(step: int, dim: int) -> str:
         return (

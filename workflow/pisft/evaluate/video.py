@@ -1,5 +1,7 @@
-"""Pictures of rollouts for a person: start from `film`. The chosen episodes are simulated once more with the actions
-that were executed, and drawn with shadows and smooth edges; the files are the same bytes every time.
+"""Writes videos of rollouts: start from `film`.
+
+The chosen episodes are simulated again with the actions that were executed, and rendered with shadows and antialiasing;
+the files have the same bytes every time.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ FPS = 20
 
 
 class Filmed(NamedTuple):
-    """How each simulator process was lost meanwhile, and why which episodes have no video."""
+    """How each simulator process was lost meanwhile, and which episodes have no video and why."""
 
     lost: list[str]
     failed: list[str]
@@ -32,7 +34,7 @@ class Filmed(NamedTuple):
 def film(simulator: SimulatorConfig, episodes: Sequence[Episode], folder: Path, workers: int) -> Filmed:
     """Write `folder`/<name of the episode> for each of `episodes`; other videos in `folder` are removed.
 
-    An episode that does not end in its replay as it did has no video, since that would show another one.
+    An episode whose replay ends differently gets no video, since it would show another episode.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stride = max(1, round(simulator.fps / FPS))
@@ -65,7 +67,7 @@ def _told(success: bool, steps: int) -> str:
 
 
 def choose(episodes: Iterable[Episode]) -> list[Episode]:
-    """Each task's first success and first failure, in the order in which they ran."""
+    """Return each task's first success and first failure, in the order in which they ran."""
     first: dict[tuple[str, bool], Episode] = {}
     for episode in episodes:
         first.setdefault((episode.task, episode.success), episode)
@@ -73,20 +75,20 @@ def choose(episodes: Iterable[Episode]) -> list[Episode]:
 
 
 def name(episode: Episode) -> str:
-    """File name of an episode's video."""
+    """Return the file name of an episode's video."""
     return file_name(episode.task, episode.seed)
 
 
 def file_name(task: str, seed: int) -> str:
-    """The same, of the episode of `task` and `seed`; a task of another simulator's may have a slash in its name."""
+    """Return the file name of the video of `task` and `seed`; a slash in a task's name becomes an underscore."""
     return f"{task.replace('/', '_')}_{seed}.mp4"
 
 
 def write_mp4(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:
-    """H.264 that every browser plays, put in place by a rename; pictures uint8 (H, W, 3) with even sides."""
+    """Write H.264 that every browser plays, atomically by a rename; pictures are uint8 (H, W, 3) with even sides."""
     height, width = pictures[0].shape[:2]
     temporary = path.with_name(f".{path.name}.tmp")
-    # x264 decides by the number of threads, and its macroblock tree now and then otherwise on the same pictures.
+    # x264's output depends on the number of threads, and its macroblock tree is not deterministic.
     options = {"crf": "20", "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
     try:
         with av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"}) as container:

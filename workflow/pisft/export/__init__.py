@@ -1,1 +1,1 @@
-"""What others load, made from a checkpoint: start from `lerobot.export` and `openpi.export`."""
+"""Exports a checkpoint to formats that other software loads: start from `lerobot.export` and `openpi.export`."""

@@ -1,8 +1,8 @@
-"""A checkpoint as lerobot 0.6 loads it: weights, config.json, and both processor pipelines with their statistics.
+"""Exports a checkpoint for lerobot 0.6: weights, config.json, and both processor pipelines with their statistics.
 
-Start from `export(run_dir)`. Nothing of lerobot is imported, so what is written does not depend on the machine, and
-the gated tokenizer is not asked for. A pipeline's file lists its steps, so the ones that lerobot would choose for a
-new policy do not bind us: the prompt without the state, for one, is π₀'s step in π₀.₅'s pipeline.
+Start from `export(run_dir)`. Nothing of lerobot is imported, so the files do not depend on the machine, and the gated
+tokenizer is not needed. A pipeline's file lists its steps, so they may differ from those that lerobot chooses for a new
+policy: the prompt without the state, for example, is π₀'s step in π₀.₅'s pipeline.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from pisft.tensors import save
 STATE, ACTION = "observation.state", "action"
 PREPROCESSOR, POSTPROCESSOR = "policy_preprocessor", "policy_postprocessor"
 MODES = {"zscore": "MEAN_STD", "quantile": "QUANTILES"}
-# Names of the action dims, made up so that lerobot's choice of relative dims, which goes by name, is the delta mask.
+# Generated names of action dims: lerobot chooses relative dims by name, and these names reproduce the delta mask.
 RELATIVE, ABSOLUTE = "relative", "absolute"
 NO_VARIANT = "none of lerobot's, see README.md"
 
 
 def export(run_dir: Path, replan_steps: int | None = None) -> list[str]:
-    """Write `run_dir`/export/lerobot from the checkpoint beside it; what stock lerobot does otherwise, in sentences.
+    """Write `run_dir`/export/lerobot from the checkpoint beside it; returns how stock lerobot differs, in sentences.
 
-    `replan_steps` actions of a chunk are executed before the next inference (all, by default), or one where actions
-    are relative to the state. Raises `ExportError`; an export that is there is replaced only by a complete one.
+    `replan_steps` actions of a chunk are executed before the next inference (all, by default), or one if actions are
+    relative to the state. Raises `ExportError`; an existing export is replaced only by a complete one.
     """
     checkpoint = read_checkpoint(run_dir).unpadded()
     final = run_dir / "export/lerobot"
@@ -60,7 +60,7 @@ def export(run_dir: Path, replan_steps: int | None = None) -> list[str]:
 
 
 def camera_keys(checkpoint: Checkpoint) -> dict[str, str]:
-    """Slot → lerobot's key, in the slots' order: the dataset's own key where lerobot takes it for a picture's."""
+    """Return slot → lerobot's key, in the slots' order: the dataset's own key if lerobot recognises it as an image."""
     cameras = checkpoint.format.cameras
 
     def key(slot: str) -> str:
@@ -68,30 +68,30 @@ def camera_keys(checkpoint: Checkpoint) -> dict[str, str]:
         fits = own == "observation.image" or own.startswith("observation.images.")
         return own if fits and list(cameras.values()).count(own) == 1 else f"observation.images.{slot}"
 
-    return {slot: key(slot) for slot in sorted(cameras)}  # openpi's order is the alphabet's
+    return {slot: key(slot) for slot in sorted(cameras)}  # openpi's order is alphabetical
 
 
 def config(checkpoint: Checkpoint, replan_steps: int | None) -> dict[str, Any]:
-    """lerobot's config.json; what it does not name is lerobot's default, which is openpi's too."""
+    """Return lerobot's config.json; what it leaves out is lerobot's default, which is openpi's too."""
     model, format = checkpoint.model, checkpoint.format
     mode = MODES[format.normalisation]
     features = _features(checkpoint)
     known = checkpoint.published_size
     return {
         "type": model.variant,
-        # lerobot goes on with random weights where shapes differ: better it does not start
+        # where shapes differ lerobot would continue with random weights: an invalid name makes it fail instead
         "paligemma_variant": "gemma_2b" if known else NO_VARIANT,
         "action_expert_variant": "gemma_300m" if known else NO_VARIANT,
         "dtype": "float32",
         "n_obs_steps": 1,
         "chunk_size": model.action_horizon,
-        # select_action adds the state of the step that an action is executed in, not of its chunk's first step
+        # lerobot's select_action adds the state at an action's own step, not at its chunk's first step
         "n_action_steps": 1 if format.delta_mask else replan_steps or model.action_horizon,
         "max_state_dim": model.action_dim,
         "max_action_dim": model.action_dim,
         "num_inference_steps": SAMPLING_STEPS,
         "image_resolution": [model.image_size, model.image_size],
-        "empty_cameras": 0,  # a slot that is left out is a slot that is masked
+        "empty_cameras": 0,  # leaving a slot out is the same as masking it
         "tokenizer_max_length": model.max_token_len,
         "input_features": {key: feature for key, feature in features.items() if key != ACTION},
         "output_features": {ACTION: features[ACTION]},
@@ -103,7 +103,7 @@ def config(checkpoint: Checkpoint, replan_steps: int | None) -> dict[str, Any]:
 
 
 def preprocessor(checkpoint: Checkpoint, tokenizer: str) -> list[dict[str, Any]]:
-    """Steps from an observation to the model's inputs, by their names in lerobot's registry."""
+    """Return the steps from an observation to the model's inputs, by their names in lerobot's registry."""
     format = checkpoint.format
     prompt = "pi0_new_line_processor", {}
     if format.discrete_state_input:
@@ -133,7 +133,7 @@ def preprocessor(checkpoint: Checkpoint, tokenizer: str) -> list[dict[str, Any]]
 
 
 def postprocessor(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """Steps from the model's chunk to robot actions."""
+    """Return the steps from the model's chunk to robot actions."""
     features = {ACTION: _features(checkpoint)[ACTION]}
     return [
         _step("unnormalizer_processor", _normalisation(checkpoint, features)),
@@ -143,11 +143,11 @@ def postprocessor(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def folded(stats: Stats, method: Method) -> dict[str, np.ndarray]:
-    """Statistics, float32 (d,), with which lerobot's formulas without epsilon are openpi's with theirs."""
+    """Return statistics, float32 (d,), for which lerobot's formulas without epsilon equal openpi's with epsilon."""
     if method == "zscore":
         return {"mean": stats.mean.astype(np.float32), "std": (stats.std + EPS).astype(np.float32)}
     q01 = stats.q01.astype(np.float32)
-    # from the rounded q01, so that it is the range that is right: a constant dim has no other
+    # from the rounded q01, so that the range is exact: in a constant dim it is epsilon alone
     return {"q01": q01, "q99": (q01 + (stats.q99 - stats.q01 + EPS)).astype(np.float32)}
 
 
@@ -169,7 +169,7 @@ def _action_names(checkpoint: Checkpoint) -> list[str]:
 def _normalisation(checkpoint: Checkpoint, features: dict[str, Any]) -> dict[str, Any]:
     mode = MODES[checkpoint.format.normalisation]
     return {
-        # MEAN_STD adds it to std; QUANTILES takes it for a range that is zero
+        # MEAN_STD adds it to std; QUANTILES uses it in place of a range of zero
         "eps": 0.0 if mode == "MEAN_STD" else EPS,
         "features": features,
         "norm_map": {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode},
@@ -192,5 +192,5 @@ def _write_pipeline(folder: Path, name: str, steps: list[dict[str, Any]], checkp
 
 
 def _write_ordered(path: Path, content: Any) -> None:
-    """JSON in the order of its keys: that of the cameras is theirs in the model."""
+    """Write JSON with its keys in order, since the order of the cameras is their order in the model."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""What a lerobot export says about itself: `differences` from what we do, and README.md, which tells how to run it."""
+"""Describes a lerobot export: its `differences` from pi-sft, and README.md, which says how to run it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OWN = "Run pi-sft's own policy (pisft.evaluate.policy.Policy)."
 
 
 def differences(checkpoint: Checkpoint, cameras: Mapping[str, str], tokenizer: str) -> list[str]:
-    """What lerobot's stock policy and processors do otherwise than we do, with what to do about it.
+    """Return how lerobot's stock policy and processors differ from pi-sft, each with what to do about it.
 
     `cameras` is slot → lerobot's key, `tokenizer` what the tokenizer is loaded from.
     """
@@ -71,7 +71,7 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[str, str], tokenizer: s
 
 
 def readme(name: str, checkpoint: Checkpoint, cameras: Mapping[str, str], notes: list[str]) -> str:
-    """README.md of the export of experiment `name`; its Python is complete."""
+    """Return README.md for the export of experiment `name`; its Python code runs as it is."""
     variant, size, horizon = checkpoint.model.variant, checkpoint.model.image_size, checkpoint.model.action_horizon
     state_dim, action_dim = len(checkpoint.stats.state.mean), len(checkpoint.stats.actions.mean)
     policy = {"pi0": "PI0Policy", "pi05": "PI05Policy"}[variant]

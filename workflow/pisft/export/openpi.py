@@ -1,6 +1,6 @@
-"""A checkpoint as openpi's PyTorch policy and RLinf load it: the same weights, and the statistics where they look.
+"""Exports a checkpoint for openpi's PyTorch policy and RLinf: the weights, and the statistics where they look for them.
 
-Start from `export(run_dir, [repo_id])`; `repo_id_of(config)` is the id that goes with an experiment's dataset.
+Start from `export(run_dir, [repo_id])`; `repo_id_of(config)` is the id for an experiment's dataset.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from pisft.export.checkpoint import Checkpoint, ExportError, read_checkpoint, re
 from pisft.model.weights import EMBED
 
 PRECISIONS = {"F32": "float32", "BF16": "bfloat16"}
-NORMALISATION = {"pi0": "zscore", "pi05": "quantile"}  # openpi's choice, which goes by the model
+NORMALISATION = {"pi0": "zscore", "pi05": "quantile"}  # openpi chooses it by the model
 
 
 def repo_id_of(config: Resolved) -> str:
-    """The id that statistics are looked up under: the format's, else the first hub dataset's repo, else its name as the
-    hub would allow it."""
+    """Return the id that statistics are looked up under.
+
+    That is the format's `asset_id`, else the first hub dataset's repo, else the first dataset's name, made valid on the
+    hub.
+    """
     if config.format.asset_id is not None:
         return config.format.asset_id
     repos = [use.origin.repo for use in config.datasets if isinstance(use.origin, HubDataset)]
@@ -33,10 +36,10 @@ def repo_id_of(config: Resolved) -> str:
 
 
 def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:
-    """Write `run_dir`/export/openpi from the checkpoint beside it; what openpi and RLinf must be told, in sentences.
+    """Write `run_dir`/export/openpi from the checkpoint beside it; returns notes for users of openpi and RLinf.
 
     The statistics go to `<repo_id>/` (RLinf) and `assets/<repo_id>/` (openpi) for each of `repo_ids`. Raises
-    `ExportError`; an export that is there is replaced only by a complete one.
+    `ExportError`; an existing export is replaced only by a complete one.
     """
     for repo_id in repo_ids:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", repo_id):
@@ -49,7 +52,7 @@ def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:
             for place in (folder / repo_id, folder / "assets" / repo_id):
                 place.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(checkpoint.folder / "norm_stats.json", place / "norm_stats.json")
-        # what openpi's converter writes for reference, nothing reads it
+        # openpi's converter writes this for reference; nothing reads it
         write_json(
             folder / "config.json",
             {
@@ -65,7 +68,7 @@ def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:
 
 
 def differences(checkpoint: Checkpoint) -> list[str]:
-    """What openpi's stock policy does otherwise than we do, with what to do about it."""
+    """Return how openpi's stock policy differs from pi-sft, each with what to do about it."""
     model, format = checkpoint.model, checkpoint.format
     notes = []
     if not checkpoint.published_size:
@@ -90,7 +93,7 @@ def differences(checkpoint: Checkpoint) -> list[str]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A hard link, since both have the same bytes, or a copy where the file system has none."""
+    """Make a hard link, or a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

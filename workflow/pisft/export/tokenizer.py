@@ -1,4 +1,4 @@
-"""The `bytes` tokenizer in the Hugging Face format: start from `write_bytes_tokenizer`."""
+"""Exports the `bytes` tokenizer in the Hugging Face format: start from `write_bytes_tokenizer`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pisft.canonical import write_json, write_text
 
 
 def write_bytes_tokenizer(folder: Path, with_state: bool) -> None:
-    """`bytes` in the Hugging Face format; π₀'s prompts are cleaned and get their newline here, π₀.₅'s come whole."""
+    """Write the `bytes` tokenizer to `folder` in the Hugging Face format.
+
+    For π₀ (not `with_state`) it also cleans prompts and adds their newline; π₀.₅'s prompts arrive complete.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     alphabet = _byte_characters()
@@ -32,9 +35,9 @@ def write_bytes_tokenizer(folder: Path, with_state: bool) -> None:
 
 
 def _byte_characters() -> list[str]:
-    """The character that stands for each byte in byte-level vocabularies: itself where it is printable, else U+0100 on.
+    """Return the character for each byte in byte-level vocabularies: itself if printable, else one from U+0100 on.
 
-    Source: GPT-2's vocabulary, whose mapping the `tokenizers` package has built in.
+    Source: GPT-2's vocabulary, whose mapping is built into the `tokenizers` package.
     """
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))

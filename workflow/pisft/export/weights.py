@@ -1,7 +1,7 @@
-"""Weights in lerobot's layout, without a model and without holding them in memory: start from `copy_weights`.
+"""Converts weights to lerobot's layout without loading them into memory: start from `copy_weights`.
 
-A safetensors file is eight bytes of length, a JSON header (name → dtype, shape, place), and the tensors' bytes. Only
-the header knows the names, so it is rewritten and the bytes are copied.
+A safetensors file is eight bytes of length, a JSON header (name → dtype, shape, offsets), and the tensors' bytes. Only
+the header has names, so it is rewritten and the bytes are copied; no model is needed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CHUNK = 1 << 24  # bytes
 
 
 def lerobot_header(header: dict[str, Any]) -> dict[str, Any]:
-    """The header of a safetensors file in openpi's layout as that of lerobot's.
+    """Convert a safetensors header from openpi's layout to lerobot's.
 
-    The same tensors in the same places behind a leading `model.`, and the embedding once more, at the end, under its
-    own name. `header` is without `__metadata__`.
+    The same tensors at the same offsets with a leading `model.`, and the embedding once more, at the end, under its own
+    name. `header` is without `__metadata__`.
     """
     first, end = header[EMBED]["data_offsets"]
     total = max(entry["data_offsets"][1] for entry in header.values())

@@ -1,1 +1,1 @@
-"""What an unknown dataset holds, and the format that would train on it. Start from `look.inspect`."""
+"""Inspects an unknown dataset and proposes a format to train on it. Start from `look.inspect`."""

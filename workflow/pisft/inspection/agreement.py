@@ -1,6 +1,6 @@
-"""Whether what a format says of its actions agrees with what the data show: start from `contradictions(data, format)`.
+"""Checks what a format declares about its actions against the data: start from `contradictions(data, format)`.
 
-The data are judged as the inspector judges them (`pisft.inspection.relation`), on a sample of all episodes.
+The data are judged as by the inspector (`pisft.inspection.relation`), on a sample of all episodes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pisft.inspection.relation import Relation, relate, relation
 from pisft.inspection.roles import ACTIONS, STATES, words
 from pisft.inspection.sample import Sample, read
 
-UNRELATED = 0.3  # |r| of an action with the state that is subtracted from it
-BACKWARDS = -0.25  # of the state's next step, where an action is the state before it
+UNRELATED = 0.3  # |r| of an action with the state that is subtracted from it, below which they are unrelated
+BACKWARDS = -0.25  # β of `pisft.inspection.relation`; it is about −1 if an action is the state one step before
 
 
 def contradictions(data: LeRobotData, format: Format) -> list[str]:
-    """A sentence for each thing that the format says of its actions and the data do not bear out."""
+    """Return a sentence for each declaration about the actions that the data contradict."""
     config = format.config
     sample = read(data, format.vector_keys)
     state, actions = (_placed(sample, data, role, getattr(config, role)) for role in ("state", "actions"))
@@ -44,7 +44,7 @@ def contradictions(data: LeRobotData, format: Format) -> list[str]:
 
 
 def _placed(sample: Sample, data: LeRobotData, role: str, sources: Sequence[Source]) -> list[Dim | None]:
-    """The dims of a role where its encoded vector has them; None for those that no dim of the data is by itself."""
+    """Return a role's dims in the order of its encoded vector; None for those that are no single dim of the data."""
     described = describe(sample, data.features, role, list(dict.fromkeys(source.key for source in sources)))
     placed: list[Dim | None] = []
     for source in sources:
@@ -54,7 +54,7 @@ def _placed(sample: Sample, data: LeRobotData, role: str, sources: Sequence[Sour
 
 
 def _swapped(state: Sequence[Source], actions: Sequence[Source], relations: Sequence[Relation]) -> Iterator[str]:
-    """That what is called actions is the state, by its name or since it comes after what is called the state."""
+    """Yield a sentence if state and actions seem swapped, by their names or because actions lag behind the state."""
     named_action = any(set(words(source.key)[:1]) & set(ACTIONS) for source in state)
     if named_action and any(source.key in STATES for source in actions):
         yield "state and actions are swapped, by the names of their keys"
@@ -65,7 +65,7 @@ def _swapped(state: Sequence[Source], actions: Sequence[Source], relations: Sequ
 
 
 def _unlike(action: Dim | None, state: Dim | None, sample: Sample) -> str | None:
-    """Why `state` should not be subtracted from `action`; None where nothing speaks against it."""
+    """Return why `state` should not be subtracted from `action`; None if there is no reason."""
     if action is None or state is None:
         return None
     if action.gripper:

@@ -1,4 +1,4 @@
-"""Each dim of state and actions by itself: its spread, whether it is a gripper, and what looks wrong.
+"""Describes each dim of state and actions: its spread, whether it is a gripper, and what looks wrong.
 
 Start from `describe(sample, features, role, keys)`.
 """
@@ -17,12 +17,12 @@ from pisft.data.transforms.format import feature_names, given_names
 from pisft.inspection.sample import Sample
 
 GRIPPER = re.compile("grip|finger|claw|jaw|pinch")
-FEW = 3  # distinct values of a switch
-AT_ENDS = 0.8  # of the values of something that is open or closed
+FEW = 3  # most distinct values of a switch
+AT_ENDS = 0.8  # least share of a gripper's values that are near one end or the other
 NEAR_END = 0.15  # of the range
-CLIPPED = 0.05  # of the values, at one and the same extreme
-TURNS = {"radians": (2 * np.pi, 0.35), "degrees": (360.0, 20.0)}
-LEVEL = 0.01  # of the spread of a role's other dims
+CLIPPED = 0.05  # least share of values at one extreme of a clipped dim, or near each end of a gripper's range
+TURNS = {"radians": (2 * np.pi, 0.35), "degrees": (360.0, 20.0)}  # unit → (full turn, tolerance)
+LEVEL = 0.01  # of the typical spread in a role, below which a dim is flat
 
 
 @dataclass
@@ -44,26 +44,26 @@ class Dim:
     q50: float = 0.0
     q99: float = 0.0
     distinct: int = 0
-    gripper: str | None = None  # why it is taken for one
-    wraps: str | None = None  # the unit of an angle that jumps by a whole turn
-    rotation: str | None = None  # what it is a part of
-    flat: bool = False  # constant, or nearly
+    gripper: str | None = None  # why it seems to be one
+    wraps: str | None = None  # the unit of an angle that jumps by a full turn
+    rotation: str | None = None  # the kind of rotation that it is part of
+    flat: bool = False  # constant, or nearly so
     notes: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     @property
     def constant(self) -> bool:
-        """One value everywhere."""
+        """Whether it has one value everywhere."""
         return self.low == self.high
 
     @property
     def switch(self) -> bool:
-        """A few values, but more than one."""
+        """Whether it has a few values, but more than one."""
         return 1 < self.distinct <= FEW
 
 
 def describe(sample: Sample, features: Mapping[str, Any], role: str, keys: Sequence[str]) -> list[Dim]:
-    """The dims of `keys` side by side, as a format puts them."""
+    """Return the dims of `keys`, concatenated as in a format."""
     dims: list[Dim] = []
     for key in keys:
         values, names = sample.values[key], given_names(features[key])
@@ -92,7 +92,7 @@ def _measure(dim: Dim) -> None:
 
 
 def _gripper(dim: Dim, width: int) -> None:
-    """By name; without one, the last dim of an arm that is open or closed, or that lies between 0 and 1."""
+    """Detect a gripper by name; an unnamed dim if it is the last of an arm and bimodal, or between 0 and 1."""
     own = f"{dim.name} {dim.key if not dim.named else ''}".lower()
     if match := GRIPPER.search(own):
         dim.gripper = f"'{match[0]}' in its name"
@@ -158,7 +158,7 @@ def _flat(dims: list[Dim]) -> None:
 
 
 def _quaternions(dims: list[Dim]) -> None:
-    """Four dims side by side, of length 1 in every frame."""
+    """Detect four consecutive dims whose norm is 1 in every frame."""
     for first in range(len(dims) - 3):
         four = dims[first : first + 4]
         if len({dim.key for dim in four}) > 1 or any(dim.rotation for dim in four):
@@ -176,7 +176,7 @@ def _quaternions(dims: list[Dim]) -> None:
 
 
 def _rotations(dims: list[Dim]) -> None:
-    """Three angles by name."""
+    """Detect three angles by name."""
     for first in range(len(dims) - 2):
         three = dims[first : first + 3]
         kinds = [words_of(dim)[-1:] for dim in three]
@@ -200,6 +200,6 @@ def _twins(dims: list[Dim]) -> None:
 
 
 def words_of(dim: Dim) -> list[str]:
-    """The words of a dim's name: `left_joint_1` is left, joint; of a quaternion's `qw`, w; of `dx`, x."""
+    """Return the words of a dim's name: `left_joint_1` is left, joint; a quaternion's `qw` is w; `dx` is x."""
     found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", dim.name)]
     return [re.sub(r"^[dq](?=(x|y|z|w|roll|pitch|yaw)$)", "", word) for word in found]

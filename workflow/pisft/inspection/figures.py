@@ -1,4 +1,4 @@
-"""The pictures of an inspection, as SVG text and data URIs that are the same for the same dataset."""
+"""Draws the figures of an inspection, as SVG text and data URIs that are reproducible for the same dataset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL = {**STYLE, "font.size": 7, "axes.titlesize": 8, "axes.titlelocation": "le
 
 
 def traces(dims: Sequence[Dim], overlays: Sequence[tuple[str, np.ndarray] | None], sample: Sample, fps: float) -> str:
-    """A panel a dim: its values in the shown episodes, one after another, over an overlay where there is one."""
+    """Draw one panel a dim: its values in the shown episodes, in sequence, over an overlay if there is one."""
     with matplotlib.rc_context(SMALL):
         rows = -(-len(dims) // 2)
         figure = Figure(figsize=(WIDTH, 0.5 + 0.95 * rows), layout="constrained")
@@ -60,7 +60,7 @@ def traces(dims: Sequence[Dim], overlays: Sequence[tuple[str, np.ndarray] | None
 
 
 def overlay(relation: Relation, sample: Sample) -> tuple[str, np.ndarray] | None:
-    """What an action is drawn over: the state of a target or a gripper, the state's steps to scale for an increment."""
+    """Return label and values to draw an action over: the state of a target or a gripper, or the scaled state steps."""
     action, state = relation.action, relation.state
     if state is None:
         return None
@@ -74,7 +74,7 @@ def overlay(relation: Relation, sample: Sample) -> tuple[str, np.ndarray] | None
 
 
 def histograms(dims: Sequence[Dim]) -> str:
-    """A panel a dim: how often each value is, with q01 and q99."""
+    """Draw one panel a dim: the histogram of its values, with q01 and q99."""
     with matplotlib.rc_context(SMALL):
         columns = 4
         rows = -(-len(dims) // columns)
@@ -102,7 +102,7 @@ def histograms(dims: Sequence[Dim]) -> str:
 
 
 def lengths(frames: np.ndarray, fps: float) -> str:
-    """How many episodes last how long (s)."""
+    """Draw the histogram of the episodes' lengths (s)."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 1.9), layout="constrained")
         axes = figure.add_subplot()
@@ -115,7 +115,7 @@ def lengths(frames: np.ndarray, fps: float) -> str:
 
 
 def pictures(data: LeRobotData, key: str, episodes: Sequence[int]) -> list[dict]:
-    """First, middle and last picture of some episodes as data URIs; what cannot be decoded is a `DataError`."""
+    """Return first, middle and last image of some episodes as data URIs; raises `DataError` for undecodable ones."""
     camera = open_camera(data, key)
     try:
         shown = []
@@ -129,7 +129,7 @@ def pictures(data: LeRobotData, key: str, episodes: Sequence[int]) -> list[dict]
 
 
 def _title(dim: Dim, longest: int) -> str:
-    """Its place and its name, whose beginning gives way."""
+    """Return a dim's place and name, shortened at its beginning."""
     name = dim.name if len(dim.name) <= longest else f"…{dim.name[1 - longest :]}"
     return f"{dim.place} · {name}"
 

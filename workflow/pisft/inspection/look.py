@@ -1,4 +1,4 @@
-"""Everything that can be told of a dataset without a person: start from `inspect(data, name, variant)`."""
+"""Inspects a dataset automatically: start from `inspect(data, name, variant)`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pisft.inspection.roles import Roles, assign
 from pisft.inspection.sample import Sample, read
 
 Variant = Literal["pi0", "pi05"]
-STILL = 0.05  # of the frames
-WIDEST = 32  # dims of a state or an action that the published weights take
+STILL = 0.05  # share of unchanged frames that is reported
+WIDEST = 32  # most dims of a state or an action that the published weights take
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in `data`, of which `sample` was read; `findings` are about all of it, (level, words)."""
+    """The results for `data`, of which `sample` was read; `findings` are (level, text) about the whole dataset."""
 
     name: str
     variant: Variant
@@ -35,14 +35,14 @@ class Inspection:
 
     @property
     def prompts(self) -> list[tuple[str, int]]:
-        """Each instruction and the episodes that begin with it, the most frequent first."""
+        """Each instruction with the number of episodes that begin with it, most frequent first."""
         numbers, counts = np.unique(self.data.task_index[self.data.starts], return_counts=True)
         found = [(self.data.tasks[number] or "", int(count)) for number, count in zip(numbers, counts, strict=True)]
         return sorted(found, key=lambda prompt: (-prompt[1], prompt[0]))
 
 
 def inspect(data: LeRobotData, name: str, variant: Variant = "pi0") -> Inspection:
-    """Assign the features' roles, read a sample, and look at it; raises `DataError`."""
+    """Assign the features' roles, read a sample and analyse it; raises `DataError`."""
     roles = assign(data.features, f"{data.root}/meta/info.json")
     sample = read(data, list(dict.fromkeys([*roles.state, *roles.actions])))
     state = describe(sample, data.features, "state", roles.state)
@@ -87,12 +87,12 @@ def _findings(
 
 
 def _called(dim: Dim) -> str:
-    """Its role and its name, where that does not begin with the role."""
+    """Return a dim's role and name, or the name alone if it begins with the dim's key."""
     return dim.name if dim.name.startswith(dim.key) else f"{dim.role} {dim.name}"
 
 
 def _doubles(sample: Sample, values: np.ndarray) -> list[str]:
-    """Episodes that are the same to the bit."""
+    """Report episodes that are identical to the bit."""
     seen: dict[str, list[int]] = {}
     for place, episode in enumerate(sample.episodes):
         content = hashlib.sha256(values[sample.rows(place)].tobytes()).hexdigest()

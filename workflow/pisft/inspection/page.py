@@ -1,4 +1,4 @@
-"""`inspection.html`: what a dataset holds and what was made of it, on one page that needs no network.
+"""Renders `inspection.html`: the content of a dataset and the findings, on one page that needs no network.
 
 Start from `render(inspection, proposal)`.
 """
@@ -13,11 +13,11 @@ from pisft.inspection.proposal import Proposal
 from pisft.inspection.roles import is_camera, picture_shape
 from pisft.report.template import template
 
-PROMPTS = 40  # as many are listed
+PROMPTS = 40  # listed at most
 
 
 def render(seen: Inspection, proposal: Proposal) -> str:
-    """HTML; a camera that cannot be decoded is a `DataError`."""
+    """Return the HTML; raises `DataError` if a camera cannot be decoded."""
     data, sample, frames = seen.data, seen.sample, seen.data.episode_lengths
     overlays = [figures.overlay(relation, sample) for relation in seen.relations]
     episodes = [int(sample.episodes[place]) for place in sample.shown]
@@ -57,7 +57,7 @@ def render(seen: Inspection, proposal: Proposal) -> str:
 
 
 def _number(x: float | None, decimals: int | None = None) -> str:
-    """Three significant digits, or as many decimals as `decimals` says."""
+    """Format with three significant digits, or with `decimals` decimals."""
     if x is None:
         return "–"
     return (f"{x:.{decimals}f}" if decimals is not None else f"{x + 0.0:.3g}").replace("-", "−")

@@ -1,4 +1,4 @@
-"""The format that is proposed for a dataset: start from `propose(inspection)`."""
+"""Proposes a format for a dataset: start from `propose(inspection)`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pisft.inspection.look import Inspection
 from pisft.inspection.relation import Relation
 from pisft.inspection.roles import is_camera, picture_shape
 
-LONGEST_CHUNK = 50  # actions a chunk that π₀ and π₀.₅ were trained with
+LONGEST_CHUNK = 50  # actions in a chunk in the training of π₀ and π₀.₅
 SHORTEST_CHUNK = 5
 PLACEHOLDER = "do the task"
-COLUMNS = 104  # as many fit on the page
+COLUMNS = 104  # that fit on the page
 RANK = ("none", "low", "medium", "high")
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """`text` is the YAML file; the rest is what it says, for the page."""
+    """A proposed format: `text` is the YAML file; the rest is its content, for the page."""
 
     text: str
     action_type: str
@@ -40,7 +40,7 @@ class Proposal:
 
 
 def propose(seen: Inspection) -> Proposal:
-    """The format of `seen`, with its reasons as comments."""
+    """Propose a format for `seen`, with its reasons as comments."""
     kind, confidence, evidence = action_type(seen.relations)
     relative = _relative(seen.relations) if kind == "absolute" else []
     mask = _notation(relative) if any(relative) else []
@@ -87,13 +87,13 @@ def propose(seen: Inspection) -> Proposal:
 
 
 def action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
-    """What most of the dims that are not grippers are, how sure that is, and why."""
+    """Return the type of most dims that are not grippers, the confidence, and the evidence."""
     judged = [relation for relation in relations if not relation.action.gripper and not relation.action.constant]
     absolute, delta = ([r for r in judged if r.verdict == verdict] for verdict in ("absolute", "delta"))
     chosen, name = (absolute, "absolute") if len(absolute) >= len(delta) else (delta, "delta")
     sure = [r for r in chosen if RANK.index(r.confidence) >= RANK.index("medium")]
     if name == "delta" and absolute:
-        chosen, name, sure = absolute, "absolute", []  # what is absolute can still be learnt relative to the state
+        chosen, name, sure = absolute, "absolute", []  # absolute dims can still be learnt relative to the state
     if not chosen or (name == "delta" and len(chosen) < 0.8 * len(judged)):
         return "absolute", "no", "the data do not tell targets from increments; find out, and set delta_mask or delta"
     ranks = sorted(RANK.index(r.confidence) for r in chosen)
@@ -118,9 +118,9 @@ def action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
 
 
 def _relative(relations: Sequence[Relation]) -> list[bool]:
-    """Which dims are learnt relative to the state: targets whose state stands in the same place, no gripper, no jumps.
+    """Return which dims to learn relative to the state: targets with the state in the same place, no gripper, no jumps.
 
-    Dims that do not move enough to be judged go with the others of their key.
+    Dims that move too little to be judged follow the others of their key.
     """
 
     def possible(r: Relation) -> bool:
@@ -135,7 +135,7 @@ def _relative(relations: Sequence[Relation]) -> list[bool]:
 
 
 def _notation(relative: Sequence[bool]) -> list[int]:
-    """openpi's: [True, True, False] is [2, -1]."""
+    """Return openpi's notation: [True, True, False] is [2, -1]."""
     runs: list[int] = []
     for yes in relative:
         sign = 1 if yes else -1
@@ -147,7 +147,7 @@ def _notation(relative: Sequence[bool]) -> list[int]:
 
 
 def _horizon(seen: Inspection) -> int:
-    """About a second, no more than the base weights know, and no longer than most episodes."""
+    """Return about one second, at most the base weights' horizon and the median episode length."""
     second = int(np.clip(round(seen.data.fps), SHORTEST_CHUNK, LONGEST_CHUNK))
     return max(1, min(second, int(np.median(seen.data.episode_lengths))))
 
@@ -227,12 +227,12 @@ def _sources(seen: Inspection, keys: Sequence[str]) -> str:
 
 
 def _flow(value: Any) -> str:
-    """YAML on one line, quoted where it must be."""
+    """Return YAML on one line, quoted where necessary."""
     return yaml.safe_dump([value], default_flow_style=True, width=10**6, allow_unicode=True).strip()[1:-1]
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
-    """Lines of comment; what stands in backticks is not broken."""
+    """Return wrapped comment lines; text in backticks is not broken."""
     whole = re.sub("`.*?`", lambda code: code[0].replace(" ", "\0"), text)
     lines = textwrap.wrap(whole, COLUMNS, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
     return [line.replace("\0", " ") for line in lines]

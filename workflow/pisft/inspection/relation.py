@@ -1,8 +1,8 @@
-"""Whether actions are targets (absolute) or increments (delta): start from `relate(actions, state, sample)`.
+"""Decides whether actions are targets (absolute) or increments (delta): start from `relate(actions, state, sample)`.
 
-An action that is a target says where the state goes: a[t] = s[t] + β (s[t+1] − s[t]), whatever the controller's gain
-1/β. One that is an increment says how it changes: a[t] = β (s[t+1] − s[t]), whatever its unit. So a[t] is fitted as
-α s[t] + β (s[t+1] − s[t]) + γ, over all frames of all sampled episodes but the last ones, and α tells.
+A target says where the state goes: a[t] = s[t] + β (s[t+1] − s[t]), whatever the controller's gain 1/β. An increment
+says how it changes: a[t] = β (s[t+1] − s[t]), whatever its unit. So a[t] is fitted as α s[t] + β (s[t+1] − s[t]) + γ,
+over all frames of all sampled episodes except their last ones, and α distinguishes the two.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pisft.inspection.dims import TURNS, Dim, words_of
 from pisft.inspection.roles import stem
 from pisft.inspection.sample import Sample
 
-ENOUGH = 30  # pairs of frames
-CENTRED = 0.1  # of q99 − q01: how far from zero a centred dim's median may be
+ENOUGH = 30  # least number of pairs of frames for a fit
+CENTRED = 0.1  # of q99 − q01: the largest distance of a centred dim's median from zero
 NOT_OF_THE_QUANTITY = {"delta", "rel", "target", "goal", "cmd", "command", "pos", "action", "state", "observation"}
 
 
 @dataclass(frozen=True)
 class Relation:
-    """What one action dim has to do with the state dim of the same quantity, where there is one.
+    """How one action dim relates to the state dim of the same quantity, if there is one.
 
     follows: correlation of a[t] with s[t+1]; moves: with s[t+1] − s[t]; residual: std of a[t] − s[t+1] over that of a;
-    fit: R² of the fit above; alpha, beta: of it. None where they could not be taken.
+    fit: R² of the fit above; alpha, beta: its coefficients. None if they could not be computed.
     """
 
     action: Dim
@@ -42,7 +42,7 @@ class Relation:
     verdict: str = "unknown"  # absolute, delta or unknown
     confidence: str = "none"  # high, medium, low or none
     why: str = ""
-    by: str = "data"  # data, name or look: what the verdict is from
+    by: str = "data"  # data, name or look: what the verdict is based on
 
     @property
     def same_units(self) -> bool:
@@ -51,12 +51,12 @@ class Relation:
 
 
 def relate(actions: Sequence[Dim], state: Sequence[Dim], sample: Sample) -> list[Relation]:
-    """One relation an action dim."""
+    """Return one relation for each action dim."""
     return [relation(action, *_partner(action, actions, state), sample) for action in actions]
 
 
 def _partner(action: Dim, actions: Sequence[Dim], state: Sequence[Dim]) -> tuple[Dim | None, str | None]:
-    """By name; else the same place in parts of the same name and width; else the same place where all widths agree."""
+    """Match by name; else by place in parts of the same name and width; else by place if all widths agree."""
     if action.named:
         same = [dim for dim in state if dim.named and _quantity(dim) == _quantity(action)]
         if len(same) == 1:
@@ -75,7 +75,7 @@ def _quantity(dim: Dim) -> tuple[str, ...]:
 
 
 def relation(action: Dim, state: Dim | None, paired: str | None, sample: Sample) -> Relation:
-    """Of an action dim and the state dim that it is `paired` with, by what."""
+    """Relate an action dim to the state dim that it is `paired` with (by name, part or place)."""
     a = action.values[:-1][~sample.last[:-1]]
     spread = action.q99 - action.q01
     centred = spread > 0 and abs(action.q50) <= CENTRED * spread and action.q01 < 0 < action.q99
@@ -88,7 +88,7 @@ def relation(action: Dim, state: Dim | None, paired: str | None, sample: Sample)
     if state.wraps:
         turn = TURNS[state.wraps][0]
         step = (step + turn / 2) % turn - turn / 2
-        whole = np.abs(a - now) < turn / 2  # where state and action are not on two sides of the jump
+        whole = np.abs(a - now) < turn / 2  # state and action are on the same side of the jump
     else:
         whole = np.ones(len(a), bool)
     good = np.isfinite(a) & np.isfinite(now) & np.isfinite(step) & whole
@@ -116,9 +116,9 @@ def relation(action: Dim, state: Dim | None, paired: str | None, sample: Sample)
 
 
 def _judge(facts: dict[str, float], share: float) -> tuple[str, str, str]:
-    """Verdict, confidence and, where that does not say it all, why.
+    """Return verdict, confidence and, if those do not explain themselves, why.
 
-    `share` is how much of the action's spread the state alone explains.
+    `share` is the fraction of the action's spread that the state alone explains.
     """
     alpha, fit = facts["alpha"], facts["fit"]
     if _one_to_one(alpha) and share >= 0.3 and fit >= 0.8:
@@ -136,7 +136,7 @@ def _one_to_one(alpha: float) -> bool:
 
 
 def _unpaired(relation: Relation, why: str = "no state dim of the same name or place") -> Relation:
-    """What the name says, else what the values by themselves suggest."""
+    """Judge by the name, else by the values alone."""
     action = relation.action
     facts = {**relation.__dict__, "why": why}
     if {"delta", "rel"} & set(words_of(action)) or _short_delta(action) or "delta" in action.key.lower():

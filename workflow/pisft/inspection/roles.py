@@ -1,4 +1,4 @@
-"""Which features of a dataset are cameras, state and actions, by their keys alone: start from `assign(features)`."""
+"""Decides which features are cameras, state and actions, by their keys alone: start from `assign(features)`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from pisft.data.errors import DataError
 
-# What people call a camera that looks at the scene; the earlier, the surer.
+# Common names of a camera that looks at the scene, most certain first.
 EXTERIOR = (
     *("base", "exterior", "external", "third", "agentview", "agent", "front", "top", "high", "overhead", "head"),
     *("static", "scene", "main", "center", "side", "low", "rgb", "image"),
@@ -26,13 +26,13 @@ RATES = frozenset(
 JOINTS = frozenset({"joint", "joints", "qpos"})
 CARTESIAN = frozenset({"cartesian", "ee", "eef", "tcp", "end"})
 NO_STATE = frozenset({"environment", "env", "reward", "done", "success", "next", "truncated", "timestamp", "discount"})
-TABLE = 64  # numbers of a table such as (arms, joints); more is no state and no action
+TABLE = 64  # most numbers in a table such as (arms, joints) that can be a state or an action
 BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 
 
 @dataclass
 class Roles:
-    """What is proposed: OpenPI slot → (key, why), the keys of state and actions, and why the others are left out.
+    """The proposed roles: OpenPI slot → (key, why), the keys of state and actions, and why the others are left out.
 
     `colour` are the cameras that could have a slot.
     """
@@ -45,7 +45,7 @@ class Roles:
 
 
 def assign(features: Mapping[str, Any], where: str) -> Roles:
-    """Roles of the `features` of the info.json at `where`; no state or no actions at all is a `DataError`."""
+    """Return the roles of the `features` of the info.json at `where`; raises `DataError` without a state or actions."""
     roles = Roles()
     _cameras(features, roles)
     vectors = [key for key, feature in features.items() if _is_vector(key, feature)]
@@ -65,24 +65,24 @@ def assign(features: Mapping[str, Any], where: str) -> Roles:
 
 
 def is_camera(feature: Mapping[str, Any]) -> bool:
-    """Pictures, whether stored as images or as video."""
+    """Whether it holds images, stored as images or as video."""
     return feature["dtype"] in ("image", "video")
 
 
 def picture_shape(feature: Mapping[str, Any]) -> list[int]:
-    """[height, width, channels] of a camera, whichever order info.json has them in."""
+    """Return [height, width, channels] of a camera, whatever their order in info.json."""
     shape = [int(size) for size in feature["shape"]]
     channels_first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
     return [*shape[1:], shape[0]] if channels_first else shape
 
 
 def words(key: str) -> list[str]:
-    """The words of a key or name, lower case: `observation.images.camHigh_2` is observation, images, cam, high."""
+    """Split a key or name into lower-case words: `observation.images.camHigh_2` is observation, images, cam, high."""
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", key)]
 
 
 def stem(key: str) -> str:
-    """What a part is of, without its role: ee_pos for `state.ee_pos` and `action.delta_ee_pos`."""
+    """Return what a part is of, without its role: ee_pos for `state.ee_pos` and `action.delta_ee_pos`."""
     role = {"observation", "observations", "state", "states", "action", "actions", "delta", "rel", "relative"}
     return "_".join(word for word in words(key) if word not in role)
 
@@ -178,7 +178,7 @@ def _state(vectors: list[str], roles: Roles) -> list[str]:
 
 
 def _one_kind(keys: list[str], roles: Roles) -> list[str]:
-    """Positions rather than rates, and joints rather than the hand's pose, where both are there."""
+    """Prefer positions to rates, and joints to the hand's pose, if both exist."""
     kept = keys
     for unwanted, wanted, why in (
         (RATES, None, "a velocity or force; positions are taken"),

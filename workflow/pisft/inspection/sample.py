@@ -1,4 +1,4 @@
-"""Some episodes of a dataset, spread evenly over it, in bounded memory: start from `read(data, keys)`."""
+"""Reads a sample of episodes, spread evenly over a dataset, in bounded memory: start from `read(data, keys)`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pisft.data.lerobot.vectors import parquet, to_array
 
 EPISODES = 200
 FRAMES = 400_000
-SHOWN = 3  # episodes whose pictures and traces are drawn
+SHOWN = 3  # episodes whose images and traces are drawn
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The frames of `episodes` laid end to end; `values` are vectors by key, float32 (frames, d)."""
+    """The frames of `episodes`, concatenated; `values` are vectors by key, float32 (frames, d)."""
 
     episodes: np.ndarray
     lengths: np.ndarray
@@ -29,38 +29,38 @@ class Sample:
 
     @cached_property
     def ends(self) -> np.ndarray:
-        """Where each episode ends."""
+        """The end of each episode, as a row."""
         return np.cumsum(self.lengths)
 
     @cached_property
     def last(self) -> np.ndarray:
-        """Whether a frame is its episode's last, which has no next one."""
+        """Whether each frame is the last of its episode, which has no next one."""
         last = np.zeros(int(self.ends[-1]), bool)
         last[self.ends - 1] = True
         return last
 
     @property
     def shown(self) -> list[int]:
-        """Places in `episodes` of the first, a middle and the last."""
+        """Indices into `episodes` of the first, a middle and the last one."""
         return spread(len(self.episodes), SHOWN).tolist()
 
     def rows(self, place: int) -> slice:
-        """The frames of `episodes[place]`."""
+        """Return the rows of `episodes[place]`."""
         return slice(int(self.ends[place] - self.lengths[place]), int(self.ends[place]))
 
     def place(self, row: int) -> str:
-        """`episode 3, frame 17` of a frame of the sample."""
+        """Format a row of the sample as `episode 3, frame 17`."""
         episode = int(np.searchsorted(self.ends, row, side="right"))
         return f"episode {self.episodes[episode]}, frame {row - self.rows(episode).start}"
 
 
 def spread(count: int, limit: int) -> np.ndarray:
-    """At most `limit` of `count` numbers, the first and the last among them, evenly spaced."""
+    """Return at most `limit` of `count` numbers, evenly spaced, with the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))
 
 
 def read(data: LeRobotData, keys: Sequence[str], episodes: int = EPISODES, frames: int = FRAMES) -> Sample:
-    """Vectors of at most `episodes` episodes and about `frames` frames; unreadable files are a `DataError`."""
+    """Read vectors of at most `episodes` episodes and about `frames` frames; raises `DataError`."""
     limit = min(episodes, max(SHOWN, int(frames / data.episode_lengths.mean())))
     chosen = spread(data.num_episodes, limit)
     rows = np.concatenate([np.asarray(data.rows(episode)) for episode in chosen])
@@ -73,7 +73,7 @@ def read(data: LeRobotData, keys: Sequence[str], episodes: int = EPISODES, frame
 
 
 def _read_file(data: LeRobotData, path: Path, first: int, rows: np.ndarray, parts: dict[str, list]) -> int:
-    """Add what `path`, whose first frame is `first`, holds of `rows`; returns the first frame of the next file."""
+    """Add what `path`, whose first frame is `first`, has of `rows`; returns the first frame of the next file."""
     file = parquet(path, pq.ParquetFile)
     for group in range(file.metadata.num_row_groups):
         end = first + file.metadata.row_group(group).num_rows

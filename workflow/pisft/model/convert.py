@@ -1,6 +1,6 @@
-"""openpi's published JAX checkpoints into our weights. Start from `convert(config, orbax_folder, out)`.
+"""Converts openpi's published JAX checkpoints to this project's layout. Start from `convert(config, folder, out)`.
 
-orbax and jax run in a process and an environment of their own (envs/orbax), which hands the arrays over in a file.
+orbax and jax run in a process and an environment of their own (envs/orbax), which passes the arrays in a file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ DUMP = environments.ROOT / "envs/orbax/dump.py"
 def convert(config: ModelConfig, orbax_folder: str | Path, out: str | Path) -> None:
     """Write the weights of an orbax checkpoint (`<ckpt>/params`, or `<ckpt>`) to `out` in openpi's PyTorch layout.
 
-    Values and dtypes stay as they are. A `WeightsError` lists what the checkpoint lacks, has beyond `config`'s model or
-    has in another shape; nothing is written then. Takes memory for one copy of the weights, and until it is done disk
-    for a second one beside `out`.
+    Values and dtypes are unchanged. Raises `WeightsError` that lists missing, surplus and misshapen arrays; nothing is
+    written then. Needs memory for one copy of the weights, and until it is done disk space for a second one beside
+    `out`.
     """
     orbax_folder, out = Path(orbax_folder), Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Floating-point operations that a training step needs. Start from `needed_flops`."""
+"""Counts the floating-point operations that a training step needs. Start from `needed_flops`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pisft.config.model import ModelConfig
 
 
 def needed_flops(config: ModelConfig, image_tokens: int, prompt_tokens: int, draws: int = 1) -> float:
-    """Forward and backward of one sample, every parameter trained: two operations a multiply-add, three passes (the
-    output, and the gradients of input and weight). Matrix products alone; nothing that is masked, and of the last
-    layer's prefix only keys and values.
+    """Return the FLOPs of forward and backward for one sample with every parameter trained.
+
+    Two operations a multiply-add, three passes (the output, and the gradients of input and weight). Counts matrix
+    products only; nothing that is masked, and of the last layer's prefix only keys and values.
     """
     vision, heads, inner = config.vision, config.heads, config.heads * config.head_dim
     kv = 2 * config.kv_heads * config.head_dim

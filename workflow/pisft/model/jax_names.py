@@ -1,6 +1,6 @@
-"""openpi's JAX parameters: in which of their arrays, and where in it, each parameter of `Pi0` lies.
+"""Maps each parameter of `Pi0` to its place in openpi's JAX arrays.
 
-The JAX model stacks the layers of a tower on axis 0, keeps kernels as (in, out) and heads as an axis of their own, and
+The JAX model stacks a tower's layers on axis 0, stores kernels as (in, out), gives heads an axis of their own, and
 marks the action expert's arrays with `_1`. `sources(config)` is the table; start from `read_jax`. Reference: openpi's
 models/pi0.py, gemma.py and siglip.py.
 """
@@ -24,7 +24,7 @@ LLM = "PaliGemma/llm"
 
 @dataclass(frozen=True)
 class Source:
-    """A parameter is `array[index]`, its axes in the order `axes` (None: as they are), in the parameter's shape."""
+    """A parameter is `array[index]`, its axes permuted by `axes` (None: unchanged), in the parameter's shape."""
 
     array: str
     shape: tuple[int, ...]  # of the whole array
@@ -36,11 +36,11 @@ Table = dict[str, Source]
 
 
 def read_jax(config: ModelConfig, stored: safe_open, origin: object) -> Iterator[tuple[str, Tensor]]:
-    """Our names and tensors, one after the other, from the JAX arrays in a safetensors file.
+    """Yield (parameter name, tensor) from the JAX arrays in a safetensors file, one at a time.
 
-    Their names may stand behind `params/` (orbax' item) and end in `/value` (a saved nnx state). All arrays of this
-    variant must be there with their shapes, and nothing else; otherwise a `WeightsError` about `origin` lists what is
-    not. Each tensor has the dtype that its array has.
+    Names in the file may begin with `params/` (orbax' item) and end in `/value` (a saved nnx state). Raises a
+    `WeightsError` about `origin` that lists the differences unless the file has exactly the arrays of this variant with
+    their shapes. Each tensor has the dtype of its array.
     """
     names = _plain(stored.keys())
     table = sources(config)
@@ -62,7 +62,7 @@ def read_jax(config: ModelConfig, stored: safe_open, origin: object) -> Iterator
 
 
 def sources(config: ModelConfig) -> Table:
-    """Where each of our parameters lies, by our names."""
+    """Return the source of each parameter, by the name in `Pi0`."""
     vision, vlm, expert = config.vision, config.vlm, config.expert
     patches = (config.image_size // vision.patch) ** 2
     adaptive = config.variant == "pi05"
@@ -97,7 +97,7 @@ def sources(config: ModelConfig) -> Table:
 
 
 def _vision_layer(config: VisionConfig) -> Table:
-    """One layer of SigLIP, not stacked."""
+    """Return the table of one layer of SigLIP, not stacked."""
     block = f"{IMG}/Transformer/encoderblock"
     attention = f"{block}/MultiHeadDotProductAttention_0"
     width, heads, head_dim = config.width, config.heads, config.width // config.heads
@@ -116,7 +116,7 @@ def _vision_layer(config: VisionConfig) -> Table:
 
 
 def _stream(ours: str, suffix: str, config: ModelConfig, stack: StackConfig, adaptive: bool) -> Table:
-    """One layer of an expert, not stacked."""
+    """Return the table of one layer of an expert, not stacked."""
     width, heads, kv_heads, head_dim = stack.width, config.heads, config.kv_heads, config.head_dim
     attention, mlp = f"{LLM}/layers/attn", f"{LLM}/layers/mlp{suffix}"
     if heads == kv_heads:
@@ -169,7 +169,7 @@ def _stacked(ours: str, depth: int, layer: Table) -> Table:
 
 
 def _plain(keys: Iterable[str]) -> dict[str, str]:
-    """Names without what saving added to all of them → as they are in the file."""
+    """Return names without the prefix and suffix that all have → names in the file."""
     keys = list(keys)
     prefix = "params/" if all(key.startswith("params/") for key in keys) else ""
     suffix = "/value" if all(key.endswith("/value") for key in keys) else ""

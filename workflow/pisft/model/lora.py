@@ -1,7 +1,7 @@
-"""Low-rank adapters on a `Pi0`, by peft: which modules get one, their start, and their files.
+"""Low-rank adapters on a `Pi0`, by peft: which modules get one, their initialisation, and their files.
 
-Start from `wrap(model, config)`. On disk an adapter is PEFT's own format over openpi's module names, so that
-`PeftModel.from_pretrained` puts it on openpi's and lerobot's PyTorch models too.
+Start from `wrap(model, config)`. On disk an adapter is in PEFT's own format with openpi's module names, so that
+`PeftModel.from_pretrained` also loads it into openpi's and lerobot's PyTorch models.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ LINEAR = r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 
 @dataclass(frozen=True)
 class Preset:
-    """Regular expressions over openpi's module names, and how the adapters begin.
+    """Regular expressions over openpi's module names, and how the adapters are initialised.
 
-    `targets` gives each pattern its (rank, alpha).
+    `targets` maps each pattern to its (rank, alpha); modules that match `train` are trained in full.
     """
 
     targets: dict[str, tuple[int, float]]
     train: tuple[str, ...]
-    init: str  # of A: normal (std 0.01, and B too), gaussian (std 1 / rank) or kaiming (PEFT's default)
+    init: str  # of A: normal (std 0.01, B too), gaussian (std 1 / rank) or kaiming (PEFT's default)
 
 
 PRESETS = {
-    # models/pi0_config.py: get_freeze_filter with both _lora variants; lora.py draws A and B alike. There each head
-    # has factors of its own, which PEFT has no form for: here they are shared.
+    # models/pi0_config.py: get_freeze_filter with both _lora variants; lora.py draws A and B from one distribution.
+    # There each head has factors of its own, which PEFT cannot express: here the heads share them.
     "openpi": Preset(
         {
             rf"{VLM}\.model\.language_model\.layers\.\d+\.{LINEAR}": (16, 16.0),
@@ -56,7 +56,7 @@ PRESETS = {
         (rf"{EXPERT}\..*", PROJECTIONS),
         "gaussian",
     ),
-    # policies/pi0/modeling_pi0.py: _get_default_peft_targets; π₀.₅'s has the same list, in which its time_mlp is not
+    # policies/pi0/modeling_pi0.py: _get_default_peft_targets; π₀.₅'s list is the same and so lacks its time_mlp
     "lerobot": Preset(
         {
             rf"{EXPERT}\..*\.self_attn\.[qv]_proj": (16, 8.0),
@@ -66,11 +66,11 @@ PRESETS = {
         "kaiming",
     ),
 }
-OWN = (32, 32.0)  # rank and alpha of targets that are given as patterns
+OWN = (32, 32.0)  # default rank and alpha of targets given as patterns
 
 
 def preset(config: Lora) -> Preset:
-    """The choice that `config` makes, its own values over the preset's."""
+    """Return the preset or patterns of `config`, with its own rank and alpha in place of the preset's."""
     if isinstance(config.targets, str):
         chosen = PRESETS[config.targets]
     else:
@@ -83,9 +83,9 @@ def preset(config: Lora) -> Preset:
 
 
 def wrap(model: Pi0, config: Lora) -> None:
-    """Put adapters on `model` in place and leave only them, and what the preset trains in full, trainable.
+    """Add adapters to `model` in place; only they, and what the preset trains in full, stay trainable.
 
-    Modules whose output nothing reads get none. Raises `WeightsError` where a pattern matches no module.
+    Modules whose output is never read get none. Raises `WeightsError` if a pattern matches no module.
     """
     choice = preset(config)
     linear = {
@@ -102,7 +102,7 @@ def wrap(model: Pi0, config: Lora) -> None:
                 f"as {next(iter(linear))}"
             )
         sizes |= {linear[name]: size for name in matched}
-    # where it is used: importing peft takes seconds, and most runs have no adapters
+    # imported here because it takes seconds, and most runs have no adapters
     from peft import LoraConfig, inject_adapter_in_model
 
     peft = LoraConfig(
@@ -120,12 +120,12 @@ def wrap(model: Pi0, config: Lora) -> None:
         full = any(pattern.fullmatch(module_name(plain.rpartition(".")[0])) for pattern in trained)
         parameter.requires_grad_(is_adapter(name) or (full and plain in used and ".base_layer." not in name))
     for _, layer in adapted(model):
-        layer.cast_input_dtype_enabled = False  # autocast does it, without a copy in fp32
+        layer.cast_input_dtype_enabled = False  # autocast casts the input, without a copy in fp32
 
 
 @torch.no_grad()
 def initialise(model: Pi0, config: Lora, seed: int, fill: Callable[[Tensor, Tensor], None] = Tensor.copy_) -> None:
-    """Draw the adapters' start from `seed`, the same on every device; `fill(parameter, values)` puts it in place."""
+    """Initialise the adapters from `seed`, the same on every device, by `fill(parameter, values)`."""
     generator = torch.Generator().manual_seed(seed)
     init = preset(config).init
     for _, layer in adapted(model):
@@ -142,30 +142,32 @@ def initialise(model: Pi0, config: Lora, seed: int, fill: Callable[[Tensor, Tens
 
 
 def adapted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """(our name, peft's LoraLayer) of each module with an adapter."""
+    """Yield (name in `Pi0`, peft's LoraLayer) for each module with an adapter."""
     for name, module in model.named_modules():
         if hasattr(module, "lora_A"):
             yield name, module
 
 
 def is_adapter(name: str) -> bool:
-    """Whether the parameter `name` is part of an adapter."""
+    """Whether the parameter `name` belongs to an adapter."""
     return ".lora_A." in name or ".lora_B." in name
 
 
 def plain_name(name: str) -> str:
-    """The name that parameter `name` has without adapters."""
+    """Return the name that parameter `name` has without adapters."""
     return name.replace(".base_layer.", ".")
 
 
 def module_name(ours: str) -> str:
-    """openpi's name of our module `ours`."""
+    """Return openpi's name of the module `ours` of `Pi0`."""
     return file_name(f"{ours}.").removesuffix(".")
 
 
 def merged(model: Pi0, read: Callable[[Tensor], Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """(name without adapters, value) of every weight, adapters added to what they adapt; `read` gives a parameter's
-    value on the CPU. A weight with an adapter is fp32."""
+    """Yield (name without adapters, value) of every weight, with adapters merged into the weights they adapt.
+
+    `read` returns a parameter's value on the CPU. A weight with an adapter is fp32.
+    """
     layers = dict(adapted(model))
     for name, parameter in model.named_parameters():
         if is_adapter(name):
@@ -179,9 +181,9 @@ def merged(model: Pi0, read: Callable[[Tensor], Tensor]) -> Iterator[tuple[str, 
 
 
 def save_adapter(model: Pi0, folder: Path, read: Callable[[Tensor], Tensor], lead: bool = True) -> None:
-    """Write `folder`/adapter, and trained.safetensors beside it where base weights were trained too.
+    """Write `folder`/adapter, and trained.safetensors beside it if base weights were trained too.
 
-    All processes call it, since `read` may be collective; the one that has the `lead` writes.
+    All ranks call it, since `read` may be collective; the one with `lead` writes.
     """
     tensors, sizes = {}, {}
     for name, layer in adapted(model):
@@ -204,8 +206,11 @@ def save_adapter(model: Pi0, folder: Path, read: Callable[[Tensor], Tensor], lea
 
 
 def load_adapter(model: Pi0, folder: Path) -> None:
-    """Fill the adapters of a wrapped `model` from PEFT's `folder`, and what it trains in full from
-    `folder`/../trained.safetensors; strictly: anything missing, surplus or of another shape is a `WeightsError`."""
+    """Fill the adapters of a wrapped `model` from PEFT's `folder`.
+
+    What it trains in full is filled from `folder`/../trained.safetensors. Raises `WeightsError` if anything is missing,
+    surplus or has another shape.
+    """
     file = folder / "adapter_model.safetensors"
     expected, sizes = {}, {}
     for name, layer in adapted(model):
@@ -234,7 +239,7 @@ def _fill_file(expected: dict[str, Tensor], file: Path) -> None:
 
 
 def _peft_config(sizes: dict[str, tuple[int, float]]) -> dict:
-    """adapter_config.json of adapters of the given (rank, alpha), by module."""
+    """Return adapter_config.json for adapters with the given (rank, alpha) by module."""
     from peft import LoraConfig
 
     rank, alpha = next(iter(sizes.values()))

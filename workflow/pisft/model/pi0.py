@@ -1,11 +1,11 @@
-"""π₀ and π₀.₅, whole: a vision-language-action model whose action head is a flow.
+"""π₀ and π₀.₅ in one file: a vision-language-action model with a flow-matching action head.
 
-- One class for both; `ModelConfig` decides, and takes every dimension.
-- A prefix (image and prompt tokens) that attends to itself, and a suffix ([state and] noisy actions) that attends to
-  both. Two Gemma experts, one a side, share every attention layer.
-- Only what is given is computed: a camera slot or a padded token that no sample uses costs nothing when it is left out.
-- Several noise and time draws share one prefix pass.
-- The last layer's prefix side is reduced to the keys and values that the suffix reads.
+- One class for both variants; `ModelConfig` sets the variant and every dimension.
+- A prefix (image and prompt tokens) attends to itself, and a suffix ([state and] noisy actions) attends to both. Two
+  Gemma experts, one for each, share every attention layer.
+- Camera slots and padding tokens that no sample of a batch uses can be left out, and then cost nothing.
+- Several draws of noise and time share one prefix pass.
+- In the last layer, the prefix side computes only the keys and values that the suffix reads.
 
 Start from `Pi0(config)`, `flow_loss` and `sample_actions`. Reference: openpi's models/pi0.py, gemma.py and siglip.py
 (JAX). B samples, K draws a sample, P prefix and S suffix tokens, H action horizon, A padded action width.
@@ -30,7 +30,7 @@ MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0
 
 @dataclass(frozen=True)
 class Observation:
-    """What a policy sees; slots and tokens that no sample of the batch uses are left out by whoever makes it."""
+    """A policy's input; whoever makes it leaves out slots and tokens that no sample of the batch uses."""
 
     images: dict[str, Tensor]  # slot → (B, 3, H, W), float in [−1, 1]; uint8 until `to`
     image_masks: dict[str, Tensor]  # slot → (B,), bool
@@ -39,7 +39,7 @@ class Observation:
     token_mask: Tensor  # (B, L), bool
 
     def to(self, device: torch.device | str) -> Observation:
-        """The same on `device`, with bytes scaled to [−1, 1] there: they travel at a quarter of the size."""
+        """Return the observation on `device`; uint8 images are scaled to [−1, 1] there, since bytes transfer faster."""
         return Observation(
             images={slot: _scaled(x.to(device, non_blocking=True)) for slot, x in self.images.items()},
             image_masks={slot: x.to(device, non_blocking=True) for slot, x in self.image_masks.items()},
@@ -49,7 +49,7 @@ class Observation:
         )
 
     def pin_memory(self) -> Observation:
-        """The same in pinned memory, which a GPU fetches from by itself."""
+        """Return the observation in pinned memory, from which a GPU can copy asynchronously."""
         return Observation(
             images={slot: x.pin_memory() for slot, x in self.images.items()},
             image_masks={slot: x.pin_memory() for slot, x in self.image_masks.items()},
@@ -64,14 +64,14 @@ def _scaled(pixels: Tensor) -> Tensor:
         return pixels
     if pixels.is_cuda:
         return pixels.float().div_(pixels.new_full((), 127.5, dtype=torch.float32)).sub_(1)
-    # numpy, because torch's threads would wait for each other on busy cores
+    # by numpy, since torch's threads would wait for each other on busy cores
     scaled = np.divide(pixels.numpy(), np.float32(127.5), dtype=np.float32)
     scaled -= 1
     return torch.from_numpy(scaled)
 
 
 class Pi0(nn.Module):
-    """The model; weights are drawn from torch's generator, so seed it before."""
+    """The model; weights are drawn from torch's global generator, which callers seed before."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -93,13 +93,13 @@ class Pi0(nn.Module):
             self.time_mlp_in = nn.Linear(width, width)
             self.time_mlp_out = nn.Linear(width, width)
         self._initialise()
-        # Nothing reads the prefix after the last layer. A parameter that never gets a gradient would leave the
-        # optimiser without state for it; it is kept because the file layouts hold it.
+        # Nothing reads the prefix after the last layer, so these get no gradient and no optimiser state; they exist
+        # because the file layouts include them.
         for module in (self.vlm_norm, *self.layers[-1].unused()):
             module.requires_grad_(False)
 
     def flow_loss(self, obs: Observation, actions: Tensor, noise: Tensor, time: Tensor) -> Tensor:
-        """Squared error of the velocity, not reduced.
+        """Return the squared error of the velocity, not reduced.
 
         `actions` (B, H, A), `noise` (B, K, H, A) and `time` (B, K) in (0, 1] give (B, K, H, A); without K in both,
         (B, H, A). x_t = t·noise + (1 − t)·actions, whose velocity is noise − actions.
@@ -114,7 +114,7 @@ class Pi0(nn.Module):
         return loss[:, 0] if single else loss
 
     def velocity(self, obs: Observation, x_t: Tensor, time: Tensor) -> Tensor:
-        """v_t (B, K, H, A) at noisy actions `x_t` (B, K, H, A) and times `time` (B, K)."""
+        """Return v_t (B, K, H, A) at noisy actions `x_t` (B, K, H, A) and times `time` (B, K)."""
         prefix, mask = self.embed_prefix(obs)
         suffix, cond = self.embed_suffix(obs.state, x_t, time)
         B, K, S, W = suffix.shape
@@ -126,7 +126,7 @@ class Pi0(nn.Module):
         return self._project_out(suffix, cond, K)
 
     def sample_actions(self, obs: Observation, noise: Tensor, num_steps: int = 10) -> Tensor:
-        """Actions (B, H, A): Euler steps from `noise` (B, H, A) at t = 1 to t = 0; the prefix is computed once."""
+        """Return actions (B, H, A) by Euler steps from `noise` (B, H, A) at t = 1 to t = 0, with one prefix pass."""
         prefix, mask = self.embed_prefix(obs)
         S = self.config.action_horizon + (self.config.variant == "pi0")
         rope, suffix_rope = self._ropes(mask, 1, S)
@@ -142,12 +142,12 @@ class Pi0(nn.Module):
             for layer, kv in zip(self.layers, cache, strict=True):
                 _, suffix, _ = layer(None, suffix, cond, None, suffix_rope, None, suffix_mask, kv)
             x_t = x_t + dt * self._project_out(suffix, cond, 1)[:, 0].float()
-            time = time + dt  # summed up in fp32, as the reference does: the fast sines see the rounding
+            time = time + dt  # accumulated in fp32 like the reference, since `sincos` amplifies the rounding
         return x_t
 
     def embed_prefix(self, obs: Observation) -> tuple[Tensor, Tensor]:
-        """Tokens (B, P, vlm width) of all given slots, in one pass of the vision tower, then of the prompt; and their
-        mask (B, P)."""
+        """Return the tokens (B, P, vlm width) of all given slots, then of the prompt, and their mask (B, P); all images
+        share one pass of the vision tower."""
         tokens, masks = [], []
         B = obs.tokens.shape[0]
         if obs.images:
@@ -163,7 +163,7 @@ class Pi0(nn.Module):
         return torch.cat(tokens, dim=1), torch.cat(masks, dim=1)
 
     def embed_suffix(self, state: Tensor, x_t: Tensor, time: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Tokens (B, K, S, expert width) and, for π₀.₅, the condition (B, K, expert width) of its norms."""
+        """Return tokens (B, K, S, expert width) and, for π₀.₅, the condition (B, K, expert width) of its norms."""
         actions = self.action_in_proj(x_t)
         embedded = sincos(time, self.config.expert.width).to(actions.dtype)
         if self.config.variant == "pi05":
@@ -179,16 +179,16 @@ class Pi0(nn.Module):
         return self.action_out_proj(suffix)
 
     def _ropes(self, mask: Tensor, K: int, S: int) -> tuple[Rope, Rope]:
-        """Rotations of the prefix and the suffix. What is masked takes no position; each draw starts anew."""
+        """Return the rotations of prefix and suffix; masked tokens take no position, and each draw starts anew."""
         positions = mask.cumsum(1) - 1  # (B, P)
         suffix = mask.sum(1, keepdim=True) + torch.arange(S, device=mask.device).repeat(K)  # (B, K · S)
         return rope(positions, self.config.head_dim), rope(suffix, self.config.head_dim)
 
     def _masks(self, mask: Tensor, K: int, S: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """What is added to the scores of the prefix (B, 1, 1, P), and of the suffix for all heads that share a key
-        (B, 1, group · K · S, P + K · S). Draws are blind to each other, π₀'s state to the actions.
+        """Return additive masks for the prefix (B, 1, 1, P) and for the suffix, for all heads that share a key
+        (B, 1, group · K · S, P + K · S). Draws do not see each other, nor π₀'s state token the actions.
 
-        Of bools the kernel would make these anew in every layer of every step.
+        Precomputed as additive floats: SDPA would convert a boolean mask again in every layer.
         """
         block = torch.ones(S, S, dtype=torch.bool, device=mask.device)
         if self.config.variant == "pi0":
@@ -201,7 +201,7 @@ class Pi0(nn.Module):
         return _additive(mask[:, None, None], dtype), _additive(suffix, dtype).repeat(1, 1, group, 1)
 
     def _initialise(self) -> None:
-        """openpi's distributions: LeCun normal for Gemma and the projections, Xavier uniform in SigLIP."""
+        """Draw from openpi's distributions: LeCun normal for Gemma and the projections, Xavier uniform in SigLIP."""
         vision = {id(module) for module in self.vision.modules()}
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
@@ -238,8 +238,8 @@ class Block(nn.Module):
         suffix_mask: Tensor | None,
         cache: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, tuple[Tensor, Tensor]]:
-        """(prefix, suffix, the prefix's keys and values). Without a suffix, only the prefix is computed; with `cache`,
-        the keys and values of an earlier call, only the suffix."""
+        """Return (prefix, suffix, the prefix's keys and values). Without a suffix, computes only the prefix; with
+        `cache`, the keys and values of an earlier call, only the suffix."""
         if cache is None:
             x, _ = self.vlm.input_layernorm(prefix)
             k, v = self.vlm.keys_values(x, prefix_rope)
@@ -257,7 +257,7 @@ class Block(nn.Module):
         return prefix, suffix, (k, v)
 
     def unused(self) -> list[nn.Module]:
-        """Modules of the last layer whose output nothing reads."""
+        """Return the modules that the last layer does not use."""
         vlm = self.vlm
         return [vlm.q_proj, vlm.o_proj, vlm.post_attention_layernorm, vlm.gate_proj, vlm.up_proj, vlm.down_proj]
 
@@ -280,15 +280,15 @@ class Stream(nn.Module):
         self.down_proj = nn.Linear(stack.mlp, stack.width, bias=False)
 
     def queries(self, x: Tensor, rope: Rope) -> Tensor:
-        """(B, heads, n, head_dim)."""
+        """Return the queries (B, heads, n, head_dim)."""
         return rotate(self._heads(self.q_proj(x)), rope)
 
     def keys_values(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor]:
-        """Each (B, kv_heads, n, head_dim)."""
+        """Return the keys and values, each (B, kv_heads, n, head_dim)."""
         return rotate(self._heads(self.k_proj(x)), rope), self._heads(self.v_proj(x))
 
     def finish(self, x: Tensor, attended: Tensor, gate: Tensor | None, cond: Tensor | None) -> Tensor:
-        """Output projection and MLP, each added to the residual stream."""
+        """Apply the output projection and the MLP, each added to the residual stream."""
         x = _add(x, self.o_proj(attended), gate)
         y, gate = self.post_attention_layernorm(x, cond)
         y = self.down_proj(gelu(self.gate_proj(y)) * self.up_proj(y))
@@ -310,7 +310,7 @@ class RMSNorm(nn.Module):
 
 
 class AdaRMSNorm(nn.Module):
-    """π₀.₅: scale, shift and the residual's gate come from the time; `cond` (B, K, width), x (B, K · S, width)."""
+    """π₀.₅: scale, shift and the residual's gate depend on time; `cond` (B, K, width), x (B, K · S, width)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -334,7 +334,7 @@ class Vision(nn.Module):
         self.post_layernorm = nn.LayerNorm(config.width, EPS)
 
     def forward(self, images: Tensor) -> Tensor:
-        # rows of tokens: every layer would inherit the convolution's layout, and copy or stride through it
+        # contiguous, since otherwise every layer inherits the convolution's strides, and copies or reads slowly
         x = self.patch_embedding(images).flatten(2).transpose(1, 2).contiguous()
         x = x + self.position_embedding.weight.to(x.dtype)
         for layer in self.layers:
@@ -371,24 +371,24 @@ Rope = tuple[Tensor, Tensor]
 
 
 def rope(positions: Tensor, head_dim: int) -> Rope:
-    """cos and sin, each (B, 1, n, head_dim / 2) in fp32, of `positions` (B, n)."""
+    """Return cos and sin, each (B, 1, n, head_dim / 2) in fp32, for `positions` (B, n)."""
     exponent = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
     angle = positions[:, None, :, None] / ROPE_BASE**exponent
     return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Rotary embedding of x (B, heads, n, head_dim); the two halves of the last dim are the pairs."""
+    """Apply the rotary embedding to x (B, heads, n, head_dim); the pairs are the two halves of the last dim."""
     cos, sin = rope
     a, b = x.float().chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax attention (B, n, heads · head_dim); k and v may have fewer heads than q.
+    """Return softmax attention (B, n, heads · head_dim); k and v may have fewer heads than q.
 
-    Heads that share a key are queries of one head: the kernels that know no groups serve too, with nothing repeated.
-    So `mask`, which is added to the scores, is (B, 1, group · n or 1, keys).
+    Heads that share a key become queries of one head, so that kernels without grouped-query attention work and nothing
+    is repeated. So the additive `mask` is (B, 1, group · n or 1, keys).
     """
     B, heads, n, _ = q.shape
     group = heads // k.shape[1]
@@ -398,21 +398,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where `mask` is true, −∞ elsewhere."""
+    """Return 0 where `mask` is true, −∞ elsewhere."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -math.inf)
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The tanh-GELU. As x · σ(2z) it compiles to an exponential, which on a CPU takes a fraction of a tanh's time."""
+    """Apply the tanh-GELU; compiled as x · σ(2z), whose exponential takes a fraction of a tanh's time on a CPU."""
     if torch.compiler.is_compiling():
         return x * torch.sigmoid(x * (1 + 0.044715 * x * x) * math.sqrt(8 / math.pi))
     return F.gelu(x, approximate="tanh")
 
 
 def sincos(time: Tensor, width: int) -> Tensor:
-    """Embedding (…, width) of times in [0, 1]: sines, then cosines, with periods from 4e-3 to 4.
+    """Return the embedding (…, width) of times in [0, 1]: sines, then cosines, with periods from 4e-3 to 4.
 
-    In fp32, as the JAX model computes it: the fastest angles are beyond 1,000, so that fp64 differs visibly.
+    In fp32, as in the JAX model: the largest angles exceed 1,000, so that fp64 would differ visibly.
     """
     fraction = torch.linspace(0, 1, width // 2, device=time.device)
     period = MIN_PERIOD * (MAX_PERIOD / MIN_PERIOD) ** fraction
@@ -425,7 +425,7 @@ def _expert_norm(config: ModelConfig) -> nn.Module:
 
 
 def _add(x: Tensor, y: Tensor, gate: Tensor | None) -> Tensor:
-    """x + y, or x + gate · y with `gate` (B, K, 1, width) of each draw."""
+    """Return x + y, or x + gate · y with `gate` (B, K, 1, width) for each draw."""
     if gate is None:
         return x + y
     return x + (y.unflatten(1, (gate.shape[1], -1)) * gate).flatten(1, 2)

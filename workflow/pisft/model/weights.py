@@ -1,7 +1,7 @@
-"""Weights in files: one table between our parameter names and openpi's, strict loading, deterministic saving.
+"""Reads and writes weights: a table between our parameter names and openpi's, strict loading, deterministic saving.
 
-Start from `load_weights(model, path)` and `save_weights(model, path)`. Three layouts are read: openpi's PyTorch files
-(which ours are), and lerobot's, the same behind a leading `model.` and with the embedding under its own name.
+Start from `load_weights(model, path)` and `save_weights(model, path)`. Layouts that are read: openpi's PyTorch files
+(the layout written here), and lerobot's, with a leading `model.` and the embedding under its own name.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pisft.model.pi0 import Pi0
 from pisft.names import one_line
 from pisft.tensors import save
 
-MOST = 40  # differences that a message lists
+MOST = 40  # differences listed in a message
 VLM = "paligemma_with_expert.paligemma"
 EXPERT = "paligemma_with_expert.gemma_expert"
 VISION = f"{VLM}.model.vision_tower.vision_model"
 
-# Ours → openpi's, by prefix; what no rule names (the projections at the top) has the same name in both.
+# Our name → openpi's, by prefix; names that match no rule (the top-level projections) are the same in both.
 RULES = [
     (r"vision\.(patch|position)_embedding\.", rf"{VISION}.embeddings.\1_embedding."),
     (r"vision\.layers\.(\d+)\.(q_proj|k_proj|v_proj|out_proj)\.", rf"{VISION}.encoder.layers.\1.self_attn.\2."),
@@ -49,7 +49,7 @@ RULES = [
         )
     ),
 ]
-# In the files, and nobody's weights: the expert has no vocabulary.
+# In the files but unused: the expert has no vocabulary.
 IGNORED = f"{EXPERT}.lm_head.weight"
 EMBEDDING = f"{VLM}.model.language_model.embed_tokens.weight"
 
@@ -58,11 +58,11 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 class WeightsError(PisftError):
-    """A file that does not hold exactly the weights of the model."""
+    """A file does not hold exactly the weights of the model."""
 
 
 def file_name(ours: str) -> str:
-    """openpi's name of our parameter `ours`."""
+    """Return openpi's name of our parameter `ours`."""
     for pattern, replacement in RULES:
         name, count = re.subn(rf"^{pattern}", replacement, ours)
         if count:
@@ -76,8 +76,8 @@ EMBED = file_name("embed_tokens.weight")
 def load_weights(model: Pi0, path: str | Path) -> None:
     """Fill `model` from a safetensors file, or a folder with model.safetensors, in openpi's or lerobot's layout.
 
-    Every parameter must be there with its shape, and nothing else; otherwise a `WeightsError` lists what is not, and
-    the model is left as it was. Values are converted to the parameters' dtype.
+    Raises `WeightsError` that lists the differences, and leaves the model unchanged, unless the file has exactly the
+    parameters with their shapes. Values are converted to the parameters' dtype.
     """
     path = Path(path)
     file = path / "model.safetensors" if path.is_dir() else path
@@ -89,12 +89,12 @@ def load_weights(model: Pi0, path: str | Path) -> None:
 
 
 def save_weights(model: Pi0, path: str | Path) -> None:
-    """Write the weights to `path` in openpi's layout, put in place by a rename; the same weights, the same bytes."""
+    """Write the weights to `path` in openpi's layout, atomically by a rename; the same weights give the same bytes."""
     write_weights(model.config, model.named_parameters(), path)
 
 
 def write_weights(config: ModelConfig, weights: Iterable[tuple[str, Tensor]], path: str | Path) -> None:
-    """`save_weights` of all parameters of a model that need not exist, as pairs of our name and a tensor."""
+    """Write pairs of our name and a tensor, all parameters of a model that need not exist, like `save_weights`."""
     path = Path(path)
     tensors = {file_name(name): tensor.detach().cpu().contiguous() for name, tensor in weights}
     tensors[IGNORED] = torch.zeros(config.vocab_size, config.expert.width, dtype=tensors[EMBED].dtype)
@@ -102,7 +102,7 @@ def write_weights(config: ModelConfig, weights: Iterable[tuple[str, Tensor]], pa
 
 
 def check_shapes(origin: object, what: str, expected: Shapes, found: Shapes) -> None:
-    """Raise a `WeightsError` that lists all that is wrong, if names or shapes in `origin` are not those of `what`."""
+    """Raise `WeightsError` that lists all differences unless `origin` has the names and shapes of `what`."""
     wrong = [
         *(f"missing {name}" for name in sorted(expected.keys() - found.keys())),
         *(f"surplus {name}" for name in sorted(found.keys() - expected.keys())),
@@ -119,8 +119,10 @@ def check_shapes(origin: object, what: str, expected: Shapes, found: Shapes) -> 
 
 
 def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: safe_open, file: Path, what: str) -> None:
-    """Fill each of `parameters` with what `stored` has under `names[name]`, converted to its dtype; of a sharded one,
-    this process's shard. Names and shapes must be those of `file` exactly, see `check_shapes`."""
+    """Fill each parameter, or this rank's shard of it, with `stored`'s tensor `names[name]`, cast to its dtype.
+
+    Names and shapes must match `file` exactly, see `check_shapes`.
+    """
     check_shapes(
         file,
         what,
@@ -136,7 +138,7 @@ def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: saf
 
 
 def put_shard(parameter: DTensor, whole: Any) -> None:
-    """Fill this process's shard of `parameter` from `whole`, a tensor or a slice of a file, split on its first dim."""
+    """Fill this rank's shard of `parameter` from `whole`, a tensor or a slice of a file, sharded on its first dim."""
     shape, offset = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
     if shape[0]:
         parameter.to_local().copy_(whole[offset[0] : offset[0] + shape[0]])
@@ -148,11 +150,11 @@ def _load(model: Pi0, file: Path, stored: safe_open) -> None:
         names = {name.removeprefix("model."): name for name in names}
     names.pop(IGNORED, None)
     if EMBEDDING in names:
-        # lerobot trains the embedding under its own name and leaves lm_head, which nothing reads, as it was
+        # lerobot trains the embedding under its own name and never updates lm_head, which it does not read
         names[EMBED] = names.pop(EMBEDDING)
     parameters = {
         file_name(name.replace(".base_layer.", ".")): p
         for name, p in model.named_parameters()
-        if ".lora_" not in name  # adapters are files of their own
+        if ".lora_" not in name  # adapters have files of their own
     }
     fill(parameters, names, stored, file, f"this {model.config.variant}'s weights")

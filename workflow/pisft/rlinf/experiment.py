@@ -1,7 +1,7 @@
-"""An RLinf configuration of supervised fine-tuning as an experiment of ours, and what became of each of its keys.
+"""Translates an RLinf configuration of supervised fine-tuning to an experiment, and reports what became of each key.
 
-Start from `translate(path, name, root)`; `check` tells whether what it returns resolves. What is asked for here stands
-in `rlinf_vocabulary.py`, and whatever is in the file and not asked for gets a line with the reason that stands there.
+Start from `translate(path, name, root)`; `check` tells whether its result resolves. Every key that is read here is in
+vocabulary.py; every other key in the file is reported with the reason given there.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from pisft.rlinf.vocabulary import VOCABULARY, WORDS, How
 MODEL_TYPES = ["openpi", "openpi_rlinf", "openpi_pytorch"]
 SCHEDULES = ["constant", "cosine", "openpi_cosine", "torch_constant", "torch_cosine"]
 TORCH_COSINE_END = 1e-6  # in RLinf, whatever min_lr says
-WEIGHT_DECAY = 0.01  # RLinf's where the file has none
-LORA_RANK = 32  # the preset's, and RLinf's templates'
-# What RLinf leaves open, and here is the same in every experiment.
+WEIGHT_DECAY = 0.01  # RLinf's default
+LORA_RANK = 32  # of the preset and of RLinf's templates
+# Settings that RLinf leaves open and that are fixed here in every experiment.
 FIXED = {
     "actor.optim.adam_beta1": 0.9,
     "actor.optim.adam_beta2": 0.95,
@@ -44,7 +44,7 @@ PLACEHOLDER = re.compile(r"/path/to/|<.*>")
 
 
 class Line(NamedTuple):
-    """What became of one key; `missing`: a file that is not there; `assumed`: what no key says."""
+    """What became of one key; `missing`: a file does not exist; `assumed`: no key says it."""
 
     how: How | Literal["missing", "assumed", "unknown"]
     text: str
@@ -54,7 +54,7 @@ class Line(NamedTuple):
 
 
 class Import(NamedTuple):
-    """The files that the experiment is made of, by their path under the project's root, and the account of it."""
+    """The files of the experiment, by their path under the project's root, and the report."""
 
     name: str
     files: dict[Path, str]
@@ -62,10 +62,10 @@ class Import(NamedTuple):
 
 
 def translate(path: str | Path, name: str, root: str | Path = ".", overrides: Iterable[str] = ()) -> Import:
-    """The RLinf configuration in `path` as the experiment `name` of the project in `root`; writes nothing.
+    """Translate the RLinf configuration in `path` to the experiment `name` of the project in `root`; writes nothing.
 
-    `overrides` are Hydra's `key=value`, as RLinf's launch scripts take them. Raises `ConfigError` for what an
-    experiment cannot be without (data, format, batch, length, learning rate) and for what is no fine-tuning of a π₀.
+    `overrides` are Hydra's `key=value`, as RLinf's launch scripts take them. Raises `ConfigError` if something that an
+    experiment needs is missing (data, format, batch, length, learning rate), or if it does not fine-tune a π₀.
     """
     if not Path(path).name.isprintable():
         raise ConfigError(f"{shown(str(path))}: cannot be printed, and what is written names it; rename the file")
@@ -76,7 +76,7 @@ def translate(path: str | Path, name: str, root: str | Path = ".", overrides: It
 
 
 def check(result: Import, root: str | Path = ".") -> None:
-    """Resolve the experiment in a copy of config/; a `ConfigError` where it does not. Nothing is left behind."""
+    """Resolve the experiment in a temporary copy of config/; raises `ConfigError` if it does not resolve."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(Path(root, "config"), Path(folder, "config"))
         for path, text in result.files.items():
@@ -88,7 +88,7 @@ def check(result: Import, root: str | Path = ".") -> None:
 
 
 class _Translation:
-    """Their content, and ours as it comes into being: `ours` by section, `files`, `lines`, and YAML comments by key."""
+    """A translation in progress: RLinf's `content`, `ours` by section, `files`, `lines` and YAML `comments`."""
 
     def __init__(self, path: Path, content: dict[str, Any], name: str, root: Path):
         self.path, self.content, self.name, self.root = path, content, name, root
@@ -122,7 +122,7 @@ class _Translation:
         return Import(self.name, self.files, self.lines)
 
     def _get(self, key: str, default: Any = None) -> Any:
-        """The value of `key`, `default` where it is absent or null. One that is not resolved is a `ConfigError`."""
+        """Return the value of `key`, `default` if it is absent or null; raises `ConfigError` if it is not resolved."""
         assert key in WORDS, f"{key} is not in the vocabulary"
         value = self._raw(key)
         if unresolved(value):
@@ -151,7 +151,7 @@ class _Translation:
         return ConfigError(f"{self.path}: {key}: {reason}; or give {key}=<value> after the file")
 
     def _set(self, key: str, value: Any, comment: str = "", assumed: str = "") -> None:
-        """Set our `key`; `comment` is for the YAML, `assumed` the reason where no key of theirs says it."""
+        """Set our `key`; `comment` is for the YAML, `assumed` the reason if no RLinf key says it."""
         section, _, field = key.partition(".")
         if field:
             self.ours.setdefault(section, {})[field] = value
@@ -163,7 +163,7 @@ class _Translation:
             self.lines.append(Line("assumed", f"{key}: {_yaml(value)} ({assumed})"))
 
     def _say(self, how: str, key: str, value: Any, ours: str = "", remark: str = "") -> None:
-        """A line on their `key`, which is hereby accounted for."""
+        """Add a line on RLinf's `key`, which marks it as accounted for."""
         self.said.add(key)
         text = f"{key}: {_yaml(value)}" + (f" → {ours}" if ours else "") + (f" ({remark})" if remark else "")
         self.lines.append(Line(how, text))
@@ -248,7 +248,7 @@ class _Translation:
         return uses
 
     def _usual_datasets(self, key: str) -> list[dict[str, Any]]:
-        """Those of the experiment that is called like the format."""
+        """Return the datasets of the experiment with the format's name."""
         path = self.root / f"config/experiments/{self.format}.yaml"
         content = inherit(path) if path.is_file() else None
         if not isinstance(content, dict) or not content.get("datasets"):
@@ -256,7 +256,10 @@ class _Translation:
         return content["datasets"]
 
     def _hub(self, key: str, value: str) -> dict[str, str] | None:
-        """`org/name@revision` as {repo, revision}; None for a folder. A dataset of ours lends its revision."""
+        """Parse `org/name@revision` as {repo, revision}; None for a folder.
+
+        Without a revision, takes that of a dataset in config/datasets with this repo.
+        """
         match = HUB.fullmatch(value)
         if match is None or Path(value).is_dir():
             return None
@@ -274,7 +277,7 @@ class _Translation:
         return {"repo": repo, "revision": str(revision)}
 
     def _file(self, kind: str, name: str, content: dict[str, Any]) -> str:
-        """The name of the file in config/`kind` that holds `content`: one that is there, or `name`, to be written."""
+        """Return the name of the file in config/`kind` with `content`: an existing one, or `name`, to be written."""
         for path in sorted((self.root / f"config/{kind}").glob("*.yaml")):
             if load_yaml(path) == content:
                 return path.stem
@@ -406,7 +409,7 @@ class _Translation:
                 )
 
     def _positive(self) -> None:
-        """Numbers that say nothing at 0 and below."""
+        """Translate numbers that mean "unset" at 0 and below."""
         for key, ours in (
             ("runner.save_interval", "train.save_every"),
             ("runner.val_check_interval", "train.validate_every"),
@@ -446,7 +449,7 @@ class _Translation:
                 )
             else:
                 count = len(gpus) // nodes
-                # a range from 0 says how many; which ones is for the machine or SLURM to say
+                # a range from 0 only gives the number of GPUs; the machine or SLURM chooses which
                 chosen = count if nodes > 1 or gpus == list(range(count)) else ",".join(map(str, gpus))
                 self._set("cluster.gpus", chosen)
                 self._say("translated", key, ranks, f"cluster.gpus: {chosen}")
@@ -454,7 +457,7 @@ class _Translation:
                 self.said |= {f"{key}.{part}" for part in ranks}
 
     def _batch(self) -> None:
-        """RLinf's own condition, which is no condition here."""
+        """Report a batch size that RLinf would refuse; there is no such condition here."""
         batch, micro = self._number("actor.global_batch_size"), self._number("actor.micro_batch_size", 1)
         gpus = str(self.ours.get("cluster", {}).get("gpus", 1))
         count = int(gpus) if gpus.isdigit() else gpus.count(",") + 1
@@ -464,7 +467,7 @@ class _Translation:
             self.lines.append(Line("checked", f"actor.global_batch_size: {reason}: RLinf would refuse it"))
 
     def _fixed(self, format: FormatConfig) -> None:
-        """What is the same everywhere here, or the format's to say."""
+        """Check settings that are fixed here, or that the format determines."""
         of_format = {
             "actor.model.openpi.action_horizon": format.action_horizon,
             "actor.model.openpi.discrete_state_input": format.discrete_state_input,
@@ -481,7 +484,7 @@ class _Translation:
                 self._say("left out", key, value, remark=f"it is {_yaml(expected)} here")
 
     def _rest(self) -> None:
-        """A line for every key that has none yet; what stands below one word shares one."""
+        """Add a line for every key that has none yet; keys under one vocabulary entry share a line."""
         found: dict[str, list[tuple[str, Any]]] = {}
         for key, value in _leaves(self.content):
             parts = key.split(".")
@@ -501,10 +504,10 @@ class _Translation:
                 self.lines.append(Line("left out", f"{word}: {names} ({WORDS[word].remark})"))
 
     def _experiment(self) -> str:
-        """Its YAML: only what differs from our defaults, a section a block."""
+        """Return the experiment's YAML: only what differs from the defaults, one block a section."""
         typed = parse(self.ours, Experiment, f"{self.path}, as experiment {self.name}")
         content = typed.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        if "finetune" in content:  # the key that tells full from lora
+        if "finetune" in content:  # add back `method`, which is left out at its default
             content["finetune"] = {"method": typed.finetune.method} | content["finetune"]
         lines = [f"# From RLinf's {self.path.name}, by tools/import_rlinf.py."]
         for section in [section for section in self.ours if section in content]:
@@ -521,13 +524,13 @@ class _Translation:
 
 
 def _yaml(value: Any) -> str:
-    """`value` as YAML on one line."""
+    """Return `value` as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
     return text.strip().removesuffix("\n...").strip()
 
 
 def _gpu_numbers(ranks: Any) -> list[int] | None:
-    """`0-3,6` as [0, 1, 2, 3, 6], without the processes after a colon; None for `all` and the like."""
+    """Parse `0-3,6` as [0, 1, 2, 3, 6], without the processes after a colon; None for `all` and the like."""
     numbers: set[int] = set()
     for item in str(ranks).split(","):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?(?::.*)?", item.strip())

@@ -1,7 +1,7 @@
-"""A Hydra configuration read without Hydra: its defaults list, `${...}` and the overrides typed after it.
+"""Reads a Hydra configuration without Hydra: its defaults list, `${...}` and command-line overrides.
 
-Start from `compose(path, overrides)`. Only what YAML files can say is done: no resolver but `oc.env`, no code. What
-cannot be found or resolved is told and left as it stands.
+Start from `compose(path, overrides)`. Only what YAML files can express is supported: no resolver but `oc.env`, no code.
+What cannot be found or resolved is reported and left unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pisft.config.document import DEEPEST, MOST, parse_yaml
 from pisft.names import shown
 
 INTERPOLATION = re.compile(r"\$\{([^${}]+)\}")
-# OmegaConf takes 1e-10 for a number; YAML 1.1 only 1.0e-10.
+# OmegaConf reads 1e-10 as a number; YAML 1.1 only 1.0e-10.
 FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 MISSING = object()
 LINE = 100  # characters that count as one value
@@ -25,9 +25,9 @@ Place = tuple[str, ...]  # the keys that lead to a value
 
 
 def compose(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], list[str]]:
-    """The configuration in `path`, composed and resolved, and a sentence for each file that it names and is not there.
+    """Return the configuration in `path`, composed and resolved, and a sentence for each file it names that is missing.
 
-    `overrides` are Hydra's `key.of.it=value`. The files of the defaults list are looked for beside `path` and in
+    `overrides` are Hydra's `key.of.it=value`. The files of the defaults list are searched beside `path` and in
     `hydra.searchpath`. Raises `ConfigError`.
     """
     path = Path(path)
@@ -36,7 +36,7 @@ def compose(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, 
     if not isinstance(entries, list):
         raise ConfigError(f"{path}: defaults: found {entries!r}; expected a list")
     if "_self_" not in entries:
-        entries = [*entries, "_self_"]  # as Hydra does: a file has the last word over its defaults
+        entries = [*entries, "_self_"]  # as in Hydra: a file overrides its defaults
 
     folders, absent = _folders(path, own)
     content: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def compose(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, 
 
 
 def unresolved(value: Any) -> bool:
-    """Whether an interpolation, or OmegaConf's `???`, is still in `value`."""
+    """Whether `value` still contains an interpolation, or OmegaConf's `???`."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -75,7 +75,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _folders(path: Path, own: dict[str, Any]) -> tuple[list[Path], list[str]]:
-    """Where the groups of the defaults list are looked for, and what of `hydra.searchpath` cannot be told."""
+    """Return the folders to search for the defaults list's groups, and notes on entries that cannot be searched."""
     folders, absent = [path.parent], []
     hydra = own.get("hydra")
     search = hydra.get("searchpath") if isinstance(hydra, dict) else None
@@ -91,7 +91,7 @@ def _folders(path: Path, own: dict[str, Any]) -> tuple[list[Path], list[str]]:
 
 
 def _group(entry: Any, path: Path) -> tuple[str, str] | None:
-    """`model/pi0@actor.model` or `{env/train: x}` as (`model/pi0`, `actor.model`); None for what is Hydra's own."""
+    """Parse `model/pi0@actor.model` or `{env/train: x}` as (`model/pi0`, `actor.model`); None for Hydra's own."""
     if isinstance(entry, dict) and len(entry) == 1:
         (key, choice), *_ = entry.items()
         key = str(key)
@@ -126,13 +126,13 @@ def _overlay(below: Any, above: Any) -> Any:
 
 
 class _Whole:
-    """What is to be resolved, and how much has been: a few lines can stand for more than a machine has memory."""
+    """Resolves interpolations, and limits their total, since a few lines can expand beyond all memory."""
 
     def __init__(self, path: Path, root: dict[str, Any]):
         self.path, self.root, self.left = path, root, MOST
 
     def resolved(self, node: Any, at: Place = (), open_: frozenset[Place] = frozenset()) -> Any:
-        """`node`, which stands at `at`, with every interpolation replaced that can be; `open_` are being read."""
+        """Return `node`, found at `at`, with resolvable interpolations replaced; `open_` are those in progress."""
         self.left -= 1 + (len(node) // LINE if isinstance(node, str) else 0)
         if self.left < 0 or len(at) > DEEPEST or len(open_) > DEEPEST:
             key = ".".join(at[:DEEPEST])

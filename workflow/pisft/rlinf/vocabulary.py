@@ -1,7 +1,7 @@
-"""All that is known of RLinf's keys: the table in docs/import_rlinf.md, and what `rlinf.py` may ask for.
+"""RLinf's keys: the table in docs/import_rlinf.md, and the keys that experiment.py may read.
 
 Start from `VOCABULARY`. What RLinf's trainer does with a key was read in its code (rlinf/runners/sft_runner.py,
-rlinf/hybrid_engines/fsdp, rlinf/models), not taken from the comments in its YAML files.
+rlinf/hybrid_engines/fsdp, rlinf/models), not in the comments of its YAML files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ How = Literal["carried", "translated", "checked", "left out"]
 
 
 class Word(NamedTuple):
-    """A key of RLinf's (`.*`: all below it), ours, and what a person who knows the one should know of the other."""
+    """A key of RLinf's (`.*`: all below it), our key, and how the two differ."""
 
     theirs: str
     how: How
@@ -181,7 +181,7 @@ WORDS = {word.theirs: word for word in VOCABULARY}
 
 
 def table() -> str:
-    """The vocabulary in Markdown."""
+    """Return the vocabulary as a Markdown table."""
     rows = ["| RLinf | pi-sft | | |", "|---|---|---|---|"]
     for theirs, how, ours, remark in VOCABULARY:
         names = ", ".join(f"`{name}`" for name in ours.split(", ")) if ours else "–"

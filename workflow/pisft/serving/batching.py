@@ -1,7 +1,7 @@
-"""One thread that infers, for many clients: start from `Batcher(policy, max_batch, max_wait_s)`.
+"""Batches inference for many clients in one thread: start from `Batcher(policy, max_batch, max_wait_s)`.
 
-Requests of one observation that wait are inferred together; a request of a whole group is inferred by itself, so that
-its result does not depend on who else is there.
+Waiting requests of one observation each are inferred together; a request of a whole group is inferred by itself, so
+that its result does not depend on other clients.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pisft.evaluate.policy import Policy
 
 @dataclass
 class Request:
-    """Items of B observations with their noise float32 (B, H, A), and where the chunks (B, H, d) are awaited."""
+    """Items of B observations, their noise float32 (B, H, A), and the future of their chunks (B, H, d)."""
 
     items: Sequence[Item]
     noise: np.ndarray
@@ -30,23 +30,23 @@ class Request:
 
 
 class Batcher:
-    """`max_batch` observations at most share an inference; the first of them waits `max_wait_s` for others at most."""
+    """Infers up to `max_batch` observations together; the first of them waits at most `max_wait_s` for others."""
 
     def __init__(self, policy: Policy, max_batch: int, max_wait_s: float):
         self.policy, self.max_batch, self.max_wait_s = policy, max_batch, max_wait_s
-        self.batches: list[int] = []  # the sizes of the last inferences, for those who measure
+        self.batches: list[int] = []  # sizes of the last inferences, for benchmarks
         self._waiting: queue.Queue[Request | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
     def submit(self, items: Sequence[Item], noise: np.ndarray, group: bool) -> Future:
-        """The robot's actions (B, H, d), in time."""
+        """Queue an inference; returns the future of the robot's actions (B, H, d)."""
         request = Request(items, noise, group)
         self._waiting.put(request)
         return request.chunks
 
     def close(self) -> None:
-        """End when all that was submitted is answered."""
+        """Stop once every submitted request is answered."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -59,7 +59,7 @@ class Batcher:
                 return
 
     def _with_others(self, first: Request) -> tuple[list[Request], Request | None, bool]:
-        """The requests that are inferred together, one that must wait for the next time, and whether to end."""
+        """Return the requests to infer together, one that must wait for the next inference, and whether to stop."""
         batch = [first]
         until = time.monotonic() + self.max_wait_s
         while not first.group and len(batch) < self.max_batch:

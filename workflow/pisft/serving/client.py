@@ -1,4 +1,4 @@
-"""A policy that is served elsewhere, as one that is here: start from `RemotePolicy(uri, token)`."""
+"""A policy on a server, with the interface of a local one: start from `RemotePolicy(uri, token)`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from websockets.sync.client import connect
 from pisft.errors import PisftError
 from pisft.serving.wire import WireError, pack, unpack
 
-TOKEN = "PISFT_POLICY_TOKEN"  # the variable that servers and clients find the token in
+TOKEN = "PISFT_POLICY_TOKEN"  # the environment variable with the token, for servers and clients
 
 
 class RemoteError(PisftError):
-    """A server that cannot be reached, or refuses."""
+    """A server cannot be reached, or refuses."""
 
 
 class RemotePolicy:
-    """A `pisft.evaluate.rollout.Actor`: each `infer` is one message, and one inference of the whole group there.
+    """A `pisft.evaluate.rollout.Actor`: each `infer` is one message and one inference of the whole group on the server.
 
-    `metadata` is what the server says of its policy. A context manager. Raises `RemoteError`.
+    `metadata` is the server's description of its policy. A context manager. Raises `RemoteError`.
     """
 
     def __init__(self, uri: str, token: str | None = None, timeout_s: float = 60.0):
@@ -54,11 +54,11 @@ class RemotePolicy:
         self.close()
 
     def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> np.ndarray:
-        """Robot actions float32 (B, H, d) for B observations, from noise float32 (B, H, A)."""
+        """Return robot actions float32 (B, H, d) for B observations, from noise float32 (B, H, A)."""
         return self.request({"observations": list(observations), "noise": noise})
 
     def request(self, content: dict[str, Any]) -> np.ndarray:
-        """The actions that answer one message: (H, d) to an observation, (B, H, d) to a group of them."""
+        """Send one message and return the actions: (H, d) for an observation, (B, H, d) for a group of them."""
         try:
             self._connection.send(pack(content))
             answer = self._connection.recv(self.timeout_s)
@@ -66,9 +66,9 @@ class RemotePolicy:
                 raise RemoteError(f"{self.uri}: {answer}")
             return unpack(answer)["actions"]
         except (OSError, WebSocketException, WireError, KeyError, TypeError) as error:
-            self.close()  # an answer that comes late must not be taken for that of the next message
+            self.close()  # so that a late answer is never taken for that of the next message
             raise RemoteError(f"{self.uri}: gave no answer ({str(error) or type(error).__name__})") from error
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._connection.close()

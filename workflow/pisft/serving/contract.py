@@ -1,4 +1,4 @@
-"""What a served policy expects and gives, and how a client's observation is checked. Start from `Contract`."""
+"""Declares the inputs and outputs of a served policy, and checks a client's observations. Start from `Contract`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pisft.data.errors import DataError
 from pisft.data.loading.preprocess import Item
 from pisft.evaluate.policy import Policy
 
-LARGEST_SIDE = 4096  # pixels of a picture
-LONGEST_TOKEN = 64  # characters; no tokenizer's vocabulary has longer ones
+LARGEST_SIDE = 4096  # pixels of an image
+LONGEST_TOKEN = 64  # characters; no vocabulary has longer tokens
 
 
 class Contract:
-    """Of one policy. An observation has the dataset's keys; openpi's spelling of them is understood too."""
+    """The contract of one policy. Observations have the dataset's keys; openpi's spelling of them is accepted too."""
 
     def __init__(self, policy: Policy, about: Mapping[str, Any]):
         self.policy = policy
@@ -38,8 +38,10 @@ class Contract:
         }
 
     def _action_names(self) -> list[str] | None:
-        """A name for each dim of what the policy does; made up where the format does not say what it reads. None where
-        rotations leave open how many there are."""
+        """Return a name for each action dim, generated if the format declares no features.
+
+        None if the number of dims is unknown because of rotations.
+        """
         config = self.format.config
         if config.features:
             return self.format.robot_names({})
@@ -48,7 +50,7 @@ class Contract:
         return [f"action[{dim}]" for dim in range(self.policy.preprocessor.action_dims)]
 
     def item(self, observation: Any) -> Item:
-        """Model inputs of what a client sent; raises `DataError` that names the key, what was found and expected."""
+        """Convert a client's observation to model inputs; raises `DataError` that names the key and the problem."""
         if not isinstance(observation, Mapping):
             raise DataError(f"found a {type(observation).__name__}; expected a mapping of observations by key")
         sample: dict[str, Any] = {}
@@ -59,7 +61,7 @@ class Contract:
         task = observation.get("task", observation.get("prompt"))
         if task is not None and not isinstance(task, str):
             raise DataError(f"prompt: found a {type(task).__name__}; expected text")
-        most = LONGEST_TOKEN * self.policy.preprocessor.model.max_token_len  # what has more cannot fit: not tokenised
+        most = LONGEST_TOKEN * self.policy.preprocessor.model.max_token_len  # longer text cannot fit: do not tokenise
         if len(task or "") > most:
             raise DataError(f"prompt: found {len(task)} characters; expected {most} at most")
         dims = len(self.policy.preprocessor.stats.state.mean)
@@ -71,7 +73,7 @@ class Contract:
         return item
 
     def noise(self, noise: Any, count: int) -> np.ndarray:
-        """A client's own noise for `count` observations, float32 (count, H, A)."""
+        """Check a client's own noise for `count` observations; returns float32 (count, H, A)."""
         expected = (count, *self.policy.noise_shape)
         if not isinstance(noise, np.ndarray) or noise.dtype.kind != "f" or noise.shape != expected:
             raise DataError(f"noise: found {_shown(noise)}; expected float32 {list(expected)}")
@@ -101,8 +103,11 @@ class Contract:
 
 
 def _find(observation: Mapping[str, Any], key: str) -> Any:
-    """The value under the dataset's key, or under openpi's spelling of it: observation/state for observation.state, or,
-    as its ALOHA clients send cameras, images: {cam_high: …} for observation.images.cam_high."""
+    """Return the value under the dataset's key, or under openpi's spelling of it.
+
+    That is observation/state for observation.state, or, as its ALOHA clients send cameras, images: {cam_high: …} for
+    observation.images.cam_high.
+    """
     bare = key.removeprefix("observation.")
     images = observation.get("images")
     if isinstance(images, Mapping) and (name := bare.removeprefix("images.")) in images:
@@ -114,7 +119,7 @@ def _find(observation: Mapping[str, Any], key: str) -> Any:
 
 
 def _finite(key: str, numbers: np.ndarray) -> np.ndarray:
-    """As float32, which some float64 that are finite are too large for."""
+    """Convert to float32; raises `DataError` if a value is not finite then, since a finite float64 may overflow."""
     with np.errstate(over="ignore"):
         numbers = numbers.astype(np.float32)
     if not np.isfinite(numbers).all():

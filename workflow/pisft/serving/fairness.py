@@ -1,7 +1,7 @@
-"""Connections of which none can take the server from the others: start from `FairConnection`.
+"""Connections that share the server fairly: start from `FairConnection`.
 
-All of them share one event loop. Who sends more frames than any client of a policy needs (small messages, pings,
-fragments) is read more slowly, and of those who connect all the time only so many are let in a second.
+All of them share one event loop. A connection that sends more frames than any client of a policy needs (small messages,
+pings, fragments) is read more slowly, and only a limited number of new connections is accepted each second.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
-FRAMES_PER_S = 1000  # of a connection; a client has one message under way
-CONNECTIONS_PER_S = 50  # of all clients together
-BURST_S = 1.0  # for which both may be exceeded
-PENDING = 128  # connections before their handshake
-SLICE = 4096  # bytes that are taken apart at a time, about 700 of the smallest frames
+FRAMES_PER_S = 1000  # for each connection; a client has one message in flight
+CONNECTIONS_PER_S = 50  # for all clients together
+BURST_S = 1.0  # for which both rates may be exceeded
+PENDING = 128  # connections that have not finished their handshake
+SLICE = 4096  # bytes parsed at a time, about 700 of the smallest frames
 
 
 class Bucket:
-    """Counts what happens against a rate; `owed` are the seconds until it is kept again."""
+    """Counts events against a rate; `owed` is the number of seconds until the rate is met again."""
 
     def __init__(self, rate: float):
         self.rate = rate
-        self._paid = -math.inf  # when all that happened so far would have been in time
+        self._paid = -math.inf  # the time at which the events so far are within the rate
 
     def add(self, count: int, now: float) -> None:
-        """`count` more at `now` (s)."""
+        """Count `count` events at time `now` (s)."""
         self._paid = max(self._paid, now - BURST_S) + count / self.rate
 
     def owed(self, now: float) -> float:
-        """Seconds to wait, 0 or less where there is nothing to wait for."""
+        """Return the seconds to wait at time `now`; 0 or less if none."""
         return self._paid - now
 
 
 class Gate:
-    """What all connections of a server have in common: how many there are before their handshake, and come a second."""
+    """Limits a server's connections: those before their handshake, and new ones each second."""
 
     def __init__(self) -> None:
         self.pending = 0
         self._rate = Bucket(CONNECTIONS_PER_S)
 
     def opens(self, now: float) -> bool:
-        """Whether one more is let in."""
+        """Whether one more connection is accepted."""
         if self.pending >= PENDING or self._rate.owed(now) > 0:
             return False
         self._rate.add(1, now)
@@ -53,7 +53,7 @@ class Gate:
 
 
 class FairConnection(ServerConnection):
-    """One that is read no faster than `FRAMES_PER_S`, and not at all where the gate is closed."""
+    """A connection that is read at most at `FRAMES_PER_S`, and is aborted if the gate is closed."""
 
     def __init__(self, gate: Gate, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -61,11 +61,11 @@ class FairConnection(ServerConnection):
         self._rate = Bucket(FRAMES_PER_S)
         self._events = 0
         self._held: deque[bytes] = deque()
-        self._waits: set[str] = set()  # for what reading is paused
+        self._waits: set[str] = set()  # reasons why reading is paused
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let it in, or end it before anything is read."""
+        """Accept the connection, or abort it before anything is read."""
         if not self.gate.opens(self.loop.time()):
             self.turned_away = True
             transport.abort()
@@ -77,7 +77,7 @@ class FairConnection(ServerConnection):
         self.recv_messages.resume = lambda: self._resume("queue")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what was held."""
+        """Drop the data that is held."""
         self._settled()
         self._held.clear()
         if self._timer is not None:
@@ -86,21 +86,21 @@ class FairConnection(ServerConnection):
             super().connection_lost(exc)
 
     def process_event(self, event: Any) -> None:
-        """Count it."""
+        """Count the event, then process it."""
         self._events += 1
         if isinstance(event, Request):
             self._settled()
         super().process_event(event)
 
     def data_received(self, data: bytes) -> None:
-        """Take it apart, as fast as the rate allows."""
+        """Parse the data, as fast as the rate allows."""
         view = memoryview(data)
         self._held.extend(view[start : start + SLICE] for start in range(0, len(view), SLICE))
         if self._timer is None:
             self._feed()
 
     def eof_received(self) -> None:
-        """Drop what is held: a peer that has closed waits for no answer."""
+        """Drop the data that is held: a peer that has closed waits for no answer."""
         self._held.clear()
         super().eof_received()
 

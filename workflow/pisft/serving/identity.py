@@ -1,4 +1,4 @@
-"""What decides the actions of a served policy: no other one is taken for it. Start from `served(uri, run_dir)`."""
+"""Identifies a served policy by everything that determines its actions. Start from `served(uri, run_dir)`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pisft.serving.client import TOKEN, RemoteError, RemotePolicy
 
 
 def identity(run_dir: Path) -> dict[str, str]:
-    """Hashes of all that the actions of the checkpoint of `run_dir` depend on besides observations and noise."""
+    """Return hashes of all that the actions of the checkpoint of `run_dir` depend on besides observations and noise."""
     config = read_resolved(run_dir / "config.json")
     files = CheckpointIndex.read(run_dir).files
     code = Path(contract.__file__)  # imports all that is between an observation and its actions
@@ -29,7 +29,7 @@ def identity(run_dir: Path) -> dict[str, str]:
 
 
 def served(uri: str, run_dir: Path) -> RemotePolicy:
-    """The policy at `uri`, which has to be that of `run_dir` in all that decides its actions. Raises `RemoteError`."""
+    """Connect to the policy at `uri`; raises `RemoteError` unless its identity is that of `run_dir`."""
     ours = identity(run_dir)
     policy = RemotePolicy(uri, os.environ.get(TOKEN))
     theirs = {name: policy.metadata.get(name) for name in ours}

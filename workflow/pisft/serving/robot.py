@@ -1,8 +1,7 @@
-"""The loop on a robot's side: observe, ask a server for a chunk, execute it at a fixed rate. Start from `control`.
+"""The loop on the robot's side: observe, ask a server for a chunk, execute it at a fixed rate. Start from `control`.
 
-What reaches the robot is limited however the policy is: each dim's step and velocity are clipped, a camera or a chunk
-that is late or a chunk that is not finite stops the robot, and so does whatever else goes wrong. It is no replacement
-for the robot's own safety.
+Commands are limited whatever the policy: each dim's step and velocity are clipped, and the robot is stopped by a late
+camera or chunk, a chunk that is not finite, or any other error. It does not replace the robot's own safety functions.
 """
 
 from __future__ import annotations
@@ -24,40 +23,40 @@ ACTION_TYPES = ("absolute", "delta")
 
 
 class RobotError(PisftError):
-    """A run that cannot begin."""
+    """A run cannot begin."""
 
 
 class Robot(Protocol):
-    """Yours to write: a class with these methods; `position` where it takes absolute actions, and only there.
+    """The interface that users implement; `position` if and only if the robot takes absolute actions.
 
-    `observe` is called in a thread of its own, always the same one, so that a camera that hangs cannot hold up `stop`.
+    `observe` is called in a thread of its own, always the same one, so that a camera that hangs cannot delay `stop`.
     """
 
     def position(self) -> np.ndarray:
-        """Where it is, as an action (d,) that would keep it there."""
+        """Return the current position, as an action (d,) that would keep the robot there."""
 
     def observe(self) -> dict[str, Any]:
-        """Images uint8 (H, W, 3), vectors float32 and `task`, in the keys of the dataset that was learnt from."""
+        """Return images uint8 (H, W, 3), vectors float32 and `task`, in the keys of the training dataset."""
 
     def act(self, action: np.ndarray) -> bool:
-        """Send one action (d,), in the dataset's units; True where the task is done. Must not block for a period."""
+        """Send one action (d,), in the dataset's units, within a period; returns whether the task is done."""
 
     def stop(self) -> None:
-        """Hold still. Called at the end and when anything goes wrong, perhaps more than once."""
+        """Hold still. Called at the end and after any error, perhaps more than once."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of each dim, or one number for all: `max_step` from one command to the next, `max_velocity` per second.
+    """Limits for each dim, or one number for all: `max_step` between two commands, `max_velocity` per second.
 
-    Where actions are relative (`action_type` delta) a command is itself a step. None: no limit.
+    If actions are relative (`action_type` delta), a command is itself a step. None: no limit.
     """
 
     max_step: Sequence[float] | float | None = None
     max_velocity: Sequence[float] | float | None = None
 
     def per_step(self, dims: int, hz: float) -> np.ndarray:
-        """The largest step (dims,) at `hz`; raises `RobotError` for limits of other dims or signs."""
+        """Return the largest step (dims,) at `hz`; raises `RobotError` for limits of other dims or signs."""
         found = np.full(dims, np.inf)
         for name, limit, scale in (("max_step", self.max_step, 1.0), ("max_velocity", self.max_velocity, 1 / hz)):
             if limit is None:
@@ -74,7 +73,7 @@ class Limits:
 
 @dataclass
 class Run:
-    """What came of `control`: `clipped` counts for each dim how often it was limited, `late` the periods overrun."""
+    """The outcome of `control`: `clipped` counts the limited commands of each dim, `late` the periods that overran."""
 
     reason: str = ""
     steps: int = 0
@@ -96,13 +95,13 @@ def control(
     action_type: Any,
     dims: int | None,
 ) -> Run:
-    """Run `robot` by `infer`, which gives a chunk (H, d) for an observation, until it is done or `max_steps`.
+    """Run `robot` by `infer`, which returns a chunk (H, d) for an observation, until it is done or for `max_steps`.
 
-    Of each chunk the first `execute` actions are executed, one every 1/`hz` s. An observation and its chunk that take
-    longer than `watchdog_s` together end the run, and what comes of them later is let drop. `action_type` and `dims`
-    are the server's word: what is not the robot's is refused before the first command, as is a chunk of other dims at
-    any time (None for `dims`: the first chunk's hold). The robot is stopped whatever happens, also by a refusal or an
-    exception. Raises `RobotError`.
+    The first `execute` actions of each chunk are executed, one every 1/`hz` s. If an observation and its chunk together
+    take longer than `watchdog_s`, the run ends and their late result is discarded. `action_type` and `dims` are what
+    the server reports: if the robot's differ, the run is refused before the first command; so is a chunk of other dims
+    at any time (None for `dims`: those of the first chunk). The robot is stopped in every case, also after a refusal or
+    an exception. Raises `RobotError`.
     """
     run = Run()
     chunks = _Chunks(robot.observe, infer)
@@ -119,7 +118,7 @@ def control(
     finally:
         try:
             robot.stop()
-        except KeyboardInterrupt:  # who presses twice means it all the more
+        except KeyboardInterrupt:  # a second Ctrl-C interrupted `stop`: call it again
             robot.stop()
         finally:
             chunks.close()
@@ -127,7 +126,7 @@ def control(
 
 
 def _start(robot: Robot, action_type: Any, dims: int | None, limits: Limits) -> np.ndarray | None:
-    """Where the robot is, where actions are absolute; a `RobotError` where the server's actions are not the robot's."""
+    """Return the robot's position if actions are absolute; raises `RobotError` if the server's do not fit the robot."""
     if action_type not in ACTION_TYPES:
         raise RobotError(f"action_type: the server says {action_type!r}; expected {' or '.join(ACTION_TYPES)}")
     if action_type == "absolute" and not hasattr(robot, "position"):
@@ -152,7 +151,7 @@ def _start(robot: Robot, action_type: Any, dims: int | None, limits: Limits) -> 
 
 
 def _chunk(answer: Any, dims: int | None) -> np.ndarray | str:
-    """The answer as float32 (H, dims), or what is wrong with it."""
+    """Return the answer as float32 (H, dims), or what is wrong with it."""
     try:
         chunk = np.asarray(answer, np.float32)
     except (TypeError, ValueError):
@@ -165,7 +164,7 @@ def _chunk(answer: Any, dims: int | None) -> np.ndarray | str:
 
 
 class _Chunks:
-    """Observes and infers when asked, in a daemon thread: one that hangs does not hold up the end of the process."""
+    """Observes and infers on request, in a daemon thread: if it hangs, the process can still exit."""
 
     def __init__(self, observe: Callable[[], dict[str, Any]], infer: Callable[[dict[str, Any]], np.ndarray]):
         self._observe, self._infer = observe, infer
@@ -174,13 +173,13 @@ class _Chunks:
         threading.Thread(target=self._run, name="observe and infer", daemon=True).start()
 
     def ask(self) -> Future:
-        """A chunk (H, d) for what is observed from now on, in time."""
+        """Request a chunk (H, d) for an observation made from now on; returns its future."""
         chunk: Future = Future()
         self._asked.put(chunk)
         return chunk
 
     def close(self) -> None:
-        """Infer no more, not even for an observation that is under way."""
+        """Stop; an observation in progress is not inferred either."""
         self._closed.set()
         self._asked.put(None)
 
@@ -191,7 +190,7 @@ class _Chunks:
                 if self._closed.is_set():
                     return
                 chunk.set_result(self._infer(observation))
-            except BaseException as error:  # for the caller's thread to raise
+            except BaseException as error:  # raised in the caller's thread
                 chunk.set_exception(error)
 
 
@@ -239,5 +238,5 @@ def _control(
                 time.sleep(left)
             else:
                 run.late += 1
-                due = time.monotonic()  # a period that is lost is not made up for by a faster one
+                due = time.monotonic()  # do not catch up by shorter periods
     return "the most steps were reached"

@@ -1,9 +1,8 @@
-"""A policy over openpi's websocket protocol: start from `serve(contract, batcher, …)`.
+"""Serves a policy over openpi's websocket protocol: start from `serve(contract, batcher, …)`.
 
-A connection begins with the server's metadata; then each message of the client is an observation, and the answer its
-chunk of actions, or text that says why there is none. A message {observations: [...], noise: (B, H, A)} is a whole
-group, which is one inference of that batch: so does `pisft.serving.client` evaluate. GET /healthz tells whether it is
-well.
+A connection begins with the server's metadata; then each message of the client is an observation, and the answer is its
+chunk of actions, or text that says why there is none. A message {observations: [...], noise: (B, H, A)} is a group,
+inferred as one batch, which `pisft.serving.client` uses for evaluation. GET /healthz reports the status.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ from pisft.serving.contract import Contract
 from pisft.serving.fairness import FairConnection, Gate
 from pisft.serving.wire import WireError, pack, unpack
 
-OPEN_TIMEOUT_S = 10  # for a handshake; longer ones are no clients
-PING_S = 20  # a client that does not answer a ping within as long is gone
-REFUSALS = 16  # messages that may be refused one after the other; from then on each is answered late
+OPEN_TIMEOUT_S = 10  # for a handshake
+PING_S = 20  # between pings, and for a client to answer one
+REFUSALS = 16  # consecutive refused messages, after which answers are delayed by LATE_S
 LATE_S = 0.2
-DRAIN_S = 30  # what a request under way may still take once the server ends
+DRAIN_S = 30  # for requests in progress once the server stops
 
 
 class ServingError(PisftError):
-    """A server that cannot start."""
+    """A server cannot start."""
 
 
 async def serve(
@@ -58,9 +57,9 @@ async def serve(
     seed: int = 0,
     ready: Callable[[str, int], None] = lambda host, port: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what is under way and close the connections.
+    """Serve until SIGTERM or SIGINT, then answer the requests in progress and close the connections.
 
-    `ready` is called with the address when connections are taken. Raises `ServingError` where it cannot be bound.
+    `ready` is called with the address once connections are accepted. Raises `ServingError` if it cannot be bound.
     """
     session = _Session(contract, batcher, token, max_clients, max_group, seed)
     try:
@@ -69,8 +68,8 @@ async def serve(
             host,
             port,
             process_request=session.admit,
-            origins=[None],  # a web page has an origin: it must not reach what listens on loopback
-            compression=None,  # pictures hardly shrink, and clients of openpi do not ask for it
+            origins=[None],  # refuses web pages, which send an origin, so that none reaches a server on loopback
+            compression=None,  # images hardly shrink, and openpi's clients do not ask for it
             max_size=max_message_bytes,
             max_queue=1,
             open_timeout=OPEN_TIMEOUT_S,
@@ -92,7 +91,7 @@ async def serve(
 
 
 class _Session:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(
         self, contract: Contract, batcher: Batcher, token: str | None, max_clients: int, max_group: int, seed: int
@@ -105,7 +104,7 @@ class _Session:
         self._numbers = itertools.count()
 
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer what is no client's handshake: health, a wrong token, one client too many."""
+        """Answer requests that are not accepted as clients: health, a wrong token, too many clients."""
         if request.path == "/healthz":
             state = {"status": "draining" if self.draining else "ok", "clients": len(self._clients)}
             return connection.respond(http.HTTPStatus.OK, json.dumps(state) + "\n")
@@ -118,7 +117,7 @@ class _Session:
         return None
 
     async def talk(self, connection: ServerConnection) -> None:
-        """One client from its handshake on. Whatever it sends, it hurts nobody else."""
+        """Serve one client after its handshake. Nothing that it sends affects other clients."""
         self._clients.add(connection)
         count, refused = itertools.count(), 0
         try:
@@ -140,7 +139,7 @@ class _Session:
             self._clients.discard(connection)
 
     async def drain(self, server: Server) -> None:
-        """Take no more connections, let requests under way be answered, and close."""
+        """Refuse new connections, wait for requests in progress, and close."""
         self.draining = True
         server.close(close_connections=False)
         await asyncio.gather(*(connection.close(1001, "the server ends") for connection in list(self._idle)))
@@ -159,7 +158,7 @@ class _Session:
         return right and scheme.lower() in ("bearer", "api-key")
 
     async def _answer(self, message: bytes | str, number: int) -> bytes | str:
-        """Packed actions, or as text why there are none."""
+        """Return packed actions, or text that says why there are none."""
         started = time.perf_counter()
         try:
             if isinstance(message, str):
@@ -168,7 +167,7 @@ class _Session:
             actions = await asyncio.wrap_future(self.batcher.submit(items, draws, group))
         except (WireError, PisftError) as error:
             return f"refused: {error}"
-        except Exception as error:  # ours: the client is told no more than that, and the others go on
+        except Exception as error:  # the server's fault: details go to its log only, and it keeps serving
             print(f"inference failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             return "refused: the inference failed; the server's log says why"
         if not np.isfinite(actions).all():
@@ -177,7 +176,7 @@ class _Session:
         return pack({"actions": actions if group else actions[0], "server_timing": timing})
 
     def _read(self, message: bytes, number: int) -> tuple[list, np.ndarray, bool]:
-        """Items, noise and whether they are a group."""
+        """Return items, noise, and whether they are a group."""
         content: Any = unpack(message)
         shape = self.contract.policy.noise_shape
         if isinstance(content, dict) and "observations" in content:

@@ -1,8 +1,8 @@
-"""What goes over the wire: openpi's msgpack with NumPy arrays. Start from `pack` and `unpack`.
+"""The wire format: openpi's msgpack with NumPy arrays. Start from `pack` and `unpack`.
 
-An array is a mapping of __ndarray__, data, dtype and shape; a NumPy number one of __npgeneric__, data and dtype.
-Nothing else than plain values is packed or accepted, and no more of them than `MOST_VALUES`, whatever a sender claims:
-a message costs about what its bytes do. Needs NumPy and msgpack alone, since simulators and robots import it too.
+An array is a mapping of __ndarray__, data, dtype and shape; a NumPy number one of __npgeneric__, data and dtype. Only
+plain values are packed or accepted, at most `MOST_VALUES` of them, whatever a sender claims: a message needs little
+more memory than its bytes. Needs only NumPy and msgpack, since simulators and robots import it too.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 import msgpack
 import numpy as np
 
-DTYPES = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")  # booleans, integers and floats: their bytes are their values
+DTYPES = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")  # booleans, integers and floats, whose bytes are their values
 ARRAY, NUMBER = b"__ndarray__", b"__npgeneric__"
 
-MOST_VALUES = 2**17  # in a message; an array and its key are 13, so that this is 500 observations of 20 arrays
-DEEPEST = 32  # lists and mappings within each other; a group of observations has five
+MOST_VALUES = 2**17  # in a message; an array and its key are 13, so this is 500 observations of 20 arrays
+DEEPEST = 32  # nested lists and mappings; a group of observations has five
 LONGEST_KEY = 256  # characters
-MAPPINGS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))  # first bytes, in msgpack's specification
+MAPPINGS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))  # first bytes, by msgpack's specification
 LISTS = frozenset((*range(0x90, 0xA0), 0xDC, 0xDD))
 
 
 class WireError(ValueError):
-    """A message that is none."""
+    """The message is not valid."""
 
 
 def pack(content: Any) -> bytes:
-    """Bytes of plain values and NumPy arrays; raises `WireError` for arrays of other things than numbers."""
+    """Encode plain values and NumPy arrays; raises `WireError` for arrays of anything but numbers."""
     return msgpack.packb(content, default=_encode)
 
 
 def unpack(message: bytes) -> Any:
-    """The inverse. Arrays share no memory with the message and are read-only. Raises `WireError`."""
+    """Decode a message. Arrays share no memory with it and are read-only. Raises `WireError`."""
     try:
         return _Reader(message).whole()
     except WireError:
@@ -45,10 +45,10 @@ def unpack(message: bytes) -> Any:
 
 
 class _Reader:
-    """Value after value of one message.
+    """Reads one message value by value.
 
-    msgpack would build all of a message before anybody can object: lists of lists take seventy times their bytes. It
-    also interns the keys of mappings, which some Pythons then never free.
+    msgpack would build the whole message before any check: lists of lists take seventy times their bytes. It also
+    interns the keys of mappings, which some versions of Python never free.
     """
 
     def __init__(self, message: bytes):

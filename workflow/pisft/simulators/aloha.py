@@ -1,9 +1,8 @@
 """gym-aloha's two ViperX arms: start from `Aloha(config)`. Runs in envs/aloha.
 
-The three cameras of an ALOHA; `observation.state` and an action are the joints of the left and of the right arm, six
-angles (rad) and the gripper (0 closed, 1 open) each, measured and wanted. gym-aloha's own environment renders three
-pictures of 480 × 640 at every step and keeps the cube's place in a global variable, so its models, constants and
-rewards are used and its environment is not.
+Three cameras; `observation.state` and an action are the measured and the target joints of the left, then the right arm,
+six angles (rad) and the gripper (0 closed, 1 open) each. gym-aloha's own environment renders three images of 480 × 640
+at every step and keeps the cube's pose in a global variable, so only its models, constants and rewards are used.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Aloha(Counted):
     config: AlohaConfig
 
     def reset(self, task: str, seed: int) -> None:
-        """A new environment each time: nothing of the episode before is left in the solver."""
+        """Make a new environment each time, so that the solver keeps nothing of the previous episode."""
         if task != "transfer_cube":
             raise SimulatorError(f"gym-aloha here has the task transfer_cube, not '{task}'")
         self.begin(task)
@@ -76,7 +75,7 @@ class Aloha(Counted):
 
 
 class _TransferCube(TransferCubeTask):
-    """gym-aloha's, with the box (x, y, z and a quaternion) where it is told and nothing rendered at each step."""
+    """gym-aloha's task, with the box at a given pose (x, y, z and a quaternion) and no rendering at each step."""
 
     def __init__(self, box: np.ndarray):
         super().__init__(random=0)

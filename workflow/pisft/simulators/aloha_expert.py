@@ -1,7 +1,7 @@
 """A scripted expert that hands a cube from the right arm to the left one: start from `plan`. Runs in envs/aloha.
 
-Each hand goes through waypoints, whose joint angles dm-control's inverse kinematics finds; between two of them the
-joints move in a straight line, eased at both ends.
+Each hand passes through waypoints, whose joint angles are found by dm-control's inverse kinematics; between two of them
+the joints are interpolated with easing at both ends.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dm_control.utils.inverse_kinematics import qpos_from_site_pose
 from gym_aloha.tasks.sim import BimanualViperXTask
 
 MEETING = np.array([0.0, 0.5, 0.3])  # m, where the cube changes hands
-LYING = 0.01  # m, where it is taken; its middle lies at 0.02
+LYING = 0.01  # m, height at which it is grasped; its centre is at 0.02
 UP = np.array([0, 0, 0.1])
 INWARDS = {"left": np.array([0.12, 0, 0]), "right": np.array([-0.12, 0, 0])}
-FACING = {"left": np.array([1.0, 0, 0, 0]), "right": np.array([0, 0, 0, 1.0])}  # each arm looks at the other
+FACING = {"left": np.array([1.0, 0, 0, 0]), "right": np.array([0, 0, 0, 1.0])}  # (w, x, y, z), facing the other arm
 JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate")
 
 
 class Waypoint(NamedTuple):
-    """Where the point between a hand's fingers is at a step: position (m), tilt downwards, roll (degrees), gripper."""
+    """The point between a hand's fingers at a step: position (m), tilt downwards, roll (degrees), gripper."""
 
     step: int
     position: np.ndarray
@@ -31,7 +31,7 @@ class Waypoint(NamedTuple):
 
 
 def plan(physics, box: np.ndarray) -> np.ndarray:
-    """Actions float32 (T, 14) that hand over a cube which lies at `box` (x, y, z, …); `physics` is scratch space."""
+    """Return actions float32 (T, 14) that hand over a cube at `box` (x, y, z, …); `physics` is modified."""
     start = BimanualViperXTask.get_qpos(physics)
     arms = {"left": (_left(), start[:7]), "right": (_right(box[:3]), start[7:])}
     found = [_path(physics, side, waypoints, first) for side, (waypoints, first) in arms.items()]
@@ -53,7 +53,10 @@ def _right(box: np.ndarray) -> list[Waypoint]:
 
 
 def _left() -> list[Waypoint]:
-    """Slow enough to be on its way until the cube is there: a hand that waits has nothing to tell it how long."""
+    """Return the left arm's waypoints, slow enough that it keeps moving until the cube arrives.
+
+    While it waited, nothing in an observation would tell how long to wait.
+    """
     before = MEETING - INWARDS["left"]
     return [
         Waypoint(180, before, 0, 90, 1),
@@ -65,7 +68,7 @@ def _left() -> list[Waypoint]:
 
 
 def _path(physics, side: str, waypoints: list[Waypoint], start: np.ndarray) -> np.ndarray:
-    """One arm's actions (T, 7) from its joints at the start on."""
+    """Return one arm's actions (T, 7), starting from the joints `start`."""
     steps, joints = [0], [start]
     for waypoint in waypoints:
         tilt, roll = np.radians([waypoint.tilt, waypoint.roll]) / 2
@@ -76,7 +79,7 @@ def _path(physics, side: str, waypoints: list[Waypoint], start: np.ndarray) -> n
             waypoint.position,
             _product(FACING[side], turn),
             [f"vx300s_{side}/{joint}" for joint in JOINTS],
-            inplace=True,  # so that the next waypoint is searched from this one on
+            inplace=True,  # so that the search for the next waypoint starts from this one
         )
         first = 0 if side == "left" else 8
         steps.append(waypoint.step)
@@ -90,6 +93,6 @@ def _path(physics, side: str, waypoints: list[Waypoint], start: np.ndarray) -> n
 
 
 def _product(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Of two quaternions (w, x, y, z)."""
+    """Return the product of two quaternions (w, x, y, z)."""
     w, v = p[0] * q[0] - p[1:] @ q[1:], p[0] * q[1:] + q[0] * p[1:] + np.cross(p[1:], q[1:])
     return np.r_[w, v]

@@ -1,4 +1,4 @@
-"""Staged episodes become a LeRobot v3.0 dataset, written by lerobot itself. Start from `assemble`."""
+"""Assembles staged episodes into a LeRobot v3.0 dataset, written by lerobot itself. Start from `assemble`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pisft.data.lerobot.joining import any_path
 from pisft.data.lerobot.reproducible import same_bytes
 from pisft.progress import bar
 
-# Lossless but for the rounding of RGB to YUV, since a policy acts on pictures that were never compressed; 3 kB a frame
-# at 96 pixels. Every second frame stands on its own.
+# Lossless except for rounding RGB to YUV, since a policy acts on images that were never compressed; 3 kB a frame at
+# 96 pixels. Every second frame is a keyframe.
 ENCODER = {"vcodec": "h264", "pix_fmt": "yuv444p", "g": 2, "crf": 0, "preset": "veryfast"}
 
 
 def assemble(episodes: list[Path], simulator: SimulatorConfig, out: Path) -> None:
-    """Write the staged `episodes` in this order to the dataset `out`, replacing what is there when all is written."""
+    """Write the staged `episodes` in this order to the dataset `out`, which is replaced once everything is written."""
     partial, old = (out.with_name(f".{out.name}.{suffix}") for suffix in ("partial", "old"))
     for left_over in (partial, old):
         _remove(left_over)
     try:
         _write(episodes, simulator, partial)
     except (RuntimeError, av.FFmpegError) as error:
-        # lerobot's encoder thread passes on no more than the text of what it met.
+        # lerobot's encoder thread reports only the text of its error.
         _remove(partial)
         for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             if os.strerror(code) in str(error):
@@ -61,10 +61,10 @@ def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None
         root=root,
         robot_type=simulator.robot,
         rgb_encoder=RGBEncoderConfig(**ENCODER),
-        encoder_threads=1,  # x264 takes its decisions by their number
+        encoder_threads=1,  # x264's output depends on their number
         streaming_encoding=True,
         encoder_queue_maxsize=simulator.longest + 1,  # a full queue would drop frames
-        video_files_size_in_mb=8,  # each episode is added by copying the file
+        video_files_size_in_mb=8,  # small, since adding an episode copies the file
         video_backend="pyav",
     )
     try:

@@ -1,7 +1,7 @@
 """CALVIN's chains of five tasks: start from `Calvin(config)`. Runs in envs/calvin.
 
-An episode is one of the thousand sequences that CALVIN draws by itself; its number is the seed. The instruction changes
-when a task is done, and an episode ends when one was not done within its steps. The vectors are those of the format
+An episode is one of the thousand sequences that CALVIN generates; its number is the seed. The instruction changes when
+a task is done, and an episode ends when a task was not done within its steps. The vectors are those of the format
 pi05_calvin: the hand's position (m) and Euler angles (rad) and the gripper (-1 or 1); an action is their change, in
 CALVIN's scale. Not run by its authors: CALVIN is on no package index; see docs/simulators.md.
 """
@@ -20,7 +20,7 @@ from pisft.config.simulator import CalvinConfig
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
 CAMERAS = {"video.image_base": "rgb_static", "video.image_wrist": "rgb_gripper"}
-SEQUENCES = 1000  # CALVIN draws all of them from one seed
+SEQUENCES = 1000  # CALVIN generates all of them from one seed
 
 
 class Calvin(Counted):
@@ -34,7 +34,7 @@ class Calvin(Counted):
         self.begin(task)
         start, self._chain = _sequences()[seed]
         robot, scene = get_env_state_for_initial_condition(start)
-        if self._env is None:  # made once: it has a PyBullet connection of its own, and its reset sets all of the scene
+        if self._env is None:  # made once: it has its own PyBullet connection, and its reset sets the whole scene
             self._env = _environment()
         self._env.reset(robot_obs=robot, scene_obs=scene)
         self._began, self._before = 0, self._env.get_info()
@@ -79,7 +79,7 @@ class Calvin(Counted):
 
 @cache
 def _root() -> Path:
-    """CALVIN's own checkout, which holds its configuration and a data split."""
+    """Return CALVIN's own checkout, which holds its configuration and a data split."""
     root = os.environ.get("CALVIN_ROOT")
     if root is None or not (Path(root) / "calvin_models/conf").is_dir():
         raise SimulatorError(

@@ -1,7 +1,7 @@
-"""Demonstrations by a simulator's scripted expert, as a LeRobot dataset. Start from `record`.
+"""Records demonstrations by a simulator's scripted expert as a LeRobot dataset. Start from `record`.
 
-Episodes are staged one by one beside the dataset, so that a recording that was killed goes on where it stopped; the
-dataset is put together when all are there, and takes its place by a rename.
+Episodes are staged one by one beside the dataset, so that an interrupted recording resumes; the dataset is assembled
+when all are there, and put in place by a rename.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pisft.simulators.versions import versions
 
 
 def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, workers: int) -> dict[str, Any]:
-    """Write the LeRobot v3.0 dataset `out` with `workers` processes, and return facts for its manifest.
+    """Write the LeRobot v3.0 dataset `out` with `workers` processes; returns facts for its manifest.
 
-    The bytes are the same for every number of workers and after every interruption. An `out` that exists stays as it
-    is until the new one is complete. Raises `SimulatorError`, and `OSError` when the disk is full.
+    The bytes are the same for any number of workers and after any interruption. An existing `out` stays until the new
+    one is complete. Raises `SimulatorError`, and `OSError` if the disk is full.
     """
     staging = out.parent / "staging" / _staging_key(simulator, origin.action_noise)
     seeds = _stage(origin, simulator, staging, workers)
-    # Takes seconds and brings torch along, which the workers must not load with this module.
+    # imported here because it takes seconds and imports torch, which workers that import this module must not load
     from pisft.simulators.assemble import assemble
 
     episodes = [staging / task / f"{seed}.npz" for task in origin.tasks for seed in seeds[task]]
@@ -48,10 +48,10 @@ def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, work
 
 
 def _stage(origin: GeneratedDataset, simulator: SimulatorConfig, staging: Path, workers: int) -> dict[str, list[int]]:
-    """Stage every episode that is not; returns the seeds of each task's episodes, in order.
+    """Record every episode that is not staged yet; returns the seeds of each task's episodes, in order.
 
-    Episode i has the range's i-th seed, or where the expert fails on it, the first of those i + k·episodes_per_task
-    places into the range on which it succeeds.
+    Episode i has the range's i-th seed, or, if the expert fails on it, the first of the seeds i + k·episodes_per_task
+    in the range on which it succeeds.
     """
     range_, count = simulator.seeds[origin.seeds], origin.episodes_per_task
     seeds = {(task, i): range_.first + i for task in origin.tasks for i in range(count)}
@@ -88,7 +88,7 @@ def _succeeded(path: Path) -> bool:
 
 
 def _staging_key(simulator: SimulatorConfig, action_noise: float) -> str:
-    """Of what an episode depends on besides its task and seed, so that no other recording's is taken for it."""
+    """Hash what an episode depends on besides task and seed, so that no other recording's is reused."""
     content = {
         "simulator": simulator.model_dump(mode="json", exclude={"suites", "seeds", "fps", "timeout_s"}),
         "packages": versions(simulator),

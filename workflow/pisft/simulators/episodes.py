@@ -1,6 +1,6 @@
-"""What a worker does with its simulator, called through `pisft.simulators.pool`. Start from `begin` and `advance`.
+"""The functions that a worker runs with its simulator, called through `pisft.simulators.pool`.
 
-Imports no more than a simulator's own environment has.
+Start from `begin` and `advance`. Imports only what every simulator's own environment has.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from pisft.simulators.base import Simulator
 
-Cameras = Collection[str] | None  # the keys of the pictures that are looked at; all of them, where there are none
-PERSISTENCE = 0.95  # of a disturbance from one step to the next
+Cameras = Collection[str] | None  # keys of the images to render; None for all
+PERSISTENCE = 0.95  # of the disturbance from one step to the next
 
 
 class Progress(NamedTuple):
-    """Of an episode; `observation` is None where none is needed, since it is done."""
+    """The progress of an episode; `observation` is None once it is done."""
 
     done: bool
     success: bool
@@ -35,7 +35,7 @@ def begin(simulator: Simulator, task: str, seed: int, cameras: Cameras = None) -
 
 
 def advance(simulator: Simulator, actions: np.ndarray, cameras: Cameras = None) -> Progress:
-    """Execute actions (n, d)."""
+    """Execute actions (n, d); returns the episode's progress."""
     simulator.step(actions)
     observation = None if simulator.done else simulator.observation(cameras)
     return Progress(simulator.done, simulator.success, simulator.completed, simulator.steps, observation)
@@ -44,7 +44,7 @@ def advance(simulator: Simulator, actions: np.ndarray, cameras: Cameras = None) 
 def repeat(
     simulator: Simulator, task: str, seed: int, chunks: Sequence[np.ndarray], cameras: Cameras = None
 ) -> Progress:
-    """An episode over again, whose simulator was lost: what `advance` gives for the last of `chunks` (n, d)."""
+    """Replay an episode whose simulator was lost; returns what `advance` returns for the last of `chunks` (n, d)."""
     simulator.reset(task, seed)
     for actions in chunks[:-1]:
         simulator.step(actions)
@@ -52,10 +52,10 @@ def repeat(
 
 
 def demonstrate(simulator: Simulator, task: str, seed: int, path: Path, noise: float = 0.0) -> bool:
-    """Let the expert try, write what it saw and did at each step to `path`; True if it succeeded.
+    """Run the expert and write its observations and actions at each step to `path`; returns whether it succeeded.
 
-    With `noise`, what is executed is disturbed by an autoregressive process of that standard deviation, and what is
-    recorded is not (M. Laskey et al., DART: noise injection for robust imitation learning, CoRL 2017).
+    With `noise`, the executed action is disturbed by an autoregressive process of that standard deviation, and the
+    recorded one is not (M. Laskey et al., DART: noise injection for robust imitation learning, CoRL 2017).
     """
     simulator.reset(task, seed)
     rng, disturbance = np.random.default_rng(seed), 0.0
@@ -86,8 +86,10 @@ def demonstrate(simulator: Simulator, task: str, seed: int, path: Path, noise: f
 def replay(
     simulator: Simulator, task: str, seed: int, actions: np.ndarray, stride: int
 ) -> tuple[list[np.ndarray], tuple[bool, int]]:
-    """(pictures of an episode, before, after every `stride`-th and after the last of its actions (n, d); what it came
-    to this time, (success, steps))."""
+    """Return (images of an episode, (success, steps) of this replay).
+
+    Images are taken before, after every `stride`-th and after the last of its actions (n, d).
+    """
     simulator.reset(task, seed)
     pictures = [simulator.picture()]
     for i in range(0, len(actions), stride):

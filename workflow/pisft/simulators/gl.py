@@ -1,4 +1,7 @@
-"""Which OpenGL MuJoCo draws with. Start from `choose`, before mujoco is imported: it reads MUJOCO_GL only then."""
+"""Chooses the OpenGL library that MuJoCo renders with.
+
+Start from `choose`, which must run before mujoco is imported, since mujoco reads MUJOCO_GL at import.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ INSTALL = "Install one: apt-get install libegl1 (EGL, with or without a GPU), or
 
 
 def choose() -> None:
-    """Set MUJOCO_GL to egl, or to osmesa where there is no EGL; one that is set already is kept, if it can work."""
-    # Mesa's threads only wait for each other on pictures this small; the processes are the parallelism.
+    """Set MUJOCO_GL to egl, or to osmesa if there is no EGL; a usable value that is set already stays.
+
+    Raises `SimulatorError` if no library works.
+    """
+    # On images this small Mesa's threads only wait for each other; the parallelism is in the processes.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     asked = os.environ.get("MUJOCO_GL")
     if asked is None:

@@ -1,9 +1,9 @@
 """LIBERO by openpi's protocol: start from `Libero(config)`. Runs in envs/libero.
 
-`image` and `wrist_image` are the two cameras turned by 180°, as in openpi's datasets; `state` the hand's position (m),
-its rotation (axis-angle, rad) and the two finger joints; an action the hand's displacement and rotation and the
-gripper, each in [-1, 1]. A seed is the number of one of the initial states that LIBERO brings for a task; from it the
-scene settles for `settle_steps` before the policy sees it.
+`image` and `wrist_image` are the two cameras rotated by 180°, as in openpi's datasets; `state` is the hand's position
+(m), its rotation (axis-angle, rad) and the two finger joints; an action is the hand's displacement and rotation and the
+gripper, each in [-1, 1]. A seed is the number of one of LIBERO's initial states of a task; from it the scene settles
+for `settle_steps` before the policy sees it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 gl.choose()
 
 ASSETS = "lerobot/libero-assets"
-CACHE = Path.home() / ".cache/libero/assets"  # where LIBERO looks for them
+CACHE = Path.home() / ".cache/libero/assets"  # where LIBERO expects them
 CAMERAS = {"image": "agentview", "wrist_image": "robot0_eye_in_hand"}
 STILL = np.array([0, 0, 0, 0, 0, 0, -1.0])
-SEED = 7  # openpi's, of what LIBERO draws besides the initial state
+SEED = 7  # openpi's, for what LIBERO randomises besides the initial state
 
 
 class Libero(Counted):
@@ -80,7 +80,10 @@ class Libero(Counted):
 
 
 def initial_states(task: str) -> np.ndarray:
-    """(50, n) float64: MuJoCo's state at the start of each episode of `<suite>/<name>`; no code in the file is run."""
+    """Return MuJoCo's state at the start of each episode of `<suite>/<name>`, (50, n) float64.
+
+    Runs no code in the file.
+    """
     import torch
 
     rebuild = np._core.multiarray._reconstruct
@@ -99,7 +102,7 @@ def _folder(kind: str, task: str) -> Path:
 
 @cache
 def _package() -> Any:
-    """`libero.libero`, which asks on stdin unless its configuration is there before it is imported."""
+    """Import `libero.libero`, which would ask on stdin if its configuration did not exist."""
     from importlib.util import find_spec
 
     root = Path(find_spec("libero").origin).parent / "libero"
@@ -125,7 +128,7 @@ def _check_assets() -> None:
 
 
 def _axis_angle(q: np.ndarray) -> np.ndarray:
-    """Of a quaternion (x, y, z, w), rad, as robosuite's quat2axisangle: the angle is in [0, 2π)."""
+    """Convert a quaternion (x, y, z, w) to axis-angle, rad, as robosuite's quat2axisangle: the angle is in [0, 2π)."""
     w = min(1.0, max(-1.0, float(q[3])))
     sine = math.sqrt(1.0 - w * w)
     return np.zeros(3) if math.isclose(sine, 0.0) else np.asarray(q[:3]) * 2.0 * math.acos(w) / sine

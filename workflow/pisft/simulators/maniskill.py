@@ -1,10 +1,10 @@
 """ManiSkill 3's table-top tasks with a Panda arm: start from `Maniskill(config)`. Runs in envs/maniskill.
 
-`observation.images.top` is the task's own camera; `observation.state` the hand's position (m), its rotation from
-pointing straight down (rotation vector, rad) and the gripper's opening (0 to 1), all seen from the robot's base; an
-action the hand's displacement (±1 is 0.1 m) and rotation (±1 is 0.1 rad) and the gripper (-1 closed, 1 open), as the
-controller `pd_ee_delta_pose` takes it. The expert is ManiSkill's own motion planning, turned into such actions by its
-own conversion; physics runs on the CPU, which alone repeats itself exactly.
+`observation.images.top` is the task's own camera; `observation.state` is the hand's position (m), its rotation from
+pointing straight down (rotation vector, rad) and the gripper's opening (0 to 1), all relative to the robot's base; an
+action is the hand's displacement (±1 is 0.1 m) and rotation (±1 is 0.1 rad) and the gripper (-1 closed, 1 open), as the
+controller `pd_ee_delta_pose` takes it. The expert is ManiSkill's own motion planning, converted to such actions by
+ManiSkill; physics runs on the CPU, the only backend that is exactly reproducible.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pisft.config.simulator import ManiskillConfig
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
 ICD = "/usr/share/vulkan/icd.d/lvp_icd.json"
-os.environ.setdefault("LP_NUM_THREADS", "0")  # the processes are the parallelism
+os.environ.setdefault("LP_NUM_THREADS", "0")  # the parallelism is in the processes
 INSTALL = (
     "ManiSkill needs Vulkan, also for physics alone. Without a GPU: Mesa's lavapipe, 25 or newer (Debian 12: "
     "apt-get install -t bookworm-backports mesa-vulkan-drivers libvulkan1), and render.device: cpu; with one: its "
     "driver's Vulkan and render.device: gpu"
 )
-DOWN = np.array([0.0, 1.0, 0.0, 0.0])  # w, x, y, z of a hand that points straight down
-OPEN = 0.04  # m, of each finger
+DOWN = np.array([0.0, 1.0, 0.0, 0.0])  # (w, x, y, z) of a hand that points straight down
+OPEN = 0.04  # m, position of each finger when open
 CONTROL = "pd_ee_delta_pose"
 
 
@@ -43,7 +43,7 @@ class Maniskill(Counted):
     config: ManiskillConfig
 
     def reset(self, task: str, seed: int) -> None:
-        """The scene is built anew: contacts of the episode before would otherwise show in the last bits."""
+        """Build a new scene, since contacts of the previous episode would affect the last bits."""
         self.begin(task)
         self.close()
         self._env = self._environment(CONTROL)
@@ -67,7 +67,7 @@ class Maniskill(Counted):
     def expert_action(self) -> np.ndarray:
         if self._plan is None:
             self._plan = self._planned()
-        if self.steps >= len(self._plan):  # it is done and has failed: hold still
+        if self.steps >= len(self._plan):  # the plan ended without success: hold still
             return np.array([0, 0, 0, 0, 0, 0, self._plan[-1][6] if self._plan else 1.0], np.float32)
         return self._plan[self.steps]
 
@@ -85,7 +85,7 @@ class Maniskill(Counted):
         return np.r_[hand.p, _rotation_vector(hand.q), opening].astype(np.float32)
 
     def _planned(self) -> list[np.ndarray]:
-        """The expert's actions from the start of this episode on; none where planning fails."""
+        """Return the expert's actions from the start of this episode; empty if planning fails."""
         from mani_skill.trajectory.utils.actions.conversion import from_pd_joint_pos_to_ee
 
         with closing(self._environment("pd_joint_pos")) as env:
@@ -100,7 +100,7 @@ class Maniskill(Counted):
         return [np.clip(action, -1.0, 1.0).astype(np.float32) for action in actor.actions]
 
     def _environment(self, control: str) -> Any:
-        """A new one; none is shared, since each has the state of its episode."""
+        """Create a new environment; none is shared, since each holds the state of its episode."""
         import gymnasium
         import mani_skill.envs  # noqa: F401  registers the tasks
 
@@ -128,7 +128,7 @@ class Maniskill(Counted):
 
 
 class _Recorder:
-    """An environment that keeps the actions which it is given."""
+    """Wraps an environment and records its actions."""
 
     def __init__(self, env: Any):
         self.env, self.actions = env, []
@@ -146,7 +146,7 @@ class _Recorder:
 
 
 def _solution(task: str) -> Any:
-    """ManiSkill's motion planning for a task, such as `solvePushCube` for PushCube-v1."""
+    """Return ManiSkill's motion planning for a task, such as `solvePushCube` for PushCube-v1."""
     solutions = importlib.import_module("mani_skill.examples.motionplanning.panda.solutions")
     name = f"solve{task.partition('-v')[0]}"
     if not hasattr(solutions, name):
@@ -156,7 +156,7 @@ def _solution(task: str) -> Any:
 
 
 def _rotation_vector(q: np.ndarray) -> np.ndarray:
-    """Of the rotation from DOWN to the quaternion q (w, x, y, z), rad."""
+    """Return the rotation vector (rad) from DOWN to the quaternion q (w, x, y, z)."""
     from transforms3d.quaternions import qinverse, qmult, quat2axangle
 
     turn = qmult(q, qinverse(DOWN))
@@ -166,7 +166,7 @@ def _rotation_vector(q: np.ndarray) -> np.ndarray:
 
 @cache
 def _device(device: str) -> str:
-    """What ManiSkill calls a renderer, once Vulkan is known to work."""
+    """Return ManiSkill's name of a renderer, after checking that Vulkan works."""
     warnings.filterwarnings("ignore", module="mani_skill|gymnasium")
     if device == "cpu" and "VK_ICD_FILENAMES" not in os.environ and Path(ICD).is_file():
         os.environ["VK_ICD_FILENAMES"] = ICD

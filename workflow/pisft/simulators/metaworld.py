@@ -1,9 +1,9 @@
-"""MetaWorld v3 as lerobot's datasets have it: start from `Metaworld(config)`.
+"""MetaWorld v3 with the keys of lerobot's datasets: start from `Metaworld(config)`.
 
-`observation.image` is camera corner2, turned by 180° since MetaWorld hangs it upside down; `observation.state` is the
+`observation.image` is camera corner2, rotated by 180° since MetaWorld mounts it upside down; `observation.state` is the
 hand's x, y, z (m) and the gripper's opening (0 to 1); an action is the hand's displacement and the gripper's effort,
-each in [-1, 1]. One process may hold many: they share one renderer a task, which binds its own OpenGL context for
-every frame (with gymnasium's, the frames of a second environment in a process are garbage).
+each in [-1, 1]. One process may hold many: they share one renderer for each task, which binds its own OpenGL context
+for every frame (with gymnasium's renderer, the frames of a second environment in a process are garbage).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ import mujoco  # noqa: E402
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 from metaworld.policies import ENV_POLICY_MAP  # noqa: E402
 
-# That the experts' actions exceed [-1, 1] is known: they are clipped, as MetaWorld does.
+# The experts' actions are known to exceed [-1, 1]: they are clipped, as MetaWorld does.
 warnings.filterwarnings("ignore", "Constant\\(s\\) may be too high", module="metaworld.policies")
 
-# What a person is shown: nearly what MetaWorld's own settings draw, in half the time.
+# Render settings for people: nearly the result of MetaWorld's own settings, in half the time.
 SHOWN = {"shadowsize": 1024, "offsamples": 4, "reflectance": True}
 
 
@@ -39,11 +39,11 @@ class Metaworld(Counted):
     """See `pisft.simulators.base.Simulator`."""
 
     def reset(self, task: str, seed: int) -> None:
-        """A new environment each time: after MetaWorld's own reset, push still shows the goal of the episode before."""
+        """Make a new environment each time: after MetaWorld's own reset, push still shows the previous goal."""
         self.begin(task)
         self._env = env = _environment(task)()
-        env.max_path_length = self.config.cap(task) + 1  # it refuses the step that reaches the end
-        # in the model that simulates: it says where its cameras are, the renderer's only how they draw
+        env.max_path_length = self.config.cap(task) + 1  # MetaWorld rejects the step that reaches the limit
+        # in the simulating model, which places the cameras; the renderer's model only sets the image quality
         env.model.cam_pos[_camera(env.model, self.config.render)] = self.config.render.camera_position
         env.seed(seed)
         self._state, _ = env.reset()
@@ -75,7 +75,7 @@ class Metaworld(Counted):
 
 @cache
 def _environment(task: str) -> type:
-    """MetaWorld's class for `task`, compiled once: a new environment copies the model and takes 15 ms, not 200."""
+    """Return MetaWorld's class for `task`, compiled once: a new environment copies the model in 15 ms, not 200."""
     base = ALL_V3_ENVIRONMENTS.get(f"{task}-v3")
     if base is None:
         raise SimulatorError(f"MetaWorld has no task '{task}'; mend tasks in the simulator's configuration")
@@ -86,10 +86,10 @@ def _environment(task: str) -> type:
         def __init__(self):
             super().__init__()
             self._set_task_called = True
-            # Its seed, not numpy's global state, draws where things stand.
+            # Draw object positions from its seed, not from numpy's global state.
             self._freeze_rand_vec = False
             self.seeded_rand_vec = True
-            # The experts of some tasks have to see the goal. A policy is given the first four numbers only.
+            # The experts of some tasks need the goal. A policy gets only the first four numbers.
             self._partially_observable = False
             self.__dict__.pop("sawyer_observation_space", None)  # cached while the goal was hidden
 
@@ -104,7 +104,7 @@ def _environment(task: str) -> type:
 
 @lru_cache(maxsize=8)  # 100 MB and 0.2 s each
 def _renderer(task: str, look: MetaworldRender) -> mujoco.Renderer:
-    """Draws any state of `task`; the model is its own, and its settings are in place before the first frame."""
+    """Return a renderer for any state of `task`; it has a model of its own, configured before the first frame."""
     model = copy.copy(_environment(task)().model)
     model.vis.quality.shadowsize = look.shadowsize
     model.vis.quality.offsamples = look.offsamples
@@ -113,7 +113,7 @@ def _renderer(task: str, look: MetaworldRender) -> mujoco.Renderer:
         model.mat_reflectance[:] = 0
     with _opengl_errors():
         renderer = mujoco.Renderer(model, look.size, look.size)
-    # Before OpenGL's own exit, which is registered with its first use and would come before the interpreter's.
+    # Free renderers before OpenGL's own exit handler, which was registered at its first use; handlers run in reverse.
     atexit.register(_renderer.cache_clear)
     return renderer
 

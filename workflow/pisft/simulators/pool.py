@@ -1,9 +1,8 @@
-"""Simulators in processes of their own. Start from `with Pool(config, workers) as pool`, then `pool.run` or `pool.map`.
+"""Runs simulators in processes of their own. Start from `with Pool(config, workers) as pool`, then `run` or `map`.
 
 A worker is a fresh interpreter (`pisft.simulators.worker`) of the environment that the simulator needs, not a fork or a
-multiprocessing child: those would take torch and the parent's main module along. Which worker a call runs in changes
-nothing but the time that it takes. One that dies, hangs or meets an exception that nobody expected is replaced, and
-what it held is for the caller to repeat.
+multiprocessing child, which would load torch and the parent's main module. The choice of worker affects nothing but
+time. A worker that dies, hangs or raises an unexpected exception is replaced, and the caller repeats its work.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from pisft.config.simulator import SimulatorConfig
 from pisft.simulators import worker as program
 from pisft.simulators.base import Failed, SimulatorError
 
-ATTEMPTS = 3  # processes that one call may cost
+ATTEMPTS = 3  # times that one call is tried, each in a new process
 
 
 @dataclass
 class Worker:
-    """A process, our end of its pipe, and by when it has to have answered."""
+    """A process, the parent's end of its pipe, and the time by which it must answer."""
 
     pipe: Connection
     process: subprocess.Popen
@@ -38,9 +37,9 @@ class Worker:
 
 
 class Pool:
-    """`workers` processes. A context manager: they are gone when it is left, whatever the reason.
+    """`workers` processes, as a context manager: leaving it ends them, whatever the reason.
 
-    `replaced` says how each worker ended that was lost so far.
+    `replaced` says how each lost worker ended.
     """
 
     def __init__(self, config: SimulatorConfig, workers: int):
@@ -63,11 +62,11 @@ class Pool:
     def run(
         self, function: Callable, calls: Mapping[int, tuple], again: tuple[Callable, Mapping[int, tuple]] | None = None
     ) -> dict[int, Any]:
-        """function(simulator, *arguments) for each {slot: arguments}; a slot keeps its simulator from call to call.
+        """Call function(simulator, *arguments) for each {slot: arguments}; a slot keeps its simulator between calls.
 
-        A slot whose worker is lost gets `again`'s function and arguments instead, with a new simulator. Functions are
-        found by their module and name in the worker. Errors that a person can mend are raised here, and a
-        `SimulatorError` where a call costs too many workers.
+        A slot whose worker is lost gets the function and arguments of `again` instead, with a new simulator. Workers
+        import functions by module and name. Raises errors that a person can fix, and `SimulatorError` if a call loses
+        too many workers.
         """
         results: dict[int, Any] = {}
         todo = dict(calls)
@@ -83,7 +82,7 @@ class Pool:
         return results
 
     def map(self, function: Callable, items: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
-        """(item, function(simulator, *item)) for each item, in the order in which they are done."""
+        """Yield (item, function(simulator, *item)) for each item, in the order of completion."""
         todo = iter(items)
         failed: list[tuple[tuple, int]] = []
         running: dict[int, tuple[tuple, int]] = {}
@@ -105,7 +104,7 @@ class Pool:
                 raise self._given_up(item)
 
     def close(self) -> None:
-        """End the workers, also those that are at work."""
+        """Kill the workers, busy ones too."""
         for worker in self._workers:
             worker.pipe.close()
             worker.process.kill()
@@ -114,7 +113,7 @@ class Pool:
         self._workers = []
 
     def _run_once(self, function: Callable, calls: Mapping[int, tuple]) -> tuple[dict[int, Any], list[int]]:
-        """Results, and the slots whose worker was lost."""
+        """Return the results, and the slots whose worker was lost."""
         sent: dict[int, list[int]] = {}
         for slot in sorted(calls):
             sent.setdefault(slot % len(self._workers), []).append(slot)
@@ -134,11 +133,11 @@ class Pool:
     def _send(self, index: int, message: tuple[Callable, list]) -> None:
         worker = self._workers[index]
         worker.deadline = time.monotonic() + self.config.timeout_s * max(1, len(message[1]))
-        with contextlib.suppress(ConnectionError):  # where it is gone, the answer will say so
+        with contextlib.suppress(ConnectionError):  # if it is gone, `_receive` notices
             worker.pipe.send(message)
 
     def _receive(self, indices: Iterable[int]) -> tuple[int, list | None]:
-        """A worker that has answered with its values, or None where it was lost and is replaced."""
+        """Return a worker that has answered, and its values, or None if it was lost and replaced."""
         by_pipe = {self._workers[index].pipe: index for index in indices}
         first = min(self._workers[index].deadline for index in by_pipe.values())
         ready = wait(by_pipe, timeout=max(0.0, first - time.monotonic()))
@@ -189,7 +188,7 @@ class Pool:
                 [*self._command, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                process_group=0,  # a Ctrl-C in the terminal reaches the parent alone
+                process_group=0,  # so that Ctrl-C in the terminal reaches only the parent
                 env=self._variables,
             )
         with contextlib.suppress(ConnectionError):
@@ -201,7 +200,7 @@ PACKAGE = str(Path(pisft.__file__).parents[1])
 
 
 def _program(config: SimulatorConfig) -> tuple[list[str], dict[str, str]]:
-    """The worker's command but for its last argument, and its variables: of the environment that `config` asks for."""
+    """Return the worker's command without its last argument, and its variables, for the environment of `config`."""
     if config.environment is None:
         python, variables = sys.executable, dict(os.environ)
     else:

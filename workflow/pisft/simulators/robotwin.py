@@ -1,8 +1,8 @@
 """RoboTwin 2.0 through lerobot's wrapper: start from `Robotwin(config)`. Runs in envs/robotwin.
 
-The three cameras in an ALOHA's names; `observation.state` and an action are the joints of the left and of the right
-arm, six angles (rad) and the gripper each. RoboTwin renders with every step, whatever is asked for. Not run by its
-authors: it needs an NVIDIA GPU and assets of the hub; see docs/simulators.md.
+The three cameras have an ALOHA's names; `observation.state` and an action are the joints of the left, then the right
+arm, six angles (rad) and the gripper each. RoboTwin renders all cameras at every step. Not run by its authors: it needs
+an NVIDIA GPU and assets of the hub; see docs/simulators.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Robotwin(Counted):
         self.begin(task)
         self.close()
         look = self.config.render
-        # one step more than we count: at its end the wrapper starts the next episode by itself
+        # one step more than the limit here: at its own limit the wrapper starts the next episode by itself
         self._env = RoboTwinEnv(
             task,
             camera_names=tuple(ROBOTWIN_CAMERAS.values()),

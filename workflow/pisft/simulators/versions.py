@@ -1,4 +1,4 @@
-"""What a simulator's episodes depend on, without importing it. Start from `versions`."""
+"""The versions of the packages that a simulator's episodes depend on, without importing it. Start from `versions`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pisft.config.simulator import SimulatorConfig
 
 
 def versions(config: SimulatorConfig) -> dict[str, str]:
-    """Package → version: as installed in the project's own environment, or as locked for another.
+    """Return package → version: as installed in the project's own environment, or as locked in another.
 
-    Where an environment is not locked, as installed there; `absent` where it is not.
+    In an environment without a lock file, as installed there; `absent` if it is not.
     """
     if config.environment is None:
         return {name: version(name) for name in config.packages}

@@ -1,8 +1,8 @@
-"""A process that simulates, at the other end of `pisft.simulators.pool`'s pipe: `python -m pisft.simulators.worker FD`.
+"""A simulator process at the other end of `pisft.simulators.pool`'s pipe: `python -m pisft.simulators.worker FD`.
 
 It answers each request (function, [(slot, arguments), …]) with the values of function(simulator of the slot,
-*arguments), or with the error that it met and a person can mend. Any other exception it tells, and ends; it also ends
-when the pipe does. It never imports torch.
+*arguments), or with an error that a person can fix. Any other exception it reports and then exits; it also exits when
+the pipe closes. It never imports torch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(fd: int) -> None:
         except (EOFError, ConnectionError):
             return
         if isinstance(answer, Failed):
-            return  # what state its simulators are in is not known
+            return  # the state of its simulators is unknown
 
 
 def _answer(function, calls, simulators) -> list | PisftError | OSError | Failed:
@@ -43,7 +43,7 @@ def _answer(function, calls, simulators) -> list | PisftError | OSError | Failed
         return [function(simulators[slot], *arguments) for slot, arguments in calls]
     except Exception as error:
         if isinstance(error, PisftError) or (isinstance(error, OSError) and error.errno in FULL):
-            return error  # for a person to mend: another process would meet the same
+            return error  # for a person to fix: another process would fail in the same way
         traceback.print_exc()
         return Failed(traceback.format_exception_only(error)[-1].strip())
 

@@ -1,4 +1,4 @@
-"""Where the weights lie that training starts from. Start from `base_path`."""
+"""Locates the base weights that training starts from. Start from `base_path`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pisft.train.errors import TrainingError
 
 
 def base_path(config: Resolved, root: Path) -> Path:
-    """The file or folder with the base weights; from the hub only model.safetensors is fetched, into its own cache."""
+    """Return the file or folder with the base weights; from the hub, only model.safetensors is fetched, into its cache.
+
+    Raises `TrainingError` if the file cannot be fetched.
+    """
     base = config.model.base
     if base.path is not None:
         return root / Path(base.path).expanduser()

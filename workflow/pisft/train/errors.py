@@ -1,4 +1,4 @@
-"""How a training run ends early: by a fault that a person must mend, by a request to stop, or because others ended."""
+"""The ways a training run ends early: an error for a person to fix, a request to stop, the loss of another process."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import re
 
 from pisft.errors import PisftError
 
-# gloo and NCCL say it in plain RuntimeErrors
+# gloo and NCCL report a lost peer as a plain RuntimeError
 LOST = re.compile(r"gloo|NCCL|TCPStore|[Cc]onnection (closed|reset|refused)|Broken pipe|Timed out waiting")
 
 
 class TrainingError(PisftError):
-    """Training cannot start or go on; the resumable state on disk is as good as it was."""
+    """Training cannot start or continue; the training states on disk are intact."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM came: the step was finished and saved, and the same command goes on from there.
+    """A signal was received: the current step was finished and saved, and the same command resumes there.
 
-    As a KeyboardInterrupt it ends a script with exit code 130, where a fault is 1.
+    The signals are SIGINT, SIGTERM and SIGUSR2. As a KeyboardInterrupt it ends a script with exit code 130; an error
+    ends it with 1.
     """
 
 
 def lost_peer(error: BaseException | None) -> bool:
-    """Whether `error`, or what it came from, says that another process is gone or silent, not that this one failed."""
+    """Whether `error` or one of its causes says that another process is gone or silent, not that this one failed."""
     from torch import distributed
 
     while error is not None:

@@ -1,7 +1,8 @@
-"""Trains one experiment from wherever it stands to its checkpoint. Start from `train`.
+"""Trains one experiment from its latest training state to its checkpoint. Start from `train`.
 
-The step itself never waits for the device: losses and norms gather in `history`, on the device, and are read only where
-a row is logged or the state is saved. `history` is also what finds the first step that was not finite.
+The step never waits for the device: losses and gradient norms collect in `history`, on the device, and are read only
+when a row is logged or the training state is saved. `history` also tells which step was the first with a non-finite
+value.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from pisft.train.step.objective import flow_losses
 from pisft.train.step.optim import Optimizer, learning_rate
 from pisft.train.step.validate import Validation
 
-LAST = 100  # updates whose mean loss checkpoint.json tells
+LAST = 100  # updates at the end, whose mean loss is `train_loss` of checkpoint.json
 
 
 def train(
@@ -51,11 +52,11 @@ def train(
     site: Site | None = None,
     launcher: str = "local",
 ) -> list[Path]:
-    """Train `config` in `run_dir`, which holds config.json and norm_stats.json; the files of the checkpoint.
+    """Train `config` in `run_dir`, which holds config.json and norm_stats.json; returns the files of the checkpoint.
 
-    The datasets lie in `data_root`/<dataset>/lerobot. `key`, a hash, stands for all that the checkpoint depends on, and
-    `fingerprint` for all that the path of training depends on: a state with the same one is gone on from. `launcher` is
-    that of `launch`. Raises `Interrupted` after SIGINT, SIGTERM or SIGUSR2.
+    The datasets are in `data_root`/<dataset>/lerobot. `key` is a hash of everything that the checkpoint depends on,
+    `fingerprint` of everything that the course of training depends on: a training state with the same fingerprint is
+    resumed. `launcher` is that of `launch`. Raises `Interrupted` after SIGINT, SIGTERM or SIGUSR2.
     """
     site = site or Site()
     if not is_published(run_dir, key, thorough=True):
@@ -73,7 +74,7 @@ def train_process(
     fingerprint: str,
     local_disk: Path | None = None,
 ) -> None:
-    """What each process does."""
+    """Train in one process of the run; rank 0 holds the lease on `run_dir`."""
     lease = held(run_dir / "train_state/lease.json", PATIENCE_S) if world.lead else contextlib.nullcontext(lambda: None)
     with lease as check, stop_requests() as stop:
         trainer = Trainer(config, run_dir, data_root, fingerprint, world, local_disk)
@@ -82,7 +83,7 @@ def train_process(
 
 
 class Trainer:
-    """One run: its data, model, optimiser and place on disk. `step` counts the updates done."""
+    """One run: its data, model, optimiser and folders. `step` counts the updates done."""
 
     def __init__(
         self,
@@ -123,11 +124,11 @@ class Trainer:
             )
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that changes while training."""
+        """Return every tensor that changes during training, by name."""
         return self.optimizer.tensors() | {"history": self.history[: self.step]}
 
     def run(self, stop, check) -> None:
-        """Train to the end; `stop()` asks to end after this step, `check()` raises if the lease was lost."""
+        """Train to the last step; `stop()` tells to stop after this step, `check()` raises if the lease was lost."""
         train, lead = self.config.train, self.world.lead
         metrics = self.metrics() if lead else NoMetrics()
         trace = Trace(self.config.logging.profile_steps, self.run_dir / "trace", self.world)
@@ -162,7 +163,7 @@ class Trainer:
                     self.write_weights(self.kept(self.step))
                 if last or stopping or self.step % train.save_every == 0:
                     self.check_finite()
-                    self.corpus.check(wait=True)  # no state is of pictures that are not what was decoded
+                    self.corpus.check(wait=True)  # never save a state that was trained on damaged frame stores
                     self.save(metrics.tables, check)
                     if last or stopping:
                         self.saver.wait()
@@ -177,18 +178,18 @@ class Trainer:
             metrics.close()
 
     def metrics(self) -> Metrics:
-        """The loggers, at this step."""
+        """Return the loggers, starting at the current step."""
         dims = self.corpus.real_dims
         return Metrics(self.config, self.run_dir, self.folder, dims, self.fingerprint, self.step, self.tables)
 
     def update(self, micro_batches: list[Batch]) -> Tensor:
-        """One step: its row of `history`, on the device."""
+        """Do one training step; returns its row of `history`, on the device."""
         world, train = self.world, self.config.train
         row = torch.zeros(self.history.shape[1], device=world.device)
         for batch in micro_batches:
             share = len(batch) / train.global_batch_size
             loss, dims = flow_losses(self.model, batch, self.corpus.real_dims, train.precision)
-            # gradients of shards are averaged over the processes, where the sum is meant
+            # FSDP averages gradients over the ranks; times `world.size`, the average is the sum
             (loss * (share * world.size)).backward()
             row += torch.cat([loss.detach()[None], dims.mean()[None], loss.new_zeros(1), dims]) * share
         world.sum(row)
@@ -196,7 +197,7 @@ class Trainer:
         return row
 
     def row(self) -> dict[str, float]:
-        """Means since the row before; raises `TrainingError` where one is not finite."""
+        """Return the means since the previous row; raises `TrainingError` if a value is not finite."""
         self.check_finite()
         train, done = self.config.train, self.step - 1
         every = (train.log_every, train.validate_every, train.keep_every)
@@ -210,15 +211,14 @@ class Trainer:
         } | {f"loss_dim_{i}": dim for i, dim in enumerate(dims)}
 
     def check_finite(self) -> None:
-        """Raise `TrainingError` naming the first step that was not finite, and what it was trained on."""
+        """Raise `TrainingError` that names the first step with a non-finite value, and the frames it was trained on."""
         bad = ~torch.isfinite(self.history[: self.step]).all(1)
         if bad.any():
             step = int(bad.nonzero()[0])
             raise nonfinite(self.corpus, self.batches.indices(step), step, self.history[step].tolist(), self.folder)
 
     def validate(self) -> dict[str, float]:
-        """The held-out losses, if any, of the weights that are published; where they are the least so far, these are
-        kept."""
+        """Return the held-out losses, if any, of the averaged weights; saves the best weights if those are chosen."""
         with self.optimizer.averaged():
             validated = self.validation(self.model)
         if not validated:
@@ -230,21 +230,21 @@ class Trainer:
         return validated
 
     def save(self, tables: dict[str, str], check) -> None:
-        """The resumable state of this step, in the background."""
+        """Save the training state of this step in the background."""
         notes = tables | {"val_losses.json": json.dumps(self.val_losses)}
         self.saver.save(self.step, self.tensors(), notes, check)
 
     def kept(self, step: int) -> Path:
-        """Where the weights of `step` are kept."""
+        """Return the folder of the weights saved at `step`."""
         return self.folder / "kept" / f"step_{step}"
 
     def write_weights(self, folder: Path) -> None:
-        """The averaged weights, or the plain ones where there are none, as `folder`."""
+        """Write the averaged weights, or the plain ones if there is no average, to `folder`."""
         with self.optimizer.averaged():
             write_checkpoint(folder, self.model, self.config, self.run_dir / "norm_stats.json", self.world.lead)
 
     def publish(self, key: str) -> None:
-        """Make the weights that the configuration chooses the checkpoint."""
+        """Promote the weights that `eval.checkpoint` chooses to the run's checkpoint."""
         chosen, steps = self.config.eval.checkpoint, self.config.train.steps
         if str(steps) not in self.val_losses:
             self.validate()

@@ -1,4 +1,4 @@
-"""One camera of a dataset, picture by picture, be it video or images: start from `open_camera(data, key)`."""
+"""Reads one camera of a dataset, image by image, from video or image columns: start from `open_camera(data, key)`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.lerobot.picture import NoPicture, decode
 from pisft.data.lerobot.video import Video
 
-OPEN = 4  # video files, or row groups of images, that are kept at hand
+OPEN = 4  # video files, or row groups of images, cached per camera
 
 
 def open_camera(data: LeRobotData, key: str) -> Camera:
-    """A reader of one camera's pictures, for one thread."""
+    """Return a reader of one camera's images, for one thread; raises `DataError` for a key that is no colour camera."""
     feature = data.feature(key)
     if feature["dtype"] not in ("video", "image"):
         raise DataError(f"{data.root}/meta/info.json: '{key}' is {feature['dtype']}; expected video or image")
@@ -35,12 +35,12 @@ def open_camera(data: LeRobotData, key: str) -> Camera:
 
 
 def episode_images(data: LeRobotData, camera_key: str, episode: int) -> np.ndarray:
-    """All images of one camera in one episode, uint8 (n, H, W, 3)."""
+    """Return all images of one camera in one episode, uint8 (n, H, W, 3)."""
     return next(iter_frames(data, camera_key, [episode]))[1]
 
 
 def iter_frames(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """(episode, pictures as uint8 (n, H, W, 3)), each episode decoded once, in ascending order."""
+    """Yield (episode, images as uint8 (n, H, W, 3)) in ascending order; each episode is decoded once."""
     ordered = sorted(episodes)
     shown = iter_images(data, camera_key, ordered)
     for episode in ordered:
@@ -48,28 +48,28 @@ def iter_frames(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> 
 
 
 def iter_images(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> Iterator[np.ndarray]:
-    """The images of ascending `episodes` one by one, uint8 (H, W, 3)."""
+    """Yield the images of `episodes`, which ascend, one by one, uint8 (H, W, 3)."""
     rows = (row for episode in episodes for row in data.rows(episode))
     return (picture for _, picture in open_camera(data, camera_key).read(rows))
 
 
 class Camera:
-    """Reads frames in any order; ascending rows are one pass over the files. Not for several threads at once."""
+    """Reads frames in any order; ascending rows need one pass over the files. Not thread-safe."""
 
     def __init__(self, data: LeRobotData, key: str):
         self.data, self.key = data, key
         self._is_video = data.features[key]["dtype"] == "video"
-        # a grey camera's one channel is shown as three
+        # one-channel (grey) images are returned with three channels
         self._shape = sorted(3 if size == 1 else size for size in data.features[key]["shape"])
         self._at_hand: OrderedDict[Any, Any] = OrderedDict()
 
     def read(self, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(row, picture) of frames that are counted over the whole dataset."""
+        """Yield (row, image) for dataset-wide frame numbers `rows`."""
         for row in rows:
             yield row, self.picture(row)
 
     def picture(self, row: int) -> np.ndarray:
-        """uint8 (H, W, 3) of a frame that is counted over the whole dataset; raises `DataError`."""
+        """Return the frame with dataset-wide number `row`, uint8 (H, W, 3); raises `DataError`."""
         picture = self._from_video(row) if self._is_video else self._from_parquet(row)
         if sorted(picture.shape) != self._shape:
             raise DataError(
@@ -79,7 +79,7 @@ class Camera:
         return picture
 
     def close(self) -> None:
-        """Close the files that are open."""
+        """Close the open files."""
         for item in self._at_hand.values():
             if isinstance(item, Video):
                 item.close()

@@ -1,7 +1,7 @@
 """Reads a LeRobot v3.0 dataset from its folder with pyarrow and PyAV alone.
 
-Start from `LeRobotData(root)`: opening reads the metadata and finds what is missing or truncated. A camera's images
-are read by `open_camera` beside it.
+Start from `LeRobotData(root)`: opening reads the metadata and finds what is missing or truncated. A camera's images are
+read by `open_camera` in camera.py.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ NUMERIC = ("float", "int", "uint", "bool")
 
 
 class LeRobotData:
-    """One dataset folder (`meta/`, `data/`, `videos/`); raises `DataError` where it is not whole."""
+    """One dataset folder (`meta/`, `data/`, `videos/`); raises `DataError` if it is incomplete."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
-        self._columns: dict[str, np.ndarray] = {}  # of meta/episodes, as they are asked for
-        self._pieces: set[str] = set()  # cameras whose pieces were looked at
+        self._columns: dict[str, np.ndarray] = {}  # columns of meta/episodes, read on demand
+        self._pieces: set[str] = set()  # cameras that `check_pieces` has checked
         info = _v30(read_info(self.root))
         self.features: dict[str, Any] = info.features
         self.fps, self._video_path, self._odd = info.fps, info.video_path, info.odd
@@ -53,7 +53,7 @@ class LeRobotData:
 
     @cached_property
     def task_index(self) -> np.ndarray:
-        """Of each frame, which of `tasks` is its instruction's, int64 (frames,)."""
+        """The index into `tasks` of each frame's instruction, int64 (frames,)."""
         if self._numbered:
             return self._read_data("task_index").to_numpy().astype(np.int64)
         of_episodes = [self.tasks.index(task) for task in self._episodes.instructions()]
@@ -66,11 +66,11 @@ class LeRobotData:
 
     @property
     def num_frames(self) -> int:
-        """Number of frames of all episodes."""
+        """Number of frames in all episodes."""
         return int(self.episode_lengths.sum())
 
     def column(self, key: str) -> np.ndarray:
-        """A vector feature, float32 (frames, d)."""
+        """Return a vector feature, float32 (frames, d)."""
         width = self.vector_width(key)
         try:
             return to_array(self._read_data(key), width)
@@ -78,7 +78,7 @@ class LeRobotData:
             raise DataError(f"{self.root}/data: '{key}' {error}") from error
 
     def vectors(self, keys: Iterable[str]) -> Vectors:
-        """The same of several features, finite, and streamed."""
+        """Return a stream over several vector features, which raises `DataError` for values that are not finite."""
         widths = {key: self.vector_width(key) for key in keys}
         for path in self._data_files:
             schema = _schema(path)
@@ -92,7 +92,7 @@ class LeRobotData:
         return Vectors(self.root, self._data_files, widths, self._ends)
 
     def vector_width(self, key: str) -> int:
-        """The dims of a vector feature, of all its rows where it is a table; of another one, a `DataError`."""
+        """Return the number of dims of a vector feature, or of a table over all rows; raises `DataError` for others."""
         feature = self.feature(key)
         if not feature["dtype"].startswith(NUMERIC):
             raise DataError(
@@ -101,7 +101,7 @@ class LeRobotData:
         return math.prod(feature["shape"])
 
     def feature(self, key: str) -> dict[str, Any]:
-        """The `features` entry of info.json; an unknown key is a `DataError` with the nearest valid name."""
+        """Return the `features` entry of info.json; raises `DataError` with the nearest valid name if there is none."""
         if key in self._odd:
             raise DataError(f"{self.root}/meta/info.json: features: '{key}': {self._odd[key]}")
         if key not in self.features:
@@ -112,20 +112,20 @@ class LeRobotData:
 
     @property
     def used_tasks(self) -> list[str]:
-        """The instructions that frames have."""
+        """The instructions that at least one frame has."""
         return [self.tasks[index] for index in sorted(self._task_numbers)]
 
     def task(self, frame: int) -> str:
-        """The instruction of a frame, counted over the whole dataset."""
+        """Return the instruction of the frame with dataset-wide number `frame`."""
         return self.tasks[self.task_index[frame]]
 
     def rows(self, episode: int) -> range:
-        """The frames of an episode, counted over the whole dataset."""
+        """Return the dataset-wide numbers of an episode's frames."""
         inside = self.episode_slices[episode]
         return range(int(inside.start), int(inside.stop))
 
     def videos(self, key: str) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
-        """Each file of a camera, when it shows the frames of its episodes (s), and which they are."""
+        """Yield (path, timestamps (s), dataset-wide frame numbers) for each of a camera's video files."""
         self.check_pieces(key)
         files: dict[Path, list[int]] = {}
         for episode in range(self.num_episodes):
@@ -140,37 +140,40 @@ class LeRobotData:
         return self._data_files
 
     def first_row(self, path: Path) -> int:
-        """The first frame of a parquet file, counted over the whole dataset."""
+        """Return the dataset-wide number of a parquet file's first frame."""
         file = self._data_files.index(path)
         return int(self._file_ends[file - 1]) if file else 0
 
     @property
     def starts(self) -> np.ndarray:
-        """The first frame of each episode, counted over the whole dataset, int64 (episodes,)."""
+        """The dataset-wide number of each episode's first frame, int64 (episodes,)."""
         return self._ends - self.episode_lengths
 
     def episodes_of(self, rows: np.ndarray) -> np.ndarray:
-        """The episode of each of `rows`."""
+        """Return the episode of each of `rows`."""
         return np.searchsorted(self._ends, rows, side="right")
 
     def place(self, row: int) -> tuple[int, int]:
-        """(episode, frame in the episode) of a frame that is counted over the whole dataset."""
+        """Return (episode, frame in the episode) of the frame with dataset-wide number `row`."""
         episode = int(np.searchsorted(self._ends, row, side="right"))
         return episode, row - int(self.episode_slices[episode].start)
 
     def video_frame(self, key: str, row: int) -> tuple[Path, float]:
-        """The file that shows a frame of a video, and when (s)."""
+        """Return the video file that holds a frame, and the frame's timestamp (s) in it."""
         episode, frame = self.place(row)
         start = self._episode(f"videos/{key}/from_timestamp", episode)
         return self._video_file(key, episode), float(start + frame / self.fps)
 
     def data_file(self, row: int) -> tuple[Path, int]:
-        """The parquet file of a frame, and its place in it."""
+        """Return the parquet file that holds a frame, and the frame's row in it."""
         file = int(np.searchsorted(self._file_ends, row, side="right"))
         return self._data_files[file], row - (int(self._file_ends[file - 1]) if file else 0)
 
     def check_pieces(self, key: str) -> None:
-        """Each episode's piece of a camera's joined videos is as long as the episode, and no other episode's."""
+        """Check that each episode's segment of a camera's joined videos is as long as the episode and is no other's.
+
+        Raises `DataError`; checked once per camera.
+        """
         if key in self._pieces:
             return
         start = self._episodes.column(f"videos/{key}/from_timestamp")
@@ -257,7 +260,7 @@ class LeRobotData:
 
 
 def _is_vector(kind: pa.DataType) -> bool:
-    """Numbers, or lists or tables of them."""
+    """Whether `kind` is a number type, or lists or tables of numbers."""
     while hasattr(kind, "value_type"):
         kind = kind.value_type
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)

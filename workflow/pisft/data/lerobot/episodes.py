@@ -1,4 +1,4 @@
-"""A v3.0 dataset's meta/episodes and meta/tasks.parquet, of which only what is used has to be there.
+"""Reads a v3.0 dataset's meta/episodes and meta/tasks.parquet; only the columns that are used need to exist.
 
 Start from `read_episodes(root)` and `read_tasks(root)`.
 """
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pisft.data.errors import DataError
 from pisft.data.lerobot.vectors import parquet
 
-TEXTS = ("task", "__index_level_0__")  # of the column that has the instruction: as lerobot writes it, as pandas does
+TEXTS = ("task", "__index_level_0__")  # names of the instruction's column, as lerobot and as pandas write it
 
 
 class Episodes:
@@ -27,7 +27,7 @@ class Episodes:
         self.length = self.column("length")
 
     def column(self, name: str) -> np.ndarray:
-        """A column of finite numbers, (episodes,); a `DataError` where it is no such."""
+        """Return a column of finite numbers, (episodes,); raises `DataError` if it is not one."""
         if name not in self._table.column_names:
             raise DataError(f"{self.folder}: there is no column '{name}'; fetch the dataset again")
         column = self._table[name]
@@ -40,11 +40,11 @@ class Episodes:
         return values
 
     def has(self, name: str) -> bool:
-        """Whether there is such a column."""
+        """Whether the table has the column `name`."""
         return name in self._table.column_names
 
     def instructions(self) -> list[str]:
-        """The instruction of each episode, where all have one; a `DataError` where they have none, or several."""
+        """Return each episode's instruction; raises `DataError` if an episode has none or several."""
         tasks = self._table["tasks"].to_pylist() if self.has("tasks") else [None] * len(self._table)
         for episode, own in enumerate(tasks):
             if not isinstance(own, list) or len(own) != 1 or not isinstance(own[0], str):
@@ -56,7 +56,7 @@ class Episodes:
 
 
 def read_episodes(root: Path) -> Episodes:
-    """All of meta/episodes, checked: episodes 0 to n - 1, each once, none empty."""
+    """Read meta/episodes; raises `DataError` unless it lists episodes 0 to n - 1, each once and none empty."""
     wanted = ("episode_index", "length", "dataset_from_index", "tasks", "videos/")
     tables = []
     for path in sorted((root / "meta/episodes").glob("*/*.parquet")):
@@ -81,7 +81,7 @@ def read_episodes(root: Path) -> Episodes:
 
 
 def read_tasks(root: Path) -> dict[int, str]:
-    """The instructions by their number; the text's column is found by name, or else by being the only text."""
+    """Return instruction by number; its column is `task` or pandas' index, else the only text column."""
     path = root / "meta/tasks.parquet"
     table = parquet(path, lambda p: pq.read_table(p, partitioning=None))
     texts = [name for name in table.column_names if _is_text(table[name].type)]

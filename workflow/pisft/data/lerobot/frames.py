@@ -1,4 +1,4 @@
-"""Checks a dataset's frames: their order and times (`check_frames`), and its videos (`check_video`)."""
+"""Checks a dataset's frames: their order and timestamps (`check_frames`), and its videos (`check_video`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pisft.data.errors import DataError
 from pisft.data.lerobot import video
 from pisft.data.lerobot.dataset import LeRobotData
 
-TOLERANCE = 0.25  # of a frame's time; recorders' clocks are not exact
+TOLERANCE = 0.25  # of a frame's duration; recorders' clocks are not exact
 
 
 def check_frames(data: LeRobotData) -> None:
-    """Frames are numbered from 0 in each episode, one after the other, and a frame's time apart."""
+    """Raise `DataError` unless each episode's frames are numbered 0, 1, … and their timestamps are 1/fps apart."""
     names = ("frame_index", "timestamp")
     for path in data.data_files:
         first = data.first_row(path)
@@ -58,7 +58,7 @@ def check_frames(data: LeRobotData) -> None:
 
 
 def check_video(data: LeRobotData, key: str) -> None:
-    """Each file of a camera shows every frame of its episodes, at the dataset's frame rate."""
+    """Raise `DataError` unless a camera's files have every frame of their episodes, at the dataset's frame rate."""
     for path, timestamps, rows in data.videos(key):
         try:
             video.check(path, timestamps, data.fps)

@@ -1,4 +1,4 @@
-"""A dataset's meta/info.json, v2.0 to v3.0, of which only what is used has to be there. Start from `read_info`."""
+"""Reads a dataset's meta/info.json, v2.0 to v3.0; only the entries used need to exist. Start from `read_info`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURES = ("image", "video")
 
 @dataclass(frozen=True)
 class Info:
-    """`features` are those that can be read, `odd` the others: key → what is wrong with its entry."""
+    """The content of info.json: `features` can be read, `odd` are the others, key → what is wrong with the entry."""
 
     path: Path
     version: str
@@ -30,7 +30,7 @@ class Info:
 
 
 def read_info(root: Path) -> Info:
-    """That of the dataset at `root`; raises `DataError` for what no dataset can be read without."""
+    """Read the info.json of the dataset at `root`; raises `DataError` if an entry is wrong that every reader needs."""
     path = root / "meta/info.json"
     try:
         content = json.loads(path.read_text())
@@ -66,12 +66,12 @@ def read_info(root: Path) -> Info:
 
 
 def is_count(value: Any) -> bool:
-    """Whether `value` is a whole number of 1 or more, and no larger than anything real."""
+    """Whether `value` is a whole number from 1 to 2³¹ − 1."""
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
 
 
 def _feature(feature: Any) -> dict[str, Any] | str:
-    """The entry with its shape as a list, or what is wrong with it."""
+    """Return the entry with its shape as a list, or what is wrong with it."""
     if not isinstance(feature, dict):
         return f"found {_shown(feature)}; expected {{dtype, shape}}"
     dtype, shape = feature.get("dtype"), feature.get("shape")

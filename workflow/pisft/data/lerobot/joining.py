@@ -1,5 +1,7 @@
-"""lerobot joins videos by a list that it writes for FFmpeg, each path in single quotes, which a `'` in one would end.
-Start from `any_path(module)`. What it cannot join at all is kept `apart`.
+"""Patches how lerobot joins videos. Start from `any_path(module)`.
+
+lerobot lists the files for FFmpeg with each path in single quotes, which a `'` in the path would end. Videos that
+cannot be joined at all are kept `apart`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 @contextmanager
 def any_path(module: ModuleType) -> Iterator[None]:
-    """Inside, the `concatenate_video_files` of a module of lerobot's takes files in folders of any name."""
+    """Make `concatenate_video_files` of lerobot's `module` accept any path while in the context."""
     join = module.concatenate_video_files
 
     def joined(paths: list[Path], *args: Any, **kwargs: Any) -> Any:
@@ -29,8 +31,10 @@ def any_path(module: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def apart(module: ModuleType, unlike: set[Path]) -> Iterator[None]:
-    """Inside, the converter `module` of lerobot's begins a file with each of the videos `unlike`, which differ from the
-    one before in how they are encoded: it joins them as they are."""
+    """Make lerobot's converter `module` start a new file at each video of `unlike` while in the context.
+
+    Their encoding differs from that of the video before, and lerobot joins videos without encoding them again.
+    """
     size = module.get_file_size_in_mb
     module.get_file_size_in_mb = lambda path: math.inf if path in unlike else size(path)
     try:

@@ -1,4 +1,4 @@
-"""An image of a dataset's table as 8-bit RGB: start from `decode`."""
+"""Decodes an image of a dataset's table to 8-bit RGB: start from `decode`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Modes that RGB shows as they are: grey in all channels, colours of a palette; transparency is left out.
+# PIL modes that convert to 8-bit RGB: grey to all channels, palettes to their colours; transparency is dropped.
 COLOURS = {"1", "CMYK", "HSV", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"}
 
 
 class NoPicture(ValueError):
-    """What is wrong with an image, and what to do."""
+    """Says what is wrong with an image, and what to do."""
 
 
 def decode(cell: Any, root: Path) -> np.ndarray:
-    """uint8 (H, W, 3) of a cell. Raises `NoPicture`: also for 16-bit and float images, whose range RGB has no room
-    for."""
+    """Decode a cell to uint8 (H, W, 3); raises `NoPicture`, also for 16-bit and float images."""
     content = encoded(cell, root)
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -37,7 +36,7 @@ def decode(cell: Any, root: Path) -> np.ndarray:
 
 
 def encoded(cell: Any, root: Path) -> bytes:
-    """The image of a cell: its bytes, a `path` in the dataset at `root`, or a mapping with one of these."""
+    """Return the encoded image of a cell: bytes, a `path` in the dataset at `root`, or a mapping with either."""
     content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (cell, None)
     path = content if isinstance(content, str) else path
     if isinstance(path, str) and not isinstance(content, bytes):

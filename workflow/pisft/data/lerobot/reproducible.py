@@ -1,4 +1,4 @@
-"""What lerobot writes in other bytes each time, written in the same ones. Start from `same_bytes`."""
+"""Rewrites lerobot's files so that the same dataset always has the same bytes. Start from `same_bytes`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pisft.canonical import for_others, write_json
 
 
 def same_bytes(root: Path) -> None:
-    """Of the LeRobot v3.0 dataset at `root`, which is complete: the order of the statistics' keys (that of a set of
-    strings, and so of the process), the name of a temporary file that `datasets` hashes into the metadata of pictures,
-    and the permissions of videos (those of the temporary files in which lerobot joins them)."""
+    """Make a complete LeRobot v3.0 dataset at `root` reproducible to the byte.
+
+    Sorts the keys of the statistics (lerobot's order is that of a set of strings, which differs by process), removes
+    the fingerprint from the metadata of image tables (`datasets` hashes the name of a temporary file into it), and sets
+    the permissions of videos (lerobot joins them in temporary files and keeps those files' permissions).
+    """
     stats = root / "meta/stats.json"
     if stats.is_file():
         write_json(stats, json.loads(stats.read_text()))

@@ -1,8 +1,7 @@
-"""What a dataset's info.json has that becomes a path: templates such as `videos/{video_key}/file-{file_index:03d}.mp4`
-(`file_of`) and the keys of its cameras (`check_keys`).
+"""Checks the entries of info.json that become paths: templates (`file_of`) and camera keys (`check_keys`).
 
-Both are somebody else's text. In a template, only the fields that are given to it are filled in, numbers with leading
-zeros at most, and what comes out lies in the dataset's folder.
+A template is, for example, `videos/{video_key}/file-{file_index:03d}.mp4`. Both are untrusted text. A template may only
+contain the given fields, numbers at most zero-padded, and the result must be inside the dataset's folder.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ LONGEST = 500  # characters of a template
 
 
 def file_of(root: Path, template: object, source: str, **fields: str | int) -> Path:
-    """The file below `root` that `template` names with `fields` filled in; `source` is where it stands.
+    """Return the file below `root` that `template` names with `fields` filled in; `source` is named in errors.
 
-    Raises `DataError` for one that has other fields, has them in another form, or leads out of the folder. Links in
-    the folder are followed, since they are its owner's: lerobot's own cache is made of them.
+    Raises `DataError` for a template that has other fields or formats, or leads out of the folder. Symbolic links in
+    the folder are followed, since its owner made them: lerobot's own cache consists of them.
     """
     if not isinstance(template, str) or not 0 < len(template) <= LONGEST:
         raise _refused(template, source, fields)
@@ -44,8 +43,10 @@ def file_of(root: Path, template: object, source: str, **fields: str | int) -> P
 
 
 def check_keys(features: Mapping[str, Any], source: str) -> None:
-    """Raise `DataError` unless each camera's key can name a folder, and any other be printed in one line; `source` is
-    the info.json that has `features`."""
+    """Raise `DataError` unless each camera's key can name a folder and every other key prints in one line.
+
+    `source` is the info.json that has `features`.
+    """
     for key, feature in features.items():
         if isinstance(feature, Mapping) and feature.get("dtype") in ("image", "video"):
             check_key(key, f"{source}: features")
@@ -54,7 +55,7 @@ def check_keys(features: Mapping[str, Any], source: str) -> None:
 
 
 def check_key(key: str, source: str) -> None:
-    """Raise `DataError` unless the key of a camera, which stands in `source`, can name a folder."""
+    """Raise `DataError` unless a camera's key, found in `source`, can name a folder."""
     if reason := why_no_key(key):
         raise DataError(
             f"{source}: the camera {shown(key)} cannot name a folder: {reason}; rename it there and under videos/"

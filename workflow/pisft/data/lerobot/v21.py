@@ -1,8 +1,8 @@
-"""A LeRobot v2.0 or v2.1 folder as a plain v2.1 one, which lerobot's converter reads: start from `restate`.
+"""Rewrites a LeRobot v2.0 or v2.1 folder as a plain v2.1 one, which lerobot's converter can read: start from `restate`.
 
-Folders in use are seldom plain: episodes were deleted, totals are stale, statistics were never made, videos lie
-elsewhere, are left over or were encoded by another program. What counts is the episodes of meta/episodes.jsonl with
-their rows and their videos; all else is made from these. Files that can stay as they are become links.
+Folders in use are often irregular: episodes were deleted, totals are stale, statistics are missing, videos are in other
+places, surplus or encoded by another program. The episodes of meta/episodes.jsonl, their rows and their videos are the
+truth; everything else is computed from them. Files that need no change become links.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from pisft.data.lerobot.vectors import parquet, to_array
 
 DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
-CHUNK = 1000  # episodes of a folder
-ANNOTATION = "annotation.", "task_description"  # how GR00T's column of numbers of instructions begins and ends
+CHUNK = 1000  # episodes in a folder
+ANNOTATION = "annotation.", "task_description"  # prefix and suffix of GR00T's column of instruction numbers
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One of meta/episodes.jsonl, by its `number` there; `file` holds its `rows`."""
+    """One episode of meta/episodes.jsonl, with its `number` there; `file` holds its `rows`."""
 
     number: int
     file: Path
@@ -43,22 +43,22 @@ class Episode:
     tasks: list[str]
 
 
-Numbers = Callable[[Episode], np.ndarray]  # of the instruction of each frame
+Numbers = Callable[[Episode], np.ndarray]  # the number of each frame's instruction
 
 
 @dataclass(frozen=True)
 class Restated:
-    """What was written: the `numbers` that the episodes had, and the videos that begin a file of their own, since they
-    cannot be joined to the one before."""
+    """The original `numbers` of the episodes, and the videos that cannot be joined to the one before."""
 
     numbers: list[int]
     apart: set[Path]
 
 
 def restate(original: Path, shadow: Path, cameras: bool = True) -> Restated:
-    """Write the dataset at `original` to the folder `shadow`, its episodes numbered from 0; or all but its `cameras`.
+    """Write the dataset at `original` to the folder `shadow`, its episodes numbered from 0; without `cameras`, only the
+    rest.
 
-    Raises `DataError` for what cannot be made from the rest, by the episode's number in `original`.
+    Raises `DataError` for what cannot be computed from the rest; it names episodes by their number in `original`.
     """
     info = read_info(original)
     episodes = list(_episodes(info))
@@ -85,7 +85,7 @@ def restate(original: Path, shadow: Path, cameras: bool = True) -> Restated:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each mapping of a file of JSON lines, and where it stands."""
+    """Yield (file and line number, mapping) for each line of a JSON Lines file."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -143,7 +143,7 @@ def _episodes(info: Info) -> Iterator[Episode]:
 
 
 def _file(info: Info, name: str, usual: str, number: int, **fields: str) -> Path:
-    """Where `info` puts a file of an episode."""
+    """Return the file of an episode by `info`'s template, or by the usual one."""
     size = info.content.get("chunks_size")
     chunk = number // (size if is_count(size) else CHUNK)
     template = getattr(info, name)
@@ -153,7 +153,7 @@ def _file(info: Info, name: str, usual: str, number: int, **fields: str) -> Path
 
 
 def _features(info: Info, episodes: list[Episode], cameras: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Those that can be read and that all episodes have, without `cameras` the others."""
+    """Yield the readable features that all episodes have, without images and videos if `cameras` is false."""
     for key, reason in info.odd.items():
         _note(f"{info.path}: features: '{key}': {reason}: left out")
     for key, feature in info.features.items():
@@ -168,8 +168,11 @@ def _features(info: Info, episodes: list[Episode], cameras: bool) -> Iterator[tu
 
 
 def _tasks(original: Path, episodes: list[Episode], features: dict[str, Any]) -> tuple[dict[int, str], Numbers]:
-    """The instructions by number, and how the numbers of an episode's frames are found: those of task_index, else of
-    an annotation, else of the one instruction that meta/episodes.jsonl has of each episode."""
+    """Return the instructions by number, and a function that returns the numbers of an episode's frames.
+
+    They come from task_index, else from an annotation column, else from the episode's only instruction in
+    meta/episodes.jsonl.
+    """
     path = original / "meta/tasks.jsonl"
     listed = {}
     for where, line in _lines(path) if path.is_file() else ():
@@ -210,8 +213,7 @@ def _write_rows(
     tasks: np.ndarray,
     original: Path,
 ) -> None:
-    """Some `columns` of an episode, the `place`-th, as `target`: a link where it has no others, and its numbers are
-    right already."""
+    """Write `columns` of an episode, now number `place`, to `target`: a link if the file needs no change."""
     numbers = {
         "episode_index": np.full(episode.rows, place, np.int64),
         "index": np.arange(first, first + episode.rows),
@@ -240,7 +242,7 @@ def _write_rows(
 
 
 def _embedded(images: pa.ChunkedArray) -> bool:
-    """Whether each image is stored as lerobot does, its bytes in the table."""
+    """Whether the bytes of each image are in the table, as lerobot stores them."""
     if not pa.types.is_struct(images.type) or images.type.get_field_index("bytes") < 0:
         return False
     return all(chunk.field("bytes").null_count == 0 for chunk in images.chunks)
@@ -254,7 +256,7 @@ def _embed(images: pa.ChunkedArray, root: Path, where: str) -> pa.Array:
 
 
 def _statistics(path: Path, features: dict[str, Any]) -> dict[str, Any]:
-    """Of the numbers of an episode by key, as v2.1 has them; nothing here reads them, but lerobot does."""
+    """Return an episode's statistics of numeric features by key, in v2.1's form; only lerobot reads them."""
     found = {}
     columns = set(parquet(path, pq.read_schema).names)
     numeric = {key: each for key, each in features.items() if each["dtype"] not in (*PICTURES, "string")}
@@ -263,14 +265,14 @@ def _statistics(path: Path, features: dict[str, Any]) -> dict[str, Any]:
         try:
             rows = to_array(table[key].combine_chunks(), math.prod(numeric[key]["shape"])).astype(np.float64)
         except (ValueError, TypeError):
-            continue  # no such numbers; whoever uses the key is told
+            continue  # not such numbers: reading the key raises later
         quantities = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
         found[key] = {name: x.tolist() for name, x in quantities.items()} | {"count": [len(rows)]}
     return found
 
 
 def _link_videos(info: Info, key: str, episodes: list[Episode], shadow: Path) -> Iterator[Path]:
-    """Links to a camera's videos, each looked at; those that cannot be joined to the one before."""
+    """Check a camera's videos and link them; yields the links that cannot be joined to the one before."""
     before = None
     for place, episode in enumerate(episodes):
         file = _file(info, "video_path", VIDEO, episode.number, video_key=key)

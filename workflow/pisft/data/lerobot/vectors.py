@@ -1,6 +1,6 @@
-"""Vector features of a dataset, streamed: memory is that of a batch of rows, however long the dataset.
+"""Streams vector features of a dataset; memory is that of one batch of rows, whatever the dataset's length.
 
-Start from `LeRobotData.vectors(keys)`, which gives a `Vectors`; `rows(start, stop)` is made for reading forwards.
+Start from `LeRobotData.vectors(keys)`, which returns a `Vectors`; `rows(start, stop)` is fast when read forwards.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from pisft.data.errors import DataError
 
-BATCH = 4096  # rows that are decoded at a time
-BUFFER = 2**20  # bytes that are read at a time
+BATCH = 4096  # rows decoded at a time
+BUFFER = 2**20  # bytes read at a time
 
 
 class Batch(NamedTuple):
@@ -30,33 +30,33 @@ class Batch(NamedTuple):
 
 
 class Vectors:
-    """A cursor over the rows of all episodes laid end to end; it can be sent to another process before it is used.
+    """A cursor over the rows of all episodes in sequence; it can be sent to another process before its first use.
 
-    `widths` are the keys that are read, each with its dims; `episode_ends` are for messages.
+    `widths` maps the keys to read to their dims; `episode_ends` is used in messages.
     """
 
     def __init__(self, root: Path, files: Sequence[Path], widths: Mapping[str, int], episode_ends: np.ndarray):
         self.root = root
         self.widths = dict(widths)
         self._episode_ends = episode_ends
-        self._groups: list[tuple[Path, int, int]] = []  # of each row group its file, place there, and their number
-        self._starts = [0]  # the first row of each, and the number of rows
+        self._groups: list[tuple[Path, int, int]] = []  # for each row group: file, index in it, groups in the file
+        self._starts = [0]  # the first row of each row group, then the number of rows
         for path in files:
             metadata = parquet(path, pq.read_metadata)
             for group in range(metadata.num_row_groups):
                 self._groups.append((path, group, metadata.num_row_groups))
                 self._starts.append(self._starts[-1] + metadata.row_group(group).num_rows)
         self._batches: Iterator[pa.RecordBatch] = iter(())
-        self._next = self._end = 0  # rows that `_batches` has still to give
+        self._next = self._end = 0  # the rows that `_batches` has yet to yield
         self._held: deque[Batch] = deque()
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Rows `start` up to `stop`, float32 (n, d) by key; what lies before those of the last call is read again.
+        """Return rows `start` up to `stop`, float32 (n, d) by key; rows before those of the last call are read again.
 
-        What cannot be read, has other dims than `widths` or is not finite is a `DataError`.
+        Raises `DataError` for data that cannot be read, has other dims than `widths` or is not finite.
         """
         if self._held and start < self._held[0].start:
             self._held.clear()
@@ -81,13 +81,13 @@ class Vectors:
         return found
 
     def place(self, row: int) -> tuple[Path, int, int]:
-        """(file, episode, frame in the episode) of a row."""
+        """Return (file, episode, frame in the episode) of a row."""
         episode = int(np.searchsorted(self._episode_ends, row, side="right"))
         start = int(self._episode_ends[episode - 1]) if episode else 0
         return self._groups[bisect_right(self._starts, row) - 1][0], episode, row - start
 
     def _read(self, row: int) -> Batch:
-        """The batch that holds `row`, by skipping whole row groups where that gets there."""
+        """Return the batch that holds `row`; skips whole row groups where possible."""
         group = bisect_right(self._starts, row) - 1
         if not self._next <= row < self._end or self._starts[group] > self._next:
             path, place, count = self._groups[group]
@@ -107,10 +107,12 @@ class Vectors:
 
 
 def to_array(column: pa.Array, width: int) -> np.ndarray:
-    """A column of numbers, or of lists or tables of `width` numbers, as float32 (rows, width); what does not fit is a
-    `ValueError`."""
+    """Convert a column of numbers, or of lists or tables of `width` numbers, to float32 (rows, width).
+
+    Raises `ValueError` if it does not fit.
+    """
     rows, nested = len(column), pa.types.is_nested(column.type)
-    begins = np.arange(rows + 1)  # of each row, where its numbers begin
+    begins = np.arange(rows + 1)  # index of each row's first number
     while pa.types.is_nested(column.type):
         if not hasattr(column.type, "value_type"):
             raise ValueError(f"is {column.type}; expected numbers")
@@ -126,7 +128,7 @@ def to_array(column: pa.Array, width: int) -> np.ndarray:
 
 
 def batches(path: Path, columns: list[str], groups: Iterable[int] | None = None) -> Iterator[pa.RecordBatch]:
-    """Some columns of a file's row groups (None for all), streamed; raises `DataError`."""
+    """Stream `columns` of a file's row groups (None for all); raises `DataError`."""
     file = parquet(path, lambda p: pq.ParquetFile(p, pre_buffer=False, buffer_size=BUFFER))
     stream = file.iter_batches(BATCH, groups, columns, use_threads=False)
     while (batch := parquet(path, lambda _: next(stream, None))) is not None:
@@ -134,7 +136,7 @@ def batches(path: Path, columns: list[str], groups: Iterable[int] | None = None)
 
 
 def parquet[T](path: Path, read: Callable[[Path], T]) -> T:
-    """What `read` makes of the file; where it cannot, a `DataError`."""
+    """Return `read(path)`; raises `DataError` if the file cannot be read."""
     try:
         return read(path)
     except (OSError, pa.ArrowException) as error:

@@ -1,5 +1,6 @@
-"""Pixels out of a video file by timestamp: start from `Video(path, fps).frames(timestamps)`. PyAV alone, so
-that the pixels are the same on every machine (and those of lerobot's `pyav` backend).
+"""Reads a video's frames by timestamp: start from `Video(path, fps).frames(timestamps)`.
+
+Uses PyAV alone, so that the pixels are the same on every machine (and equal those of lerobot's `pyav` backend).
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import numpy as np
 
 from pisft.data.errors import DataError
 
-# Decoding starts this many frames early: demuxers seek by decoding time, which reordering (at most
-# 16 frames in H.264 and HEVC) puts before the time at which a frame is shown.
+# Decoding starts this many frames early: demuxers seek by decoding time, which precedes presentation time by the
+# codec's reordering (at most 16 frames in H.264 and HEVC).
 REORDERED = 16
 
 
 class MissingFrame(DataError):
-    """A timestamp that a video does not show; `position` among those that were asked for."""
+    """The video has no frame at a timestamp; `position` is its index among the requested timestamps."""
 
     def __init__(self, path: Path, timestamp: float, position: int = 0):
         super().__init__(
@@ -31,7 +32,7 @@ class MissingFrame(DataError):
 
 
 class Video:
-    """One open file. Not for several threads at once."""
+    """One open file. Not thread-safe."""
 
     def __init__(self, path: Path, fps: float):
         self.path, self.fps = path, fps
@@ -40,7 +41,7 @@ class Video:
             self._stream = _stream(path, self._container)
         except (av.FFmpegError, IndexError) as error:
             raise _unreadable(path, error) from error
-        self._stream.codec_context.thread_count = 1  # what decodes many files at once has threads of its own
+        self._stream.codec_context.thread_count = 1  # callers decode many files in threads of their own
         self._frames: Iterator[av.VideoFrame] | None = None
         self._position = 0.0
 
@@ -49,10 +50,9 @@ class Video:
         self._container.close()
 
     def frames(self, timestamps: Iterable[float]) -> Iterator[np.ndarray]:
-        """The frame at each of ascending timestamps (s), uint8 (H, W, 3); what lies close together is one pass.
+        """Yield the frame at each of ascending timestamps (s), uint8 (H, W, 3); nearby timestamps share one pass.
 
-        A timestamp without a frame within a quarter of a frame's time, or a file that cannot be decoded, is a
-        `DataError`.
+        Raises `DataError` if no frame is within a quarter of a frame's duration, or the file cannot be decoded.
         """
         for timestamp in timestamps:
             try:
@@ -79,8 +79,10 @@ class Video:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: when its frames are shown (s, ascending), the rate that it states, and how it is encoded:
-    streams of equal `encoding` can be joined without encoding them again."""
+    """A file's presentation times (s, ascending), stated frame rate, and encoding.
+
+    Streams of equal `encoding` can be joined without encoding them again.
+    """
 
     times: np.ndarray
     rate: float | None
@@ -88,7 +90,7 @@ class Contents:
 
 
 def contents(path: Path) -> Contents:
-    """Read the file's packets, decoding nothing; raises `DataError`, also where it holds no frame."""
+    """Read the file's packets without decoding; raises `DataError`, also if it holds no frame."""
     try:
         with av.open(str(path)) as container:
             stream = _stream(path, container)
@@ -104,7 +106,7 @@ def contents(path: Path) -> Contents:
 
 
 def check(path: Path, timestamps: np.ndarray, fps: float, found: Contents | None = None) -> None:
-    """Raise a `DataError` unless the file, of which `found` are the contents, has a packet for every timestamp."""
+    """Raise `DataError` unless the file, with contents `found`, has the frame rate and a packet at every timestamp."""
     found = found or contents(path)
     if found.rate is not None and abs(found.rate - fps) > 0.05 * fps:
         raise DataError(

@@ -1,7 +1,7 @@
-"""A camera's pictures at the model's size, decoded once and laid side by side in one file, for all experiments.
+"""Stores a camera's images at the model's size, decoded once into one file that all experiments share.
 
-`build` makes a store, `open_pictures` opens one, or decodes from the dataset where there is none: the pixels are the
-same. A store is raw bytes, so that any frame is one read of a known place.
+`build` makes a store. `open_pictures` opens one, or, if there is none, decodes from the dataset: the pixels are the
+same. A store is raw bytes, so that reading a frame is one read at a known offset.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from pisft.verified import InBackground
 
 GIB = 2**30
 INDEX, PIXELS, PROGRESS, VERIFIED = "index.json", "pixels.u8", "progress.json", ".verified.json"
-GROUP = 512  # frames that are decoded in one go; after each, what is done is on disk
+GROUP = 512  # frames decoded as one task; progress is saved after each
 
 
 class Pictures(Protocol):
-    """One camera of one dataset at one size. Threads may share it."""
+    """One camera of one dataset at one image size. Thread-safe."""
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out`, uint8 (n, 3, S, S), with the frames `rows` (n,), counted over the whole dataset."""
+        """Fill `out`, uint8 (n, 3, S, S), with the frames of dataset-wide numbers `rows` (n,)."""
 
 
 class StoredPictures:
-    """Pictures of a store: a system call each, no decoding, nothing kept in memory but the page cache."""
+    """Images from a frame store: one system call each, no decoding, no cache but the page cache."""
 
     def __init__(self, folder: Path, size: int):
         self.folder, self.size = folder, size
@@ -50,15 +50,15 @@ class StoredPictures:
             os.close(self._file)
 
     def fileno(self) -> int:
-        """The open file of pixels."""
+        """Return the file descriptor of the pixels."""
         return self._file
 
     def verify(self, sha256: str) -> None:
-        """Begin to look, in the background, whether the pixels have `sha256`."""
+        """Start to compare the sha256 of the pixels with `sha256` in the background."""
         self._verification = InBackground({PIXELS: (self.folder / PIXELS, sha256)}, self.folder / VERIFIED)
 
     def check(self, wait: bool = False) -> None:
-        """Raise `DataError` where the pixels were found not to be what was decoded; `wait` until that is known."""
+        """Raise `DataError` if the pixels were found damaged; with `wait`, once verification has finished."""
         if self._verification and (self._verification.wait() if wait else self._verification.result):
             raise DataError(
                 f"{self.folder / PIXELS}: is not what was decoded: its sha256 is not that of {self.folder / INDEX}; no "
@@ -68,7 +68,7 @@ class StoredPictures:
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
         """See `Pictures.read`."""
         places = [int(row) * self.bytes for row in rows]
-        for place in places:  # all at once, so that a disk has them in its queue together
+        for place in places:  # all in advance, so that the disk can queue the reads together
             os.posix_fadvise(self._file, place, self.bytes, os.POSIX_FADV_WILLNEED)
         for place, picture in zip(places, out, strict=True):
             if os.preadv(self._file, [picture], place) != self.bytes:
@@ -76,7 +76,7 @@ class StoredPictures:
 
 
 class DecodedPictures:
-    """Pictures out of the dataset's own files, decoded and resized whenever they are asked for."""
+    """Images from the dataset's own files, decoded and resized at each read."""
 
     def __init__(self, data: LeRobotData, camera: str, size: int):
         open_camera(data, camera)
@@ -88,12 +88,12 @@ class DecodedPictures:
         camera: Camera | None = getattr(self._local, "camera", None)
         if camera is None:
             camera = self._local.camera = open_camera(self.data, self.camera)
-        for place in np.argsort(rows, kind="stable"):  # forwards through each file
+        for place in np.argsort(rows, kind="stable"):  # so that each file is read forwards
             out[place] = resize_with_pad(camera.picture(int(rows[place])), self.size).transpose(2, 0, 1)
 
 
 def open_pictures(data: LeRobotData, camera: str, size: int, verify: bool = False) -> Pictures:
-    """The store beside the dataset (`data/<dataset>/frames/`), or what decodes as it goes; raises `DataError`.
+    """Open the frame store beside the dataset (`data/<dataset>/frames/`), or else decode on demand; raises `DataError`.
 
     With `verify`, the pixels of a store are hashed in the background: see `StoredPictures.check`.
     """
@@ -116,14 +116,14 @@ def open_pictures(data: LeRobotData, camera: str, size: int, verify: bool = Fals
 
 
 def store_folder(dataset_root: Path, camera: str, size: int) -> Path:
-    """Where the store of `camera` at `size` pixels lies for the dataset in `data/<dataset>/lerobot`."""
+    """Return the folder of the store of `camera` at `size` pixels for the dataset in `data/<dataset>/lerobot`."""
     return dataset_root.parent / "frames" / f"{camera}.{size}"
 
 
 def build(data: LeRobotData, camera: str, size: int, workers: int) -> Iterator[int]:
-    """Make the store, yielding the number of frames that are done now and then; what an earlier run did is kept.
+    """Make the store; yields the number of frames done from time to time. An interrupted build is resumed.
 
-    Raises `DataError` before anything is written where the disk cannot hold it, and for frames that cannot be read.
+    Raises `DataError` before writing anything if the disk is too small, and for frames that cannot be read.
     """
     open_camera(data, camera)
     folder = store_folder(data.root, camera, size)
@@ -177,7 +177,7 @@ def _decode(data: LeRobotData, camera: str, size: int, rows: Sequence[int], file
 
 
 def _groups(data: LeRobotData) -> list[Sequence[int]]:
-    """All frames in runs of about `GROUP`, cut between episodes where those are shorter."""
+    """Split all frames into runs of whole episodes, of at most `GROUP` frames unless one episode is longer."""
     groups: list[range] = []
     for episode in range(data.num_episodes):
         rows = data.rows(episode)
@@ -189,9 +189,9 @@ def _groups(data: LeRobotData) -> list[Sequence[int]]:
 
 
 def _identity(data: LeRobotData, camera: str, size: int) -> dict[str, Any]:
-    """What a store is of: the dataset as its manifest pins it, the camera, the size.
+    """Describe what the store is made from: the dataset by its manifest's hash, the camera, the size.
 
-    Not what decoded and resized it: so the index tells the hash of the pixels, too.
+    The software that decoded and resized is not part of it, so the index also has the hash of the pixels.
     """
     manifest = data.root.parent / "manifest.json"
     if not manifest.is_file():

@@ -1,7 +1,7 @@
-"""From a sample in the dataset's own keys to model inputs, and from model outputs to robot actions.
+"""Converts a sample in the dataset's own keys to model inputs, and model outputs to robot actions.
 
-Start from `Preprocessor(model, format, stats)`: `item` for one sample, `collate` for a batch, `actions` for
-the way back. openpi's order: format, normalise, prompt, resize, tokenise, zero-pad.
+Start from `Preprocessor(model, format, stats)`: `item` for one sample, `collate` for a batch, `actions` for the
+reverse. openpi's order: format, normalise, prompt, resize, tokenise, zero-pad.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pisft.data.transforms.images import resize_with_pad
 from pisft.data.transforms.tokenizer import PAD, load_tokenizer
 from pisft.model import Observation
 
-# Prompts are padded to a multiple of this, so that a compiled model meets few shapes.
+# Prompts are padded to a multiple of this, so that a compiled model sees few shapes.
 TOKEN_BUCKET = 8
 
 
@@ -34,12 +34,12 @@ class Item:
     images: dict[str, np.ndarray]  # slot → uint8 (3, S, S), only slots that exist
     state: np.ndarray  # float32 (D,), normalised and zero-padded
     tokens: list[int]
-    encoded_state: np.ndarray  # float32 (state dims,), what `Preprocessor.actions` asks for
+    encoded_state: np.ndarray  # float32 (state dims,), an argument of `Preprocessor.actions`
     actions: np.ndarray | None  # float32 (H, D), normalised and zero-padded
 
 
 class Preprocessor:
-    """The two directions between robot and model that one model, format and set of statistics make."""
+    """Maps robot samples to model inputs and back, for one model, format and set of statistics."""
 
     def __init__(self, model: ModelConfig, format: Format, stats: NormStats):
         if format.config.discrete_state_input and model.variant != "pi05":
@@ -56,11 +56,11 @@ class Preprocessor:
 
     @property
     def action_dims(self) -> int:
-        """The action dims that are real; the model's others are padding."""
+        """Number of real action dims; the model's other dims are padding."""
         return self.format.real_dims(len(self.stats.actions.mean))
 
     def item(self, sample: Mapping[str, Any]) -> Item:
-        """Model inputs of one sample: images uint8 (H, W, 3), vectors, `task`, actions (H, d) or none."""
+        """Convert one sample to model inputs: images uint8 (H, W, 3), vectors, `task`, optional actions (H, d)."""
         encoded = self.format.encode(sample)
         actions = encoded.get("actions")
         return Item(
@@ -72,34 +72,34 @@ class Preprocessor:
         )
 
     def picture(self, image: np.ndarray) -> np.ndarray:
-        """uint8 (H, W, 3) → uint8 (3, S, S)."""
+        """Resize and transpose: uint8 (H, W, 3) → uint8 (3, S, S)."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"image: found {image.dtype} {image.shape}; expected uint8 (height, width, 3)")
         return np.ascontiguousarray(resize_with_pad(image, self.model.image_size).transpose(2, 0, 1))
 
     def tokens(self, prompt: str, state: np.ndarray) -> list[int]:
-        """Token ids of a clean prompt, with the encoded state (S,) in it where the format says so."""
+        """Return the token ids of a clean prompt, with the encoded state (S,) in it if the format says so."""
         if not self.format.config.discrete_state_input:
             return self.tokenizer.encode(prompt)
         return self.tokenizer.encode(prompt, normalise(state, self.stats.state, self.format.config.normalisation))
 
     def check_prompts(self, tasks: Iterable[str]) -> None:
-        """Raise a `DataError` for an instruction that is too long, with whatever state there may be in its prompt."""
+        """Raise `DataError` for an instruction whose prompt can be too long, taking the longest possible state."""
         inside = self.format.config.discrete_state_input
-        widest = np.ones(len(self.stats.state.mean)) if inside else None  # all in the last bin, of three digits
+        widest = np.ones(len(self.stats.state.mean)) if inside else None  # all in the last bin, which has three digits
         for task in tasks:
             self.tokenizer.encode(self.format.prompt(task), widest)
 
     def normalised_state(self, state: np.ndarray) -> np.ndarray:
-        """Encoded states (..., d) → float32 (..., D)."""
+        """Normalise and zero-pad encoded states (..., d) → float32 (..., D)."""
         return self._padded("state", normalise(state, self.stats.state, self.format.config.normalisation))
 
     def normalised_actions(self, actions: np.ndarray) -> np.ndarray:
-        """Encoded actions (..., H, d) → float32 (..., H, D)."""
+        """Normalise and zero-pad encoded actions (..., H, d) → float32 (..., H, D)."""
         return self._padded("actions", normalise(actions, self.stats.actions, self.format.config.normalisation))
 
     def actions(self, chunk: np.ndarray, encoded_state: np.ndarray) -> np.ndarray:
-        """The model's chunk (..., H, D) as robot actions, float32 (..., H, d)."""
+        """Convert the model's chunk (..., H, D) to robot actions, float32 (..., H, d)."""
         real = np.asarray(chunk)[..., : len(self.stats.actions.mean)]
         encoded = unnormalise(real, self.stats.actions, self.format.config.normalisation)
         return self.format.decode(encoded, encoded_state)
@@ -112,7 +112,7 @@ class Preprocessor:
 
 
 def collate(items: Sequence[Item]) -> tuple[Observation, torch.Tensor | None]:
-    """(observation, actions (B, H, D) or None) on the CPU; images are bytes until `to`, tokens in a bucket."""
+    """Return (observation, actions (B, H, D) or None) on the CPU; images stay uint8 until `to`."""
     images = {slot: np.stack([item.images[slot] for item in items]) for slot in items[0].images}
     state = np.stack([item.state for item in items])
     actions = None if items[0].actions is None else torch.from_numpy(np.stack([item.actions for item in items]))
@@ -122,9 +122,9 @@ def collate(items: Sequence[Item]) -> tuple[Observation, torch.Tensor | None]:
 def observation(
     images: Mapping[str, np.ndarray], state: np.ndarray, tokens: Sequence[Sequence[int]], longest: int = 0
 ) -> Observation:
-    """Observation of slot → uint8 (B, 3, S, S), state float32 (B, D) and B lists of token ids.
+    """Build an observation from slot → uint8 (B, 3, S, S), state float32 (B, D) and B lists of token ids.
 
-    `longest` is the length of the longest prompt that this batch is to have the shape of, if it has none as long.
+    Prompts are padded to at least `longest` tokens, so that several batches can have one shape.
     """
     longest = max(longest, *map(len, tokens))
     padded = np.full((len(tokens), -(-longest // TOKEN_BUCKET) * TOKEN_BUCKET), PAD, np.int64)

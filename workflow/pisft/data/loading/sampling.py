@@ -1,7 +1,7 @@
 """Randomness as a function of (seed, step, place in the global batch) alone: order, noise and time.
 
-`batch_indices` says which frames a step trains on, `noise_and_time` what is drawn for them. Neither remembers
-anything, so that a restart, another number of processes or another micro-batch changes nothing.
+`batch_indices` chooses the frames of a step, `noise_and_time` draws for them. Both are stateless, so that a restart,
+another number of processes or another micro-batch size changes nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 def batch_indices(
     seed: int, step: int, global_batch_size: int, sizes: Sequence[int], weights: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Frames of step `step` (from 0), int64 (global_batch_size,), counted over datasets laid end to end.
+    """Return the frames of step `step` (from 0), int64 (global_batch_size,), numbered over the concatenated datasets.
 
-    An epoch shows each frame of the dataset of least weight once, in a new order; those of one with twice its
-    weight twice, and of one with 1.5 times its weight once, and a random half of them once more.
+    An epoch has each frame of the dataset with the least weight once, in a new order. A dataset with twice that weight
+    has each frame twice; with 1.5 times, each frame once and a random half of them once more.
     """
     weights = tuple(weights) if weights is not None else (1.0,) * len(sizes)
     length = sum(sum(_shares(size, w / min(weights))) for size, w in zip(sizes, weights, strict=True))
@@ -33,23 +33,23 @@ def batch_indices(
 def noise_and_time(
     seed: int, step: int, positions: Sequence[int], draws: int, action_horizon: int, action_dim: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """noise ~ N(0, 1), float32 (B, K, H, A), and time = 0.999·Beta(1.5, 1) + 0.001, float32 (B, K).
+    """Draw noise ~ N(0, 1), float32 (B, K, H, A), and time = 0.999·Beta(1.5, 1) + 0.001, float32 (B, K).
 
-    `positions` (B,) are places in the global batch, `draws` is K; the source is openpi's `compute_loss`.
+    `positions` (B,) are places in the global batch, `draws` is K; as in openpi's `compute_loss`.
     """
     noise = np.empty((len(positions), draws, action_horizon, action_dim), np.float32)
     uniform = np.empty((len(positions), draws))
     for i, position in enumerate(positions):
-        # the low words of the counter advance with the draws, the high ones tell the samples apart
+        # drawing advances the low words of the counter; the high words differ by sample
         generator = np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, int(position), step]))
         uniform[i] = generator.random(draws)
         generator.standard_normal(out=noise[i], dtype=np.float32)
-    beta = uniform ** (1 / 1.5)  # the inverse of Beta(1.5, 1)'s distribution function, x^1.5
+    beta = uniform ** (1 / 1.5)  # inverse of the CDF of Beta(1.5, 1), x^1.5
     return noise, (beta * 0.999 + 0.001).astype(np.float32)
 
 
 def _shares(size: int, ratio: float) -> tuple[int, int]:
-    """How many frames of an epoch are whole passes over a dataset, and how many a part of one."""
+    """Return how many frames of an epoch are whole passes over a dataset, and how many a partial one."""
     whole = int(ratio)
     return whole * size, round((ratio - whole) * size)
 

@@ -1,4 +1,4 @@
-"""Which episodes are trained on and which are kept out for validation: start from `split`."""
+"""Splits episodes into training and held-out ones: start from `split`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pisft.data.lerobot.dataset import LeRobotData
 
 
 def split(episodes: Sequence[int], heldout_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """(train, heldout) episode numbers, ascending; ceil(heldout_fraction · n) are held out.
+    """Return (train, heldout) episode numbers, ascending; ceil(heldout_fraction · n) are held out.
 
-    The same `seed` keeps an episode held out when the fraction grows. Nothing left to train on is a `DataError`.
+    With the same `seed`, an episode stays held out when the fraction grows. Raises `DataError` if none is left to train
+    on.
     """
     ordered = sorted(set(episodes))
-    # the product of a decimal fraction and a count may be a hair above the integer that is meant
+    # floating point may put the product just above the intended integer
     count = max(math.ceil(heldout_fraction * len(ordered) - 1e-9), heldout_fraction > 0)
     if count >= len(ordered):
         raise DataError(
@@ -31,8 +32,10 @@ def split(episodes: Sequence[int], heldout_fraction: float, seed: int) -> tuple[
 
 
 def parts(use: DatasetUse, data: LeRobotData, config: Split) -> tuple[list[int], list[int]]:
-    """`split` of the episodes that an experiment uses of `data`; with `episodes_per_task` it trains on the first ones
-    of each instruction only, and what is held out stays the same."""
+    """Split, by `split`, the episodes that an experiment uses of `data`.
+
+    With `episodes_per_task`, only the first ones of each instruction are trained on; the held-out ones do not change.
+    """
     train, heldout = split(use.selected(data.num_episodes), config.heldout_fraction, config.seed)
     if use.episodes_per_task is None:
         return train, heldout

@@ -1,8 +1,8 @@
-"""Frame stores on a node's own disk: copied there once, then read by all jobs of that node. Start from `staged`.
+"""Copies frame stores to a node's own disk, once, for all jobs of that node. Start from `staged`.
 
-A copy is named by the hash of the store's index, which tells the hash of the pixels: a store that is made again gets
-another copy. Locks are flock's, which a local disk keeps and a dead process lets go of: one on the folder of all
-copies, for whoever changes what is in it, and one on each copy, shared by those that read it.
+A copy is named by the hash of the store's index, which holds the hash of the pixels: a store that is made again gets
+another copy. Locks use flock, which works on a local disk and is released when a process dies: an exclusive one on the
+folder of all copies for whoever changes it, and one on each copy, shared by its readers.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from pisft.data.loading.frame_store import GIB, INDEX, PIXELS, Pictures, StoredP
 from pisft.progress import bar
 
 FOLDER = "pisft-frames"
-PART = ".part"  # the end of the name of a copy that is under way
+PART = ".part"  # suffix of an unfinished copy
 MIB = 2**20
 CHUNK = 4 * MIB
 
 
 def staged(pictures: Pictures, local_disk: Path | None) -> Pictures:
-    """The same `pictures`, read from a copy of their store in the folder `local_disk`, or where they lie if it is None.
+    """Return `pictures` read from a copy of their frame store below `local_disk`, or unchanged if it is None.
 
-    One process of a node copies, of whichever job, and the others wait for it. Where the disk cannot take the copy,
-    pictures are read where they lie, and a warning on stderr says so. Copies stay for the next job: cleaning the disk
-    is the site's. Only when another one needs the room, those that no process reads are removed, the one that was
-    opened longest ago first. Raises `DataError` where the pixels are not those that the store's index tells.
+    One process of the node copies, from any job, and the others wait for it. If the disk cannot take the copy, a
+    warning is printed and images are read from the original. Copies stay for later jobs; the site is responsible for
+    cleaning the disk. Only when another copy needs the space, unused ones are removed, least recently opened first.
+    Raises `DataError` if the pixels do not match the hash in the store's index.
     """
     if local_disk is None or not isinstance(pictures, StoredPictures):
         return pictures
@@ -43,7 +43,7 @@ def staged(pictures: Pictures, local_disk: Path | None) -> Pictures:
     try:
         if "$" in str(local_disk):
             raise OSError(errno.ENOENT, "a variable in its name is not set")
-        local_disk.mkdir(exist_ok=True)  # not its parents: a disk that is not there would be made on another
+        local_disk.mkdir(exist_ok=True)  # not its parents: if the disk is not mounted, they would be made on another
         root.mkdir(mode=0o700, exist_ok=True)
         if root.stat().st_uid != os.getuid():
             raise OSError(errno.EPERM, "it is another user's")
@@ -69,11 +69,11 @@ def staged(pictures: Pictures, local_disk: Path | None) -> Pictures:
 
 
 def _opened(place: Path, original: StoredPictures) -> StoredPictures | None:
-    """The copy `place`, kept from being removed for as long as it is open; None where it is not there or not whole."""
+    """Open the copy `place`, which protects it from removal; None if it is missing or incomplete."""
     try:
         copy = StoredPictures(place, original.size)
         fcntl.flock(copy, fcntl.LOCK_SH)
-        os.utime(place)  # last used now; raises where it was removed before it was locked
+        os.utime(place)  # marks it as used; raises if it was removed before it was locked
     except FileNotFoundError:
         return None
     return copy if os.fstat(copy.fileno()).st_size == os.fstat(original.fileno()).st_size else None
@@ -81,7 +81,7 @@ def _opened(place: Path, original: StoredPictures) -> StoredPictures | None:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Inside, no other process of this node changes which copies there are."""
+    """Hold the node's exclusive lock on the folder of copies while in the context."""
     folder = os.open(root, os.O_RDONLY)
     try:
         try:
@@ -95,9 +95,9 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def _make(place: Path, store: Path, index: bytes) -> None:
-    """Copy `store` to `place`, by way of a folder that is never taken for a copy."""
+    """Copy `store` to `place` through a temporary folder, so that no partial copy is ever opened."""
     root, facts = place.parent, json.loads(index)["pixels"]
-    for left in [place, *root.glob(f"*{PART}")]:  # what is not whole, and what a process left that died
+    for left in [place, *root.glob(f"*{PART}")]:  # an incomplete copy, and leftovers of processes that died
         shutil.rmtree(left, ignore_errors=True)
     _make_room(root, facts["size"])
     part = Path(tempfile.mkdtemp(PART, dir=root))
@@ -114,13 +114,13 @@ def _make(place: Path, store: Path, index: bytes) -> None:
 
 
 def _copy(source: Path, target: Path, size: int) -> str:
-    """The sha256 of what was read and is now on disk."""
+    """Copy the file and fsync it; returns the sha256 of what was read."""
     digest = hashlib.sha256()
     name = f"{source.parents[2].name} {source.parent.name} to {target.parents[1]}"
     with source.open("rb") as reading, target.open("wb") as writing, bar(size // MIB, name, "MiB") as progress:
         os.posix_fallocate(writing.fileno(), 0, size)
         while chunk := reading.read(CHUNK):
-            # the next ones come while this one is hashed and written
+            # read the next chunks ahead while this one is hashed and written
             os.posix_fadvise(reading.fileno(), reading.tell(), 4 * CHUNK, os.POSIX_FADV_WILLNEED)
             writing.write(chunk)
             digest.update(chunk)
@@ -131,9 +131,9 @@ def _copy(source: Path, target: Path, size: int) -> str:
 
 
 def _make_room(root: Path, needed: int) -> None:
-    """Remove copies that no process reads, the one opened longest ago first, until `needed` bytes are free.
+    """Remove copies that no process reads, least recently opened first, until `needed` bytes are free.
 
-    Raises `OSError` and removes none where all of them are not enough.
+    Raises `OSError` and removes nothing if removing all of them would not suffice.
     """
     with contextlib.ExitStack() as locks:
         idle = []
@@ -148,10 +148,10 @@ def _make_room(root: Path, needed: int) -> None:
             if shutil.disk_usage(root).free >= needed:
                 break
             shutil.rmtree(Path(file.name).parent)
-            file.close()  # only now is there room
+            file.close()  # the space is freed only now
 
 
 def _say(text: str) -> None:
-    """Once a node, of the processes of one run."""
+    """Print `text` once per node: only in the process with LOCAL_RANK 0."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(text, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""A training set: vectors in memory, pictures where they lie, and a batch is a few array look-ups and reads.
+"""A training set: vectors in memory, images in their files; a batch takes a few array look-ups and reads.
 
-Start from `TrainingSet(datasets, preprocessor)`; `batch(indices)` gives what the model takes.
+Start from `TrainingSet(datasets, preprocessor)`; `batch(indices)` returns the model's inputs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pisft.model import Observation
 class TrainingSet:
     """The frames of the chosen episodes of one or several datasets, numbered from 0 in that order.
 
-    Threads may share it, and processes that read the same frame stores share the page cache.
+    Thread-safe; processes that read the same frame stores share the page cache.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class TrainingSet:
         episodes: Sequence[Sequence[int]] | None = None,
         open: Callable[[LeRobotData, str, int], Pictures] = open_pictures,
     ):
-        """`episodes` of each dataset, or all; `open` says where pictures are read."""
+        """Take `episodes` of each dataset (all by default); `open` opens a camera's images."""
         self.preprocessor = preprocessor
         self.features = datasets[0].features
         format, size = preprocessor.format, preprocessor.model.image_size
@@ -41,7 +41,7 @@ class TrainingSet:
         ]
         lengths = np.concatenate([data.episode_lengths[e] for data, e in zip(datasets, chosen, strict=True)])
         self.sizes = [len(r) for r in rows]
-        self.last_frame = np.repeat(np.cumsum(lengths) - 1, lengths)  # of each frame's episode
+        self.last_frame = np.repeat(np.cumsum(lengths) - 1, lengths)  # last frame of each frame's episode
         self.vectors = {
             key: np.concatenate([data.column(key)[r] for data, r in zip(datasets, rows, strict=True)])
             for key in format.vector_keys
@@ -53,23 +53,23 @@ class TrainingSet:
         self._task = np.concatenate(
             [data.task_index[r] + offset for data, r, offset in zip(datasets, rows, offsets, strict=True)]
         )
-        self._rows = np.concatenate(rows)  # in its dataset, of each frame
+        self._rows = np.concatenate(rows)  # each frame's row in its dataset
         self._dataset = np.repeat(np.arange(len(datasets)), self.sizes)
         self._pictures = {
             slot: [open(data, key, size) for data in datasets] for slot, key in format.config.cameras.items()
         }
         self._tokens: dict[int, list[int]] = {}
-        self._prompt_lengths = np.zeros(len(self), np.int32)  # 0 where it is not known yet
+        self._prompt_lengths = np.zeros(len(self), np.int32)  # 0 if not computed yet
 
     def __len__(self) -> int:
         return sum(self.sizes)
 
     def task(self, index: int) -> str:
-        """The instruction of a frame."""
+        """Return the instruction of a frame."""
         return self._tasks[self._task[index]]
 
     def sample(self, index: int) -> dict[str, Any]:
-        """Frame `index` in the dataset's own keys; its pictures are resized, its actions a chunk (H, d)."""
+        """Return frame `index` in the dataset's own keys; images are resized, actions are a chunk (H, d)."""
         format = self.preprocessor.format
         seen = self.pictures(np.array([index]))
         pictures = {key: seen[slot][0].transpose(1, 2, 0) for slot, key in format.config.cameras.items()}
@@ -78,11 +78,11 @@ class TrainingSet:
         return {**pictures, **vectors, **chunks, "task": self.task(index)}
 
     def item(self, index: int) -> Item:
-        """Frame `index`, ready for `collate`; the last action repeats past the end of its episode."""
+        """Return frame `index`, ready for `collate`; the last action repeats past the end of its episode."""
         return self.preprocessor.item(self.sample(index))
 
     def pictures(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Slot → uint8 (B, 3, S, S) of the frames `indices` (B,)."""
+        """Return slot → uint8 (B, 3, S, S) for the frames `indices` (B,)."""
         size, rows, of = self.preprocessor.model.image_size, self._rows[indices], self._dataset[indices]
         found = {}
         for slot, sources in self._pictures.items():
@@ -97,16 +97,16 @@ class TrainingSet:
         return found
 
     def longest_prompt(self, indices: np.ndarray) -> int:
-        """Tokens of the longest prompt among the frames `indices`."""
+        """Return the number of tokens of the longest prompt among the frames `indices`."""
         indices = np.asarray(indices)
         for index in indices[self._prompt_lengths[indices] == 0]:
             self._prompt_lengths[index] = len(self._prompt(index, self._states[index]))
         return int(self._prompt_lengths[indices].max())
 
     def batch(self, indices: np.ndarray, longest: int = 0) -> tuple[Observation, torch.Tensor]:
-        """(observation, actions (B, H, D)) of the frames `indices`: `collate` of their items, only faster.
+        """Return (observation, actions (B, H, D)) of the frames `indices`: `collate` of their items, but faster.
 
-        Prompts are padded as if one of them had `longest` tokens.
+        Prompts are padded to at least `longest` tokens.
         """
         indices = np.asarray(indices)
         states = self._states[indices]
@@ -117,7 +117,7 @@ class TrainingSet:
         return seen, torch.from_numpy(normalised)
 
     def _chunk(self, indices: np.ndarray | int) -> np.ndarray:
-        """Frames whose actions make the chunks of `indices`, (..., H)."""
+        """Return the frames whose actions make the chunks of `indices`, (..., H)."""
         ahead = np.asarray(indices)[..., None] + np.arange(self.preprocessor.format.action_horizon)
         return np.minimum(ahead, self.last_frame[indices][..., None])
 

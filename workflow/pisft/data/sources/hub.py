@@ -1,7 +1,7 @@
-"""A hub dataset at one pinned revision, each file as the hub lists it: start from `fetch`, or `fetch_file` for one.
+"""Fetches a hub dataset at one pinned revision and verifies it: start from `fetch`, or `fetch_file` for one file.
 
-The hub's client alone would wait for ever for a listing, take what lies in the folder for the dataset when the network
-is gone, keep the files of another revision, and compare no content.
+The hub's client alone would wait forever for a listing, take whatever is in the folder for the dataset when offline,
+keep files of another revision, and not verify any content.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PATIENCE = 10.0  # s, for the hub's first answer
 
 
 def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
-    """Download the revision into `folder`, where whole files stay and others go; facts for the manifest.
+    """Download the revision into `folder`; returns facts for the manifest. Intact files stay, others are removed.
 
-    An interrupted download goes on where it was; a complete one needs no network again, by the listing that is kept
-    beside it. Raises `DataError`: without a network, at once.
+    An interrupted download resumes; a complete one needs no network again, since its listing is saved beside it. Raises
+    `DataError`, without a network at once.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.hf_api import RepoFile
@@ -63,7 +63,10 @@ def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
 
 
 def fetch_file(repo: str, name: str, revision: str | None = None) -> Path:
-    """One file of a model's repo, from the client's cache or the hub; raises what the client raises, after 10 s."""
+    """Return one file of a model's repo, from the client's cache or the hub.
+
+    Raises the client's error, after 10 s if the hub does not answer.
+    """
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -75,14 +78,16 @@ def fetch_file(repo: str, name: str, revision: str | None = None) -> Path:
 
 
 def list_files(repo: str, revision: str) -> list[str]:
-    """Names of the files of a model's repo; without the hub, of those that were fetched of this revision. Raises
-    `DataError` where neither is to be had."""
+    """Return the names of the files in a model's repo; without the hub, of those cached at this revision.
+
+    Raises `DataError` if neither is available.
+    """
     from huggingface_hub import HfApi, snapshot_download
 
     try:
         commit = HfApi().repo_info(repo, revision=revision, timeout=PATIENCE).sha
         return HfApi().list_repo_files(repo, revision=commit)
-    except Exception as error:  # a dozen types, as above
+    except Exception as error:  # the client raises a dozen types, as above
         try:
             folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
         except Exception:
@@ -94,7 +99,7 @@ def list_files(repo: str, revision: str) -> list[str]:
 
 
 def _entry(file: RepoFile) -> dict[str, Any]:
-    """Large files are listed with their sha256, small ones with git's own hash."""
+    """Return size and hash of a file: the hub lists large files with their sha256, small ones with git's blob hash."""
     return {"size": file.size, **({"sha256": file.lfs.sha256} if file.lfs is not None else {"blob": file.blob_id})}
 
 
@@ -107,7 +112,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
-    """Every listed file is there with the listed content; one that is not is removed, to be fetched again."""
+    """Raise `DataError` unless every listed file has the listed content; removes those that differ."""
     found = files_of(folder)
     wrong = [name for name, entry in listed.items() if name in found and not _is(found[name], entry)]
     for name in wrong:

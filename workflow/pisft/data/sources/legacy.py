@@ -1,8 +1,8 @@
-"""LeRobot v2.0 and v2.1 datasets as v3.0, by lerobot's own converter: start from `convert`, or from `vectors_of` for
-statistics. The original is only read.
+"""Converts LeRobot v2.0 and v2.1 datasets to v3.0, by lerobot's own converter; the original is only read.
 
-The converter reads what `restate` made of the original: its episodes, numbered from 0, with totals and statistics that
-are computed from their vectors. The pictures' statistics are left out, since nothing here reads them.
+Start from `convert`, or from `vectors_of` for statistics. The converter reads what `restate` makes of the original: its
+episodes, numbered from 0, with totals and statistics computed from their vectors. Statistics of images are left out,
+since nothing here reads them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ OLD = ("v2.0", "v2.1")
 
 
 def version(root: Path) -> str:
-    """The `codebase_version` of a dataset folder; raises `DataError`."""
+    """Return the `codebase_version` of a dataset folder; raises `DataError`."""
     return read_info(root).version
 
 
 def convert(original: Path, root: Path) -> dict[str, Any]:
-    """Write the v3.0 version of `original` to `root`, which is put in place when it is whole; what was converted.
+    """Write the v3.0 version of `original` to `root`, atomically; returns facts for the manifest.
 
-    Nothing is asked of the network. Raises `DataError` where the converter cannot read the original.
+    Needs no network. Raises `DataError` if the converter cannot read the original.
     """
     work = root.with_name(".converting")
     shutil.rmtree(work, ignore_errors=True)
@@ -62,8 +62,10 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def vectors_of(folder: Path) -> Iterator[LeRobotData]:
-    """The dataset at `folder`, to read its vectors; of an older one a v3.0 version without cameras, which is gone
-    afterwards. Raises `DataError`."""
+    """Yield the dataset at `folder` to read its vectors; for v2, a temporary v3.0 version without cameras.
+
+    Raises `DataError`.
+    """
     if version(folder) not in OLD:
         yield LeRobotData(folder)
         return
@@ -76,7 +78,7 @@ def vectors_of(folder: Path) -> Iterator[LeRobotData]:
 
 @contextlib.contextmanager
 def _named(original: Path, shadow: Path) -> Iterator[None]:
-    """What is wrong in `shadow`, which nobody will find, is told of `original`."""
+    """Replace `shadow`, a temporary folder, by `original` in the messages of `DataError`."""
     try:
         yield
     except DataError as error:
@@ -92,7 +94,7 @@ def _convert(original: Path, shadow: Path, cache: Path, cameras: bool = True) ->
         _keep_fps(original, shadow)
         same_bytes(shadow)
         return restated
-    except Exception as error:  # the converter and what it stands on raise a dozen types for metadata that are odd
+    except Exception as error:  # the converter and its libraries raise a dozen types for irregular metadata
         if isinstance(error, DataError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         reason = " ".join(str(error).split()).replace(str(shadow), str(original))
@@ -103,14 +105,14 @@ def _convert(original: Path, shadow: Path, cache: Path, cameras: bool = True) ->
 
 
 def _check_pieces(data: LeRobotData) -> None:
-    """No episode is longer than its video: joined with the others, it would be shown theirs."""
+    """Raise `DataError` if an episode is longer than its video: it would be given another episode's images."""
     for key, feature in data.features.items():
         if feature["dtype"] == "video":
             data.check_pieces(key)
 
 
 def _keep_fps(original: Path, root: Path) -> None:
-    """The converter cuts a frame rate such as 29.97 to a whole number."""
+    """Restore a frame rate such as 29.97, which the converter truncates to a whole number."""
     path = root / "meta/info.json"
     fps, info = json.loads((original / "meta/info.json").read_text())["fps"], json.loads(path.read_text())
     if info["fps"] != fps:
@@ -127,7 +129,7 @@ def _run_converter(root: Path, cache: Path, unlike: set[Path]) -> None:
 
 @contextlib.contextmanager
 def _cached_in(config: Any, cache: Path) -> Iterator[None]:
-    """What the converter caches of one dataset must not be taken for another's."""
+    """Give the converter a cache of its own, so that one dataset's cache is never used for another."""
     before = config.HF_DATASETS_CACHE
     config.HF_DATASETS_CACHE = cache
     try:

@@ -1,4 +1,4 @@
-"""The datasets in `data/`: start from `open_dataset`."""
+"""Opens the datasets in `data/`: start from `open_dataset`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pisft.data.sources.manifest import verify
 
 
 def open_dataset(folder: Path) -> LeRobotData:
-    """The dataset in `data/<dataset>`, whose files are those of its manifest, where it has one; raises `DataError`."""
+    """Open the dataset in `data/<dataset>`; raises `DataError` if its files differ from its manifest's."""
     manifest = folder / "manifest.json"
     if manifest.is_file():
         verify(folder / "lerobot", manifest)

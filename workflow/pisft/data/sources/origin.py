@@ -1,4 +1,4 @@
-"""Datasets that are not recorded here: `take` brings a local folder or a hub repo to `data/<dataset>/lerobot`."""
+"""Brings datasets that are not recorded here, a local folder or a hub repo, to `data/<dataset>/lerobot` (`take`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pisft.data.sources.hub import fetch
 
 
 def take(origin: LocalDataset | HubDataset, root: Path) -> dict[str, Any]:
-    """Make `root` a link to the dataset, or its conversion where it is older than v3.0; facts for the manifest.
+    """Make `root` a link to the dataset, or its conversion if it is older than v3.0; returns facts for the manifest.
 
-    A local folder is never written; a hub repo is downloaded beside `root`, to `original/`.
+    A local folder is never written to; a hub repo is downloaded to `original/` beside `root`.
     """
     if isinstance(origin, LocalDataset):
         folder, facts = origin.folder().absolute(), {}
@@ -39,7 +39,7 @@ def _link(folder: Path, root: Path) -> None:
     if root.is_dir() and not root.is_symlink():
         if not (root.parent / "manifest.json").is_file():
             raise DataError(f"{root}: lies in the way of a link to {folder}; move it away")
-        shutil.rmtree(root)  # made by us from what the dataset was before
+        shutil.rmtree(root)  # written here by an earlier configuration of the dataset
     temporary = root.with_name(f".{root.name}.link")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(folder, root.parent) if folder.parent == root.parent.absolute() else folder)

@@ -1,4 +1,4 @@
-"""Made-up demonstrations, written by lerobot itself, to try a format with: start from `generate`."""
+"""Generates random demonstrations, written by lerobot itself, to try a format with: start from `generate`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from pisft.data.lerobot.joining import any_path
 from pisft.data.lerobot.reproducible import same_bytes
 
 TASKS = ("pick up_the cube", "open the drawer")
-# Small and nearly lossless; every frame but the first of two can be decoded from its neighbour.
+# Small and nearly lossless; g = 2 makes every second frame a keyframe, so that any frame is decoded quickly.
 ENCODER = {"vcodec": "h264", "pix_fmt": "yuv420p", "g": 2, "crf": 18, "preset": "ultrafast"}
 
 
 def generate(origin: SyntheticDataset, root: Path) -> dict[str, Any]:
-    """Write the dataset to `root`, which takes its place when it is whole; a function of `origin` alone."""
+    """Write the dataset to `root`, which appears once it is complete; returns facts for the manifest.
+
+    The content is a function of `origin` alone.
+    """
     partial = root.with_name(f".{root.name}.partial")
     for folder in (partial, root):
         shutil.rmtree(folder, ignore_errors=True)
@@ -30,7 +33,7 @@ def generate(origin: SyntheticDataset, root: Path) -> dict[str, Any]:
 
 
 def samples(origin: SyntheticDataset, episode: int) -> list[dict[str, Any]]:
-    """The frames of one episode, in the dataset's own keys: vectors walk, pictures move, each as `features` say."""
+    """Return the frames of one episode in the dataset's own keys, as `origin.features` declares them."""
     rng = np.random.default_rng([origin.seed, episode])
     length = origin.frames + episode
     columns = {
@@ -87,13 +90,13 @@ def _write(origin: SyntheticDataset, root: Path) -> None:
 
 
 def _walk(rng: np.random.Generator, length: int, dims: int) -> np.ndarray:
-    """A smooth path in [-1, 1], a sine of its own frequency and phase for each dim, float64 (length, dims)."""
+    """Return a smooth path in [-1, 1], a sine of random frequency and phase for each dim, float64 (length, dims)."""
     phase, turns = rng.uniform(0, 2 * np.pi, dims), rng.uniform(0.2, 2, dims)
     return np.sin(phase + turns * np.linspace(0, 2 * np.pi, length)[:, None])
 
 
 def _pictures(rng: np.random.Generator, length: int, shape: list[int]) -> np.ndarray:
-    """A colour gradient that wanders, with a bright square that crosses it, uint8 (length, H, W, 3)."""
+    """Return a constant random colour gradient crossed by a bright square, uint8 (length, H, W, 3)."""
     height, width, _ = shape
     rows, columns = np.mgrid[:height, :width]
     start, base = rng.integers(0, min(height, width), 2), rng.integers(0, 128, 3)

@@ -1,4 +1,4 @@
-"""Datasets and statistics by upstream's names: where lerobot keeps the one, and openpi and RLinf look for the other.
+"""Finds datasets and places statistics by upstream's names: lerobot's cache, and where openpi and RLinf look.
 
 Start from `find_dataset(repo_id)` and `asset_folders(...)`.
 """
@@ -13,7 +13,7 @@ from pisft.data.transforms.format import Format
 
 
 def find_dataset(repo_id: str) -> Path:
-    """The folder of a dataset: `repo_id` where it is one, else that of this name where lerobot keeps its own."""
+    """Return the folder `repo_id` if it is one, else the dataset's folder of that name in lerobot's cache."""
     folder = Path(repo_id).expanduser()
     if folder.is_dir():
         return folder
@@ -29,11 +29,11 @@ def find_dataset(repo_id: str) -> Path:
 
 
 def asset_folders(output: Path, exp_name: str, repo_id: str, format: Format) -> list[Path]:
-    """Each `<output>/<exp_name>/<id>` where upstream looks for the norm_stats.json of a dataset.
+    """Return each `<output>/<exp_name>/<id>` where upstream looks for the norm_stats.json of a dataset.
 
-    That is under the id in its own registry (the format's `asset_id`), whatever dataset stands in for it, and under the
-    dataset's id where it has one; a folder that no registry knows goes by its name (data/<name>/lerobot, as this
-    project lays them out, by <name>).
+    The ids are the one in upstream's own registry (the format's `asset_id`), whatever dataset is used in its place, and
+    the dataset's repo id. A folder without an `asset_id` goes by its name (data/<name>/lerobot, this project's layout,
+    by <name>).
     """
     folder = Path(repo_id).expanduser()
     known = [format.config.asset_id] if format.config.asset_id else []

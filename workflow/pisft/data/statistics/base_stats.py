@@ -1,4 +1,4 @@
-"""The statistics that base weights were trained with, wherever upstream keeps them. Start from `base_stats`."""
+"""Finds the statistics that base weights were trained with, in any of upstream's layouts. Start from `base_stats`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pisft.config.experiment import Resolved
 from pisft.data.errors import DataError
 from pisft.data.sources.hub import fetch_file, list_files
 
-# Beside the weights (ours), below assets/ (openpi), below the dataset's id (RLinf), and lerobot's preprocessor.
+# Beside the weights (pi-sft), below assets/ (openpi), below the dataset's id (RLinf), and lerobot's preprocessor.
 PLACES = (
     "norm_stats.json",
     "assets/*/norm_stats.json",
@@ -22,10 +22,10 @@ PLACES = (
 
 
 def base_stats(config: Resolved, root: Path) -> Path:
-    """The file with the statistics of the base weights of `config`, fetched where they are on the hub.
+    """Return the file with the statistics of `config`'s base weights; files on the hub are fetched.
 
-    Of several, that of `norm_stats.asset_id`; without one, that of the format's `asset_id` or of the dataset's repo,
-    where upstream would look. Raises `DataError` where there is none, or none is to be preferred.
+    Among several, takes that of `norm_stats.asset_id`, else that of the format's `asset_id` or of the dataset's repo,
+    where upstream would look. Raises `DataError` if there is none or the choice is ambiguous.
     """
     base = config.model.base
     if base.experiment is not None:
@@ -43,7 +43,7 @@ def base_stats(config: Resolved, root: Path) -> Path:
 
 
 def _by_id(names: list[str]) -> dict[str, list[str]]:
-    """Files of statistics among `names`, by the id that they are for; "" where they lie beside the weights."""
+    """Group the statistics files among `names` by the id that they are for; "" for files beside the weights."""
     found: dict[str, list[str]] = {}
     for name in sorted(set(names)):
         depth = name.count("/")

@@ -1,6 +1,6 @@
-"""Every action of every chunk, a block of frames at a time: what statistics are taken over. Start from `plan`.
+"""Yields every action of every chunk, one block of frames at a time, for statistics. Start from `plan`.
 
-The blocks depend on the datasets and the chosen episodes alone, never on who works on them.
+The blocks depend on the datasets and the chosen episodes alone, not on the number of processes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.lerobot.vectors import Vectors
 from pisft.data.transforms.format import Format
 
-FRAMES = 4096  # of a block: few enough that the chunks of one dim stay in a core's cache
+FRAMES = 4096  # in a block: few enough that the chunks of one dim fit in a core's cache
 
 
 class Piece(NamedTuple):
-    """Rows `start` up to `stop`, all or some of an episode that has the rows `first` up to `end`."""
+    """Rows `start` up to `stop`, all or part of the episode with rows `first` up to `end`."""
 
     first: int
     start: int
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
 
 
 class Values(NamedTuple):
-    """Values of one encoded dim, float32 (n,), and how often each counts, float64 (n,), or None where once."""
+    """Values of one encoded dim, float32 (n,), and their multiplicities, float64 (n,), or None if all are 1."""
 
     dim: int
     values: np.ndarray
@@ -36,7 +36,10 @@ class Values(NamedTuple):
 
 
 def plan(data: LeRobotData, episodes: Sequence[int] | None) -> list[list[Piece]]:
-    """The rows of `episodes` (None for all) in blocks of `FRAMES`, but for the last; no episode is a `DataError`."""
+    """Split the rows of `episodes` (None for all) into blocks of `FRAMES`, the last one shorter.
+
+    Raises `DataError` if no episode is selected.
+    """
     chosen = range(data.num_episodes) if episodes is None else sorted(set(episodes))
     if not chosen:
         raise DataError(f"{data.root}: no episode is selected; norm_stats need at least one")
@@ -57,10 +60,10 @@ def plan(data: LeRobotData, episodes: Sequence[int] | None) -> list[list[Piece]]
 
 
 def encoded(vectors: Vectors, block: list[Piece], format: Format, horizon: int) -> Iterator[Values]:
-    """The dims of the state and then those of the actions, numbered on, for all chunks that start in `block`.
+    """Yield the dims of the state, then of the actions, numbered consecutively, for all chunks that start in `block`.
 
-    An action that is not relative to the chunk's state is the same value in all chunks that it is part of: it is
-    given once, with their number as its weight. The arrays are overwritten by what follows.
+    An action that is not relative to the chunk's state has the same value in every chunk that contains it: it is
+    yielded once, weighted by their number. Later items overwrite the arrays of earlier ones.
     """
     ahead = horizon - 1 if format.relative_dims else 0
     parts = [vectors.rows(piece.start, min(piece.stop + ahead, piece.end)) for piece in block]
@@ -84,11 +87,11 @@ def encoded(vectors: Vectors, block: list[Piece], format: Format, horizon: int) 
 def _relative(
     states: np.ndarray, actions: np.ndarray, lengths: list[int], read: list[int], dims: list[int], horizon: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(dim, all actions of all chunks) of `dims`: `Format.to_relative` without a copy of those that it leaves alone.
+    """Yield (dim, all actions of all chunks) for `dims`: `Format.to_relative` without copying the other dims.
 
-    `states` (dims, frames) are of the pieces of `lengths`, `actions` (rows, dims) of what was `read` of each piece.
+    `states` (dims, frames) belong to the pieces of `lengths`, `actions` (rows, dims) to the rows `read` of each piece.
     """
-    # of each piece the rows that its chunks take: its own, those ahead, and the last one again and again
+    # for each piece the rows of its chunks: its own, those ahead, and the last one repeated
     rows = [
         start + np.minimum(np.arange(n + horizon - 1), count - 1)
         for start, n, count in zip(_starts(read), lengths, read, strict=True)
@@ -97,7 +100,7 @@ def _relative(
     chunks = np.empty((sum(lengths), horizon), np.float32)
     for dim in dims:
         windows = np.lib.stride_tricks.sliding_window_view(extended[dim], horizon)
-        with np.errstate(over="ignore"):  # who takes the values says which frame it was
+        with np.errstate(over="ignore"):  # the caller reports the frame of a value that is not finite
             for i, (start, n) in enumerate(zip(_starts(lengths), lengths, strict=True)):
                 first, here = start + i * (horizon - 1), slice(start, start + n)
                 np.subtract(windows[first : first + n], states[dim, here, None], out=chunks[here])
@@ -109,9 +112,9 @@ def _starts(lengths: list[int]) -> np.ndarray:
 
 
 def _occurrences(piece: Piece, horizon: int) -> np.ndarray:
-    """In how many chunks of its episode each row's action stands, repeats of the last one counted, float64 (n,)."""
+    """Return how many chunks of its episode contain each row's action, counting repeats of the last, float64 (n,)."""
     counts = np.minimum(np.arange(piece.start, piece.stop) - piece.first + 1, horizon).astype(np.float64)
     if piece.stop == piece.end:
-        repeats = min(piece.end - piece.first, horizon)  # chunks that reach the end: `horizon` times, once less, …
+        repeats = min(piece.end - piece.first, horizon)  # chunks that reach the end: horizon, horizon − 1, … times
         counts[-1] = sum(range(horizon, horizon - repeats, -1))
     return counts

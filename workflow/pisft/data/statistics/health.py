@@ -1,4 +1,4 @@
-"""Whether statistics suit the data that they normalise: norm_stats.report.json. Start from `health`."""
+"""Checks whether statistics suit the data that they normalise: norm_stats.report.json. Start from `health`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pisft.data.statistics.measure import Measured
 from pisft.data.statistics.norm_stats import FIELDS, QUANTITIES, widen
 from pisft.data.statistics.normalise import Method, NormStats, Stats, normalise
 
-# A dim whose spread is below these is nearly constant: what noise it has is blown up to the size of a signal.
+# A dim whose spread is below these is nearly constant: normalising amplifies its noise to the size of a signal.
 TINY_STD = 1e-4
 NARROW_RANGE = 1e-3
 # A value that is this large when normalised dominates a loss in which the others are about 1.
 OUTLIER = 10.0
-# At most 0.02 of a dataset lie beyond its own q01 and q99; where this many do, they are those of other data.
+# At most 0.02 of a dataset is beyond its own q01 and q99; from this share on, the quantiles are those of other data.
 OTHER = 0.1
 WARNINGS = {
     "constant": "constant",
@@ -25,7 +25,7 @@ WARNINGS = {
     "outliers": "outliers",
     "other_quantiles": "not the base's quantiles",
 }
-PADDING = "padding_"  # how a `Format` names the zeros of `pad_to`, which are constant by design
+PADDING = "padding_"  # prefix that `Format` gives the dims of `pad_to`, which are constant by design
 
 
 def health(
@@ -36,10 +36,10 @@ def health(
     min_range: float = 0.0,
     base: NormStats | None = None,
 ) -> dict[str, Any]:
-    """Per field and named dim: what was measured, how large it is when normalised, what was widened, what looks wrong.
+    """Report per field and named dim: the measurements, the largest normalised value, what was widened, and warnings.
 
-    The statistics in use are `base` where given, then `beyond` of `measured` is counted against them; else `measured`
-    widened. A dim that they lack is not normalised.
+    The statistics in use are `base` if given, and `beyond` of `measured` is then counted against them; else they are
+    `measured`, widened. Dims that they lack are not normalised.
     """
     used = base or widen(measured, min_std, min_range)
     report: dict[str, Any] = {"normalisation": method, "statistics": "base" if base else "dataset"}
@@ -73,7 +73,7 @@ def health(
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """A sentence for each dim that looks wrong or was widened, after what the data say against the format."""
+    """Return one sentence for each dim that was widened or has warnings, after the warnings about the format."""
     found = list(report.get("format", {}).get("warnings", []))
     for field in FIELDS:
         for dim in report[field]["dims"]:
@@ -96,7 +96,7 @@ def _values(stats: Stats, dim: int) -> dict[str, float]:
 
 
 def _largest(m: Measured, stats: Stats, method: Method) -> np.ndarray:
-    """The largest normalised |value| of each dim."""
+    """Return the largest normalised |value| of each dim."""
     return np.abs(normalise(np.stack([m.low, m.high]), stats, method)).max(axis=0)
 
 

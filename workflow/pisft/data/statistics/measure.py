@@ -1,8 +1,8 @@
-"""States and actions measured: mean, std, extremes and exact quantiles in bounded memory. Start from `measure`.
+"""Measures states and actions: mean, std, extremes and exact quantiles in bounded memory. Start from `measure`.
 
 The parquet columns are read twice: for sums, extremes and the upper bits of quantiles, then for centred squares and the
-lower bits. What is summed in float64 is a block at a time and then exactly (`math.fsum`), and what is counted is
-integers, so that the number of processes that share the blocks does not show in the result.
+lower bits. Float64 sums are taken per block and then added exactly (`math.fsum`), and counts are integers, so that the
+number of processes does not affect the result.
 """
 
 from __future__ import annotations
@@ -32,13 +32,16 @@ from pisft.errors import PisftError
 from pisft.process import end_with_parent
 
 QUANTILES = (0.01, 0.99)
-BLOCKS_A_WORKER = 8  # fewer are done before another process has started
+BLOCKS_A_WORKER = 8  # fewer take less time than starting another process
 
 
 @dataclass(frozen=True)
 class Measured(Stats):
-    """Statistics as measured, and of each dim (float64 (d,)) the extremes and the share of values outside q01 to q99
-    (the reference's, where there is one; NaN for dims that it lacks). Each dim has `count` values."""
+    """Statistics as measured, with extremes and the share `beyond` q01 to q99 of each dim (float64 (d,)).
+
+    `beyond` is relative to the reference's q01 and q99 if there is one; NaN for dims that it lacks. Each dim has
+    `count` values.
+    """
 
     low: np.ndarray
     high: np.ndarray
@@ -48,7 +51,7 @@ class Measured(Stats):
 
 @dataclass(frozen=True)
 class Share:
-    """What one process does: `blocks`, each with the place of its dataset in `sources`."""
+    """The work of one process: `blocks`, each with the index of its dataset in `sources`."""
 
     sources: list[Vectors]
     blocks: list[tuple[int, list[Piece]]]
@@ -58,7 +61,7 @@ class Share:
     dims: int
 
     def values(self) -> Iterator[Iterator[Values]]:
-        """The dims of each block."""
+        """Yield the dims of each block."""
         for place, block in self.blocks:
             yield encoded(self.sources[place], block, self.format, self.action_horizon)
 
@@ -70,11 +73,11 @@ def measure(
     workers: int = 1,
     reference: NormStats | None = None,
 ) -> dict[str, Measured]:
-    """{"state", "actions"} over the frames of all (dataset, episodes) pairs, each weighing alike.
+    """Return {"state", "actions"} measured over the frames of all (dataset, episodes) pairs, equally weighted.
 
-    As openpi takes them: after the format's transforms, over every action of every chunk (the last action repeats
-    past an episode's end), population std; quantiles as np.quantile's. The same to the bit for any number of `workers`
-    (processes). What is not finite is a `DataError`.
+    As in openpi: after the format's transforms, over every action of every chunk (the last action repeats past an
+    episode's end), population std; quantiles equal np.quantile's. The result is the same to the bit for any number of
+    `workers` (processes). Raises `DataError` for values that are not finite.
     """
     pairs = list(datasets)
     blocks = [(place, block) for place, pair in enumerate(pairs) for block in plan(*pair)]
@@ -115,24 +118,24 @@ def measure(
 
 
 class Counts(NamedTuple):
-    """Integer counts of which most are 0: the others' flat places, and what they are."""
+    """Sparse integer counts: the flat indices of the non-zero ones, and their values."""
 
     places: np.ndarray
     counts: np.ndarray
 
     @classmethod
     def of(cls, dense: np.ndarray) -> Self:
-        """Those of `dense` that are not 0."""
+        """Return the counts of `dense` that are not 0."""
         places = np.flatnonzero(dense)
         return cls(places, dense.reshape(-1)[places])
 
     def add_to(self, dense: np.ndarray) -> None:
-        """Add these to `dense`, which has the shape that they came from."""
+        """Add these to `dense`, which has the shape of the original."""
         dense.reshape(-1)[self.places] += self.counts
 
 
 class First(NamedTuple):
-    """What the first pass finds of each dim: `sums` (blocks, dims), extremes (dims,), `upper` (dims, 2**16)."""
+    """The first pass's result for each dim: `sums` (blocks, dims), extremes (dims,), `upper` (dims, 2**16)."""
 
     sums: Any
     low: np.ndarray
@@ -155,7 +158,7 @@ def _first_pass(share: Share) -> First:
 
 
 def _first(parts: Iterable[First], dims: int) -> First:
-    """All shares as one."""
+    """Combine the results of all shares."""
     upper = np.zeros((dims, BINS), np.int64)
     sums, lows, highs = [], [], []
     for part in parts:
@@ -167,7 +170,7 @@ def _first(parts: Iterable[First], dims: int) -> First:
 
 
 def _second_pass(share: Share, mean: np.ndarray, bins: list[list[int]]) -> tuple[np.ndarray, list[Counts]]:
-    """Sums of centred squares (blocks, dims), and counts of the lower bits in `bins` of each dim."""
+    """Return sums of centred squares (blocks, dims), and counts of the lower bits in each dim's `bins`."""
     lower = [np.zeros((len(some), BINS), np.int64) for some in bins]
     squares = np.empty((len(share.blocks), share.dims))
     for i, block in enumerate(share.values()):
@@ -182,7 +185,7 @@ def _second_pass(share: Share, mean: np.ndarray, bins: list[list[int]]) -> tuple
 def _second(
     parts: Iterable[tuple[np.ndarray, list[Counts]]], bins: list[list[int]]
 ) -> tuple[np.ndarray, list[dict[int, np.ndarray]]]:
-    """All shares as one: sums (dims,), and counts by bin."""
+    """Combine the results of all shares: sums (dims,), and counts by bin."""
     lower = [np.zeros((len(some), BINS), np.int64) for some in bins]
     squares = []
     for sums, parted in parts:
@@ -193,19 +196,19 @@ def _second(
 
 
 def _exact_sum(parts: list[np.ndarray]) -> np.ndarray:
-    """The columns' sums, rounded once: in whatever order, the same."""
+    """Return the columns' sums, rounded once and so independent of order."""
     return np.array([math.fsum(column) for column in np.concatenate(parts).T])
 
 
 def _widths(vectors: Vectors, format: Format) -> tuple[int, int]:
-    """Dims of the encoded state and of an encoded action; a format that does not suit the dataset is a `DataError`."""
+    """Return the dims of the encoded state and an encoded action; raises `DataError` if the format does not fit."""
     one = {key: np.ones((1, width), np.float32) for key, width in vectors.widths.items()}
     state = format.state(one)[0]
     return state.shape[-1], format.to_relative(format.absolute_actions(one), state).shape[-1]
 
 
 def _limits(reference: NormStats | None, state_dims: int, action_dims: int) -> np.ndarray:
-    """q01 and q99 of the reference, (dims, 2); NaN for a dim that it lacks."""
+    """Return q01 and q99 of the reference, (dims, 2); NaN for dims that it lacks."""
     limits = np.full((state_dims + action_dims, 2), np.nan)
     if reference is not None:
         for start, width, stats in ((0, state_dims, reference.state), (state_dims, action_dims, reference.actions)):
@@ -227,7 +230,7 @@ def _not_finite(share: Share, i: int, dim: int, index: int) -> DataError:
 
 @contextmanager
 def _processes(count: int) -> Iterator[Callable[..., Iterable]]:
-    """A `map` that is done by `count` processes, or for one by this one."""
+    """Yield a `map` that runs in `count` processes, or in this one if `count` is 1."""
     if count == 1:
         yield map
         return

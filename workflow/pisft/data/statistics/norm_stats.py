@@ -1,7 +1,7 @@
-"""The statistics that states and actions are normalised with: openpi's, in openpi's norm_stats.json.
+"""The statistics that normalise states and actions: openpi's, in openpi's norm_stats.json.
 
 Start from `compute(dataset_root, format, action_horizon)`, or from its two steps: `measure` for one or several datasets
-and then `widen`. `save` and `load` speak openpi's schema, and `load` lerobot's too.
+and then `widen`. `save` writes openpi's schema; `load` reads it and lerobot's.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def compute(
     min_range: float = 0.0,
     workers: int = 1,
 ) -> NormStats:
-    """Statistics of one dataset's `episodes` (all by default), widened; see `measure` and `widen`."""
+    """Compute the statistics of one dataset's `episodes` (all by default), widened; see `measure` and `widen`."""
     measured = measure([(LeRobotData(dataset_root), episodes)], format, action_horizon, workers)
     return widen(measured, min_std, min_range)
 
 
 def widen(measured: Mapping[str, Stats], min_std: float = 0.0, min_range: float = 0.0) -> NormStats:
-    """`measured` with std at least `min_std` and q99 − q01 at least `min_range` (about the same centre)."""
+    """Raise std to at least `min_std`, and widen q01 to q99 around its centre to at least `min_range`."""
 
     def widened(m: Stats) -> Stats:
         extra = np.maximum(0.0, min_range - (m.q99 - m.q01)) / 2
@@ -58,7 +58,7 @@ def save(stats: NormStats, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> NormStats:
-    """Read openpi's norm_stats.json, or the file of lerobot's normaliser (.safetensors); a misfit is a `DataError`."""
+    """Read openpi's norm_stats.json, or the file of lerobot's normaliser (.safetensors); raises `DataError`."""
     fields = _lerobot(Path(path)) if Path(path).suffix == ".safetensors" else _openpi(Path(path))
     for name, field in fields.items():
         if len({value.shape for value in field.values()}) != 1 or field["mean"].ndim != 1:

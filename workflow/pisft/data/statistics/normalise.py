@@ -24,14 +24,14 @@ class Stats:
 
 @dataclass(frozen=True)
 class NormStats:
-    """What openpi's norm_stats.json holds."""
+    """The content of openpi's norm_stats.json."""
 
     state: Stats
     actions: Stats
 
 
 def normalise(x: np.ndarray, stats: Stats, method: Method) -> np.ndarray:
-    """z-score: (x − mean)/(std + 1e-6); quantile: (x − q01)/(q99 − q01 + 1e-6)·2 − 1, not clipped.
+    """Normalise by z-score, (x − mean)/(std + 1e-6), or quantile, (x − q01)/(q99 − q01 + 1e-6)·2 − 1, not clipped.
 
     x (..., D) → float32 (..., D). Dims beyond those of the statistics pass through.
     """
@@ -40,13 +40,13 @@ def normalise(x: np.ndarray, stats: Stats, method: Method) -> np.ndarray:
 
 
 def unnormalise(x: np.ndarray, stats: Stats, method: Method) -> np.ndarray:
-    """Inverse of `normalise`."""
+    """Invert `normalise`."""
     scale, shift = _affine(stats, method, x.shape[-1])
     return (x * scale + shift).astype(np.float32)
 
 
 def _affine(stats: Stats, method: Method, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """(scale, shift), each float64 (width,), so that normalised = (x − shift)/scale."""
+    """Return (scale, shift), each float64 (width,), so that normalised = (x − shift)/scale."""
     if method == "zscore":
         scale, shift = stats.std + EPS, stats.mean
     else:

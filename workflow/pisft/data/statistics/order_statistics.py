@@ -1,11 +1,11 @@
 """Exact order statistics of any number of float32 values in bounded memory, by radix selection in two passes.
 
-The first pass counts the upper 16 bits of all values (`add_upper`), the second one the lower 16 bits of those values
-whose upper ones are among `bins_to_refine` (`add_lower`); a `Distribution` of these counts knows quantiles and shares.
-Counts are integers, so they may be added up in any order, and values may have integer weights.
+The first pass counts the upper 16 bits of all values (`add_upper`), the second the lower 16 bits of the values whose
+upper bits are among `bins_to_refine` (`add_lower`); a `Distribution` of these counts yields quantiles and shares.
+Counts are integers, so they may be summed in any order, and values may have integer weights.
 
-Read as an unsigned integer, a float32 that is not negative is in order already and a negative one in reverse order.
-Counting is by the bits as they are; only the counts, 2**16 at a time, are put in order.
+Read as unsigned integers, non-negative float32 are in ascending order and negative ones in descending order. Values are
+counted by their raw bits; only the counts, 2**16 at a time, are put in order.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 BINS = 2**16
-SIGN = BINS // 2  # of the upper bits: those of negative values have it
+SIGN = BINS // 2  # the sign bit in the upper 16 bits
 LOWER, UPPER = slice(0, None, 2), slice(1, None, 2)  # halves of a little-endian float32
 _BITS = np.arange(BINS)
-_ASCENDING = np.concatenate([_BITS[: SIGN - 1 : -1], _BITS[:SIGN]])  # upper bits, by the values that have them
-_ZEROS = {0, SIGN}  # the bins of 0 and −0, which are one value
+_ASCENDING = np.concatenate([_BITS[: SIGN - 1 : -1], _BITS[:SIGN]])  # upper bits, in ascending order of value
+_ZEROS = {0, SIGN}  # the bins of 0 and −0, which are equal
 
 
 def add_upper(counts: np.ndarray, values: np.ndarray, weights: np.ndarray | None = None) -> None:
@@ -29,7 +29,7 @@ def add_upper(counts: np.ndarray, values: np.ndarray, weights: np.ndarray | None
 
 
 def add_lower(counts: Mapping[int, np.ndarray], values: np.ndarray, weights: np.ndarray | None = None) -> None:
-    """Add those of `values` whose upper bits are a key of `counts` to what it holds there, int64 (2**16,)."""
+    """Count the lower bits of `values` whose upper bits are a key of `counts`, into that key's int64 (2**16,)."""
     bits = values.view(np.uint16)
     for bin, lower in counts.items():
         inside = np.flatnonzero(bits[UPPER] == bin)
@@ -39,7 +39,7 @@ def add_lower(counts: Mapping[int, np.ndarray], values: np.ndarray, weights: np.
 
 
 def bins_to_refine(upper: np.ndarray, quantiles: Iterable[float], thresholds: Iterable[float] = ()) -> set[int]:
-    """The upper bits among which values must be told apart, to know `quantiles` and the shares beyond `thresholds`."""
+    """Return the upper bits whose lower bits are needed for `quantiles` and the shares beyond `thresholds`."""
     ends = np.cumsum(upper[_ASCENDING])
     ranks = {rank for quantile in quantiles for rank in _neighbours(int(ends[-1]), quantile)[:2]}
     bins = {int(_ASCENDING[np.searchsorted(ends, rank, side="right")]) for rank in ranks}
@@ -48,7 +48,7 @@ def bins_to_refine(upper: np.ndarray, quantiles: Iterable[float], thresholds: It
 
 
 class Distribution:
-    """All values of a dim, as the counts of their upper bits, and those of the lower bits in the refined bins."""
+    """All values of a dim, as the counts of their upper bits, and of the lower bits in the refined bins."""
 
     def __init__(self, upper: np.ndarray, lower: Mapping[int, np.ndarray]):
         self._upper, self._lower = upper, lower
@@ -56,17 +56,17 @@ class Distribution:
         self.count = int(self._ends[-1])
 
     def quantile(self, quantile: float) -> float:
-        """What np.quantile gives for the values as float64, rounding included."""
+        """Return what np.quantile returns for the values as float64, rounding included."""
         below, above, part = _neighbours(self.count, quantile)
         a, b = self._order_statistic(below), self._order_statistic(above)
         return (a + (b - a) * part if part < 0.5 else b - (b - a) * (1 - part)) + 0.0  # 0, not −0
 
     def share_beyond(self, low: float, high: float) -> float:
-        """The share of values < `low` or > `high`, each a quantile that was refined or a threshold."""
+        """Return the share of values < `low` or > `high`, each a refined quantile or a threshold."""
         return (self._count_before(_at_least(low)) + self.count - self._count_before(_more_than(high))) / self.count
 
     def _order_statistic(self, rank: int) -> float:
-        """The value at place `rank` of all in ascending order."""
+        """Return the value at index `rank` in ascending order."""
         place = int(np.searchsorted(self._ends, rank, side="right"))
         bin = int(_ASCENDING[place])
         rank -= int(self._ends[place] - self._upper[bin])
@@ -75,11 +75,11 @@ class Distribution:
         return float(np.uint32(bits).view(np.float32))
 
     def _count_before(self, value: np.float32) -> int:
-        """How many values come before `value` in the order of the bits, in which −0 comes before 0."""
+        """Return the number of values before `value` in the order of bits, where −0 comes before 0."""
         bin, half = divmod(_bits(value), BINS)
         place = SIGN + bin if bin < SIGN else BINS - 1 - bin
         before = int(self._ends[place] - self._upper[bin])
-        if self._upper[bin] and bin in self._lower:  # else it is the first or last of a bin that nothing asked for
+        if self._upper[bin] and bin in self._lower:  # otherwise the value is at the edge of a bin, or the bin is empty
             before += int(self._ascending_lower(bin)[: BINS - 1 - half if bin >= SIGN else half].sum())
         return before
 
@@ -88,7 +88,7 @@ class Distribution:
 
 
 def _neighbours(count: int, quantile: float) -> tuple[int, int, float]:
-    """(rank below, rank above, how far between them) of a quantile by linear interpolation."""
+    """Return (rank below, rank above, fraction between them) of a quantile by linear interpolation."""
     place = (count - 1) * quantile
     below = math.floor(place)
     return below, min(below + 1, count - 1), place - below
@@ -98,9 +98,9 @@ def _bits(value: np.float32) -> int:
     return int(value.view(np.uint32))
 
 
-@np.errstate(over="ignore")  # beyond float32 is infinity
+@np.errstate(over="ignore")  # values beyond float32 become infinity
 def _at_least(threshold: float) -> np.float32:
-    """The first float32 that is not less than `threshold`."""
+    """Return the smallest float32 ≥ `threshold`; −0 for 0."""
     value = np.float32(threshold)
     value = np.nextafter(value, np.float32(np.inf)) if float(value) < threshold else value
     return np.float32(-0.0) if value == 0 else value
@@ -108,6 +108,6 @@ def _at_least(threshold: float) -> np.float32:
 
 @np.errstate(over="ignore")
 def _more_than(threshold: float) -> np.float32:
-    """The first float32 that is more than `threshold`."""
+    """Return the smallest float32 > `threshold`."""
     value = np.float32(threshold)
     return np.nextafter(value, np.float32(np.inf)) if float(value) <= threshold else value

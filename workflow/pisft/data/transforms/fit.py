@@ -16,9 +16,10 @@ from pisft.data.transforms.format import Format, given_names
 
 
 def check(data: LeRobotData, format: Format, episodes: Sequence[int] | None = None, widest: int | None = None) -> None:
-    """Read all that `format` uses: keys, widths, order, lengths (of `episodes`, or all), finite vectors, pictures.
+    """Read and check everything that `format` uses: keys, widths, order, lengths (of `episodes`, or all), values.
 
-    Raises `DataError`; also for vectors of more than `widest` dims.
+    Cameras too: videos by their timestamps, images by those of one episode. Raises `DataError`; also for vectors of
+    more than `widest` dims.
     """
     check_fps(data, format)
     if widest is not None:
@@ -42,7 +43,7 @@ def check(data: LeRobotData, format: Format, episodes: Sequence[int] | None = No
 
 
 def check_lengths(data: LeRobotData, format: Format, episodes: Sequence[int] | None = None) -> None:
-    """No selected episode is shorter than a chunk, unless the format says what then."""
+    """Raise `DataError` if a selected episode is shorter than a chunk and the format does not say how to fill it."""
     if format.config.short_episodes == "repeat":
         return
     chosen = np.arange(data.num_episodes) if episodes is None else np.asarray(sorted(episodes))
@@ -58,7 +59,7 @@ def check_lengths(data: LeRobotData, format: Format, episodes: Sequence[int] | N
 
 
 def check_widths(data: LeRobotData, format: Format, widest: int) -> None:
-    """The encoded state and actions fit into the `widest` that the model takes."""
+    """Raise `DataError` if the encoded state or actions have more than the model's `widest` dims."""
     for name, names in (("state", format.state_names(data.features)), ("actions", format.action_names(data.features))):
         if len(names) > widest:
             keys = ", ".join(f"'{source.key}'" for source in getattr(format.config, name))
@@ -69,7 +70,7 @@ def check_widths(data: LeRobotData, format: Format, widest: int) -> None:
 
 
 def check_tables(data: LeRobotData, format: Format) -> None:
-    """A vector with several dims, such as (arms, joints), is one that the format says to flatten."""
+    """Raise `DataError` for a feature of several axes, such as (arms, joints), without `flatten` in the format."""
     for source in [*format.config.state, *format.config.actions]:
         width, shape = data.vector_width(source.key), data.feature(source.key)["shape"]
         if len(shape) > 1 and not source.flatten:
@@ -81,7 +82,7 @@ def check_tables(data: LeRobotData, format: Format) -> None:
 
 
 def check_delta_mask(data: LeRobotData, format: Format) -> None:
-    """The format's delta mask is of all dims of an action, and a relative one is the state's of its name."""
+    """Raise `DataError` unless the delta mask covers all action dims and relative dims have the state's names."""
     mask = format.config.delta_mask
     if not mask:
         return
@@ -112,7 +113,7 @@ def check_delta_mask(data: LeRobotData, format: Format) -> None:
 
 
 def _names(data: LeRobotData, sources: Sequence[Source]) -> list[str] | None:
-    """The names that info.json gives the dims of `sources`, side by side; None where it does not name them all."""
+    """Return the names that info.json gives the dims of `sources`, concatenated; None unless it names them all."""
     found: list[str] = []
     for source in sources:
         names = given_names(data.feature(source.key))
@@ -123,7 +124,7 @@ def _names(data: LeRobotData, sources: Sequence[Source]) -> list[str] | None:
 
 
 def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
-    """Datasets that are mixed have one frame rate, and the format makes vectors of the same dims of all."""
+    """Raise `DataError` unless datasets to be mixed agree in frame rate and in the dims of state and actions."""
     first = datasets[0]
     for data in datasets[1:]:
         if data.fps != first.fps:
@@ -147,7 +148,7 @@ def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
 
 
 def check_fps(data: LeRobotData, format: Format) -> None:
-    """The dataset has the frame rate that the format is for."""
+    """Raise `DataError` unless the dataset has the frame rate that the format is for."""
     if format.config.fps is not None and format.config.fps != data.fps:
         raise DataError(
             f"{data.root}/meta/info.json: fps is {data.fps:g}; the format is for {format.config.fps:g}: a chunk of "
@@ -156,7 +157,7 @@ def check_fps(data: LeRobotData, format: Format) -> None:
 
 
 def _ranges(numbers: np.ndarray) -> list[str]:
-    """[0, 1, 2, 5] as ["0-2", "5"], as `episodes` are written."""
+    """Write numbers as ranges, as `episodes` are written: [0, 1, 2, 5] as ["0-2", "5"]."""
     if not len(numbers):
         return []
     parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)

@@ -1,7 +1,7 @@
-"""How a dataset's keys become OpenPI's inputs, and how a policy's actions become the robot's again.
+"""Maps a dataset's keys to OpenPI's inputs, and a policy's actions back to the robot's.
 
-Start from `Format.from_yaml(path)` (config/formats/<format>.yaml). `encode` comes before normalising,
-tokenising and padding, `decode` after unnormalising; on actions they are inverses.
+Start from `Format.from_yaml(path)` (config/formats/<format>.yaml). `encode` comes before normalising, tokenising and
+padding, `decode` after unnormalising; on actions they are inverses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pisft.data.transforms.rotation import from_rot6d, to_rot6d
 
 
 class Format:
-    """The maps that one `FormatConfig` declares. Arrays are float32; leading dims are free."""
+    """The maps that one `FormatConfig` declares. Arrays are float32 with any leading dims."""
 
     def __init__(self, config: FormatConfig):
         self.config = config
@@ -34,7 +34,7 @@ class Format:
 
     @property
     def action_horizon(self) -> int:
-        """H, the actions of one chunk."""
+        """H, the number of actions in a chunk."""
         return self.config.action_horizon
 
     @property
@@ -43,15 +43,15 @@ class Format:
         return list(dict.fromkeys(source.key for source in [*self.config.state, *self.config.actions]))
 
     def state_names(self, features: Mapping[str, Any]) -> list[str]:
-        """A name for each dim of the encoded state, from this format's `features` or the dataset's info.json."""
+        """Return a name for each dim of the encoded state, from this format's `features` or the dataset's info.json."""
         return self._names(self.config.state, features)
 
     def action_names(self, features: Mapping[str, Any]) -> list[str]:
-        """A name for each dim of an encoded action."""
+        """Return a name for each dim of an encoded action."""
         return self._names(self.config.actions, features)
 
     def robot_names(self, features: Mapping[str, Any]) -> list[str]:
-        """A name for each dim of a robot action, which is as the dataset holds it: without rot6d and padding."""
+        """Return a name for each dim of a robot action, as the dataset stores it: without rot6d and padding."""
         names = []
         for source in self.config.actions:
             own = self._own_names(source, features)
@@ -59,21 +59,21 @@ class Format:
         return names
 
     def real_dims(self, width: int) -> int:
-        """How many of the `width` dims of an encoded action are not `pad_to`'s zeros."""
+        """Return how many of the `width` dims of an encoded action are not `pad_to`'s zeros."""
         return width if self.config.pad_to is None else sum(self.config.widths(self.config.actions))
 
     def state(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The encoded state: its sources side by side, (..., state dims)."""
+        """Return the encoded state: its sources concatenated, (..., state dims)."""
         state = self._concatenated(self.config.state, vectors, "state")
         return self._padded(aloha.encode_state(state) if self.config.adapt_to_pi else state, "state")
 
     def absolute_actions(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The action sources side by side, encoded but for the delta mask, (..., action dims)."""
+        """Return the action sources concatenated and encoded, except for the delta mask, (..., action dims)."""
         actions = self._concatenated(self.config.actions, vectors, "actions")
         return self._padded(aloha.encode_actions(actions) if self.config.adapt_to_pi else actions, "actions")
 
     def robot_actions(self, actions: np.ndarray) -> np.ndarray:
-        """Inverse of `absolute_actions`: the sources side by side as the dataset holds them."""
+        """Invert `absolute_actions`: the sources concatenated as the dataset stores them."""
         actions = actions[..., : self.real_dims(actions.shape[-1])]
         if self.config.adapt_to_pi:
             actions = aloha.decode_actions(actions)
@@ -84,18 +84,18 @@ class Format:
         return np.concatenate([from_rot6d(x, s.rotation) if s.rotation else x for s, x in parts], axis=-1)
 
     def to_relative(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Masked dims of the chunks (..., H, A) minus those of their first states (..., S)."""
+        """Subtract the first states (..., S) of the chunks (..., H, A) in the masked dims."""
         return self._shifted(actions, state, -1)
 
     def to_absolute(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Inverse of `to_relative`."""
+        """Invert `to_relative`."""
         return self._shifted(actions, state, +1)
 
     def encode(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """A sample in the dataset's own keys as {images, state, prompt}, and actions where it has them.
+        """Return a sample in the dataset's own keys as {images, state, prompt}, with actions if it has any.
 
         images: slot → uint8 (H, W, 3); state (S,); actions (H, A), relative where the delta mask says so. Each camera
-        of the format must be there.
+        of the format must be present.
         """
         state = self.state(sample)
         encoded = {
@@ -108,11 +108,11 @@ class Format:
         return encoded
 
     def decode(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Encoded, unnormalised actions (..., H, A) as robot actions; `state` (..., S) is the encoded one."""
+        """Convert encoded, unnormalised actions (..., H, A) to robot actions; `state` (..., S) is encoded."""
         return self.robot_actions(self.to_absolute(actions, state))
 
     def prompt(self, task: str | None) -> str:
-        """The cleaned instruction of a frame whose task is `task`; none at all is a `DataError`."""
+        """Return the cleaned instruction of a frame with `task`; raises `DataError` if there is none."""
         prompt = self.config.prompt
         text = clean_prompt((task or "") if prompt.from_task else "") or clean_prompt(prompt.default or "")
         if not text:
@@ -150,7 +150,7 @@ class Format:
         return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, width - x.shape[-1])])
 
     def _widths(self, total: int) -> list[int]:
-        """Encoded dims of each action source, given those of all."""
+        """Return the encoded dims of each action source, given the total."""
         known = self.config.widths(self.config.actions)
         if known.count(None) > 1:
             unknown = self.config.actions[known.index(None)].key
@@ -188,7 +188,7 @@ class Format:
 
 
 def feature_names(key: str, feature: Mapping[str, Any]) -> list[str]:
-    """A name a dim of a vector feature of info.json, made up where it gives none."""
+    """Return a name for each dim of a vector feature of info.json, generated if it has none."""
     shape, names = [int(size) for size in feature["shape"]], given_names(feature)
     if names and len(names) > 1:
         return names
@@ -196,8 +196,10 @@ def feature_names(key: str, feature: Mapping[str, Any]) -> list[str]:
 
 
 def given_names(feature: Mapping[str, Any]) -> list[str] | None:
-    """info.json's `names` of a vector, where it has one a dim: a list, also in lists, a mapping of names to places, or
-    of groups to lists or mappings of names."""
+    """Return info.json's `names` of a vector if it has one a dim, else None.
+
+    They may be a list, nested lists, a mapping of names to indices, or of groups to lists or mappings of names.
+    """
     names = feature.get("names")
     if isinstance(names, Mapping) and names and all(type(place) is int for place in names.values()):
         names = sorted(names, key=names.__getitem__)
@@ -222,12 +224,12 @@ def _flat(names: Any) -> list[Any] | None:
 
 
 def clean_prompt(text: str) -> str:
-    """openpi's cleaning: stripped, `_` and newlines become spaces."""
+    """Clean as openpi does: strip, then replace `_` and newlines by spaces."""
     return text.strip().replace("_", " ").replace("\n", " ")
 
 
 def _relative_dims(mask: list[int]) -> list[int]:
-    """Dims that openpi's notation makes relative: (6, -1) is 0 to 5."""
+    """Return the dims that openpi's notation makes relative: (6, -1) is 0 to 5."""
     dims: list[int] = []
     position = 0
     for count in mask:

@@ -1,4 +1,4 @@
-"""Pictures at the model's size: `resize_with_pad`, as openpi resizes them."""
+"""Resizes images to the model's size: `resize_with_pad`, as openpi does."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from PIL import Image
 
 
 def resize_with_pad(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) → uint8 (size, size, 3): antialiased bilinear, aspect kept, black borders.
+    """Resize uint8 (H, W, 3) → uint8 (size, size, 3): antialiased bilinear, aspect ratio preserved, black borders.
 
-    A picture of that size comes back as it is. Source: openpi's `image_tools.resize_with_pad_pil`.
+    An image of that size is returned unchanged. Source: openpi's `image_tools.resize_with_pad_pil`.
     """
     height, width = image.shape[:2]
     if (height, width) == (size, size):
         return image
     ratio = max(height, width) / size
     inner = (int(height / ratio), int(width / ratio))
-    # PIL's bilinear widens its kernel when it shrinks a picture: that is the antialiasing
+    # PIL's bilinear filter widens its kernel when it shrinks an image, which is the antialiasing
     resized = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
     padded = np.zeros((size, size, 3), np.uint8)
     top, left = (size - inner[0]) // 2, (size - inner[1]) // 2

@@ -1,7 +1,7 @@
-"""Rotations as six numbers that a network can learn, and back: `to_rot6d` and `from_rot6d`.
+"""Converts rotations to six numbers that a network can learn, and back: `to_rot6d` and `from_rot6d`.
 
-rot6d is the first two columns of the rotation matrix, one after the other; it has no jumps, which angles and
-quaternions have (Zhou et al., "On the Continuity of Rotation Representations in Neural Networks", 2019).
+rot6d is the first two columns of the rotation matrix, concatenated; unlike angles and quaternions it is continuous
+(Zhou et al., "On the Continuity of Rotation Representations in Neural Networks", 2019).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pisft.data.errors import DataError
 
 
 def to_rot6d(x: np.ndarray, kind: Rotation) -> np.ndarray:
-    """Rotations (..., 3 or 4) of `kind` as float32 (..., 6). Angles in radians; rpy turns about the fixed x, y, z.
+    """Convert rotations (..., 3 or 4) of `kind` to float32 (..., 6). Angles in radians; rpy is about fixed x, y, z.
 
-    A quaternion of length 0 is a `DataError`.
+    Raises `DataError` for a quaternion of length 0.
     """
     flat = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
     if kind.startswith("quaternion") and not (flat**2).sum(-1).all():
@@ -37,22 +37,22 @@ def to_rot6d(x: np.ndarray, kind: Rotation) -> np.ndarray:
 
 
 def from_rot6d(x: np.ndarray, kind: Rotation) -> np.ndarray:
-    """Inverse of `to_rot6d`, float32 (..., 3 or 4); what is no rotation is first made the nearest by Gram-Schmidt.
+    """Invert `to_rot6d`, float32 (..., 3 or 4); other input is projected to a rotation by Gram-Schmidt.
 
-    The answer is the canonical one: an axis-angle of at most π, pitch within ±π/2, a quaternion with w ≥ 0. Two
-    columns that are parallel or zero give some rotation rather than a NaN.
+    The result is canonical: an axis-angle of at most π, pitch within ±π/2, a quaternion with w ≥ 0. Two columns that
+    are parallel or zero give some rotation instead of NaN.
     """
     flat = np.asarray(x, np.float64).reshape(-1, ROT6D_DIMS)
     first = _unit(flat[:, :3], np.array([1.0, 0.0, 0.0]))
     second = flat[:, 3:] - (first * flat[:, 3:]).sum(-1, keepdims=True) * first
-    # any axis but the one that `first` is nearest to is independent of it
+    # the axis with the smallest component in `first` is independent of it
     spare = np.eye(3)[np.abs(first).argmin(-1)]
     spare -= (first * spare).sum(-1, keepdims=True) * first
     second = _unit(second, _unit(spare, spare))
     rotations = Matrices.from_matrix(np.stack([first, second, np.cross(first, second)], -1))
     match kind:
         case "rpy":
-            with warnings.catch_warnings():  # at pitch ±π/2 roll and yaw are one: scipy says so and sets yaw to 0
+            with warnings.catch_warnings():  # gimbal lock at pitch ±π/2: scipy warns and sets yaw to 0
                 warnings.simplefilter("ignore", UserWarning)
                 back = rotations.as_euler("xyz")
         case "axis_angle":

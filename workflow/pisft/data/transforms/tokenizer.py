@@ -1,7 +1,6 @@
-"""Prompts as token ids: start from `load_tokenizer(model.tokenizer, model.max_token_len)`.
+"""Turns prompts into token ids: start from `load_tokenizer(model.tokenizer, model.max_token_len)`.
 
-Two kinds: `bytes`, one token a byte, for tiny models that work offline; `paligemma`, which published
-weights know.
+Two kinds: `bytes`, one token a byte, for tiny models that work offline; `paligemma`, which published weights use.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pisft.config.model import TokenizerConfig
 from pisft.data.errors import DataError
 from pisft.data.sources.hub import fetch_file
 
-PAD = 0  # on the right; the same id in both kinds
+PAD = 0  # pads on the right; the same id in both kinds
 STATE_BINS = 256
 
 PALIGEMMA_REPO = "google/paligemma-3b-pt-224"
@@ -28,25 +27,25 @@ HOW_TO_GET = (
 
 
 class Tokenizer(ABC):
-    """Text → ids, in the two prompt forms of openpi's `PaligemmaTokenizer`."""
+    """Text → ids, in the two prompt formats of openpi's `PaligemmaTokenizer`."""
 
     def __init__(self, max_token_len: int):
         self.max_token_len = max_token_len
 
     @abstractmethod
     def ids(self, text: str) -> list[int]:
-        """Ids of a text, without BOS."""
+        """Return the ids of a text, without BOS."""
 
     @property
     @abstractmethod
     def bos(self) -> int:
-        """Id that opens every prompt."""
+        """The id that begins every prompt."""
 
     def encode(self, prompt: str, state: np.ndarray | None = None) -> list[int]:
-        """Ids of a clean prompt; more than `max_token_len` of them is a `DataError`.
+        """Return the ids of a clean prompt; raises `DataError` for more than `max_token_len`.
 
-        Without `state` π₀'s form, the text and a newline that is tokenised by itself; with the normalised,
-        unpadded state (S,) π₀.₅'s, `Task: {text}, State: {bins};\\nAction: `.
+        Without `state` in π₀'s format, the text and a separately tokenised newline; with the normalised, unpadded state
+        (S,) in π₀.₅'s, `Task: {text}, State: {bins};\\nAction: `.
         """
         if state is None:
             ids = [self.bos, *self.ids(prompt), *self.ids("\n")]
@@ -104,7 +103,7 @@ class JsonTokenizer(Tokenizer):
 
         try:
             self._backend = Backend.from_file(str(path))
-        except Exception as error:  # `tokenizers` raises nothing more special
+        except Exception as error:  # `tokenizers` raises plain Exception
             raise DataError(f"{path}: is not a tokenizer.json ({error}). {HOW_TO_GET}") from error
         if self._backend.token_to_id("<bos>") is None:
             raise DataError(f"{path}: has no token <bos>; expected PaliGemma's tokenizer. {HOW_TO_GET}")
@@ -118,13 +117,13 @@ class JsonTokenizer(Tokenizer):
 
 
 def state_bins(state: np.ndarray) -> list[int]:
-    """The bins (256 in [-1, 1]) of a normalised state's dims; below −1 is bin −1, above 1 is bin 255."""
+    """Return the bin (of 256 in [-1, 1]) of each dim of a normalised state; below −1 is bin −1, above 1 is bin 255."""
     return (np.digitize(state, np.linspace(-1, 1, STATE_BINS + 1)[:-1]) - 1).tolist()
 
 
 @lru_cache(maxsize=2)
 def load_tokenizer(config: TokenizerConfig, max_token_len: int) -> Tokenizer:
-    """The tokenizer that `config` names; one that cannot be had is a `DataError` that says how to get it."""
+    """Return the tokenizer that `config` names; raises `DataError` that says how to get it if it is not available."""
     if config.kind == "bytes":
         return BytesTokenizer(max_token_len)
     path = Path(config.path) if config.path is not None else _download()
@@ -137,7 +136,7 @@ def load_tokenizer(config: TokenizerConfig, max_token_len: int) -> Tokenizer:
 def _download() -> Path:
     try:
         return fetch_file(PALIGEMMA_REPO, "tokenizer.json")
-    except Exception as error:  # gated, offline, mirrors that are down: all mean the same to the reader
+    except Exception as error:  # gated, offline or a mirror that is down: the same remedy for all
         raise DataError(
             f"tokenizer: {PALIGEMMA_REPO} cannot be fetched ({type(error).__name__}). {HOW_TO_GET}"
         ) from error

@@ -1,7 +1,7 @@
-"""Saves training states while training goes on. Start from `Saver`.
+"""Saves training states in the background. Start from `Saver`.
 
-What costs the training step is a copy of the tensors in main memory; writing it to disk is a thread's work, with a
-process group of its own, since the others' collectives go on meanwhile.
+The training step only waits for a copy of the tensors to main memory. A thread writes the copy to disk; it has a
+process group of its own, because the training thread's collectives continue meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pisft.train.distribution.world import World
 
 
 class Saver:
-    """Writes the states of one run below `folder`, one after the other. All processes of `world` call the same."""
+    """Saves the training states of one run below `folder`, one at a time. All ranks of `world` make the same calls."""
 
     def __init__(self, folder: Path, world: World):
         self.folder, self.world = folder, world
@@ -28,9 +28,9 @@ class Saver:
         self.error: BaseException | None = None
 
     def save(self, step: int, tensors: dict[str, Tensor], notes: dict[str, str], check: Callable[[], None]) -> None:
-        """`pisft.train.checkpoints.state.save` of `tensors` as they are now, to be done in the background.
+        """Start `pisft.train.checkpoints.state.save` of the present values of `tensors` in the background.
 
-        Waits for the save before and raises what it raised.
+        Waits for the previous save first, and raises its error if it failed.
         """
         self.wait()
         self.stage(tensors)
@@ -39,7 +39,7 @@ class Saver:
         self.thread.start()
 
     def stage(self, tensors: dict[str, Tensor]) -> None:
-        """Copy `tensors`, sharded ones too, into main memory: the same as for the save before, where they fit."""
+        """Copy `tensors`, sharded ones too, to main memory; reuses the previous save's buffers where shapes agree."""
         gpu = self.world.device.type == "cuda"
         before, self.staged = self.staged, {}
         for name, tensor in tensors.items():
@@ -51,25 +51,25 @@ class Saver:
             torch.cuda.current_stream().synchronize()
 
     def wait(self) -> None:
-        """Until all is on disk; raises what went wrong meanwhile."""
+        """Wait until everything is on disk; raises the background error, if there was one."""
         if self.thread is not None:
             self.thread.join()
             self.thread = None
         self.check()
 
     def check(self) -> None:
-        """Raise what went wrong in the background, if something has."""
+        """Raise the error of the background thread, if there was one."""
         if self.error is not None:
             error, self.error = self.error, None
             raise error
 
     def close(self) -> None:
-        """Let a single process finish what it writes; one of several might wait for another that is gone."""
+        """Let a single process finish writing; one of several might wait for a rank that is gone."""
         if self.thread is not None and self.world.size == 1:
             self.thread.join()
 
     def _save(self, *arguments) -> None:
         try:
             states.save(*arguments)
-        except BaseException as error:  # the training thread's to raise
+        except BaseException as error:  # raised in the training thread, by `check`
             self.error = error

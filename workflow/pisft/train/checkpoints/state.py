@@ -1,9 +1,9 @@
-"""Resumable training state on disk: `<folder>/step_<n>/`, each whole or not there at all.
+"""Saves and loads resumable training states: `<folder>/step_<n>/`, each complete or absent.
 
-Start from `save` and `latest`. The tensors go through torch.distributed.checkpoint in its safetensors form (its own
-form has a pickled index, which must not be loaded), so that the number of processes may change between runs.
-`state.json` names every file with its size and sha256 and is written last; the folder gets its name when all of it is
-on disk.
+Start from `save` and `latest`. The tensors are written by torch.distributed.checkpoint in its safetensors format (its
+native format has a pickled index, which must not be loaded), so that the number of processes may change between runs.
+`state.json` lists every file with its size and sha256 and is written last; the folder is renamed to its final name once
+everything is on disk.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pisft.train.errors import TrainingError
 KEPT = 2
 ALONE = World()
 
-# one process is what is meant wherever no process group was made
+# without a process group, a single process is intended
 warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
 
 
@@ -44,10 +44,10 @@ def save(
     world: World = ALONE,
     group: distributed.ProcessGroup | None = None,
 ) -> Path:
-    """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`, and drop all but the last two states.
+    """Write `tensors` and `notes` (text by file name) as `folder/step_<n>/`; delete all but the last two.
 
-    All processes of `world` call it, and talk in `group`, by default that of all else. `check` is called right before
-    the state gets its name. A full disk is a `TrainingError`; what was there stays.
+    All ranks of `world` call it and communicate in `group`, by default the default process group. `check` is called
+    right before the folder gets its final name. Raises `TrainingError` if the disk is full; earlier states stay intact.
     """
     final, temporary = folder / f"step_{step}", folder / f".step_{step}.tmp"
     try:
@@ -77,7 +77,7 @@ def save(
 
 
 def latest(folder: Path, steps: float = inf) -> Path | None:
-    """The last whole state in `folder` of at most `steps` steps; damaged ones are passed over."""
+    """Return the last intact training state in `folder` of at most `steps` steps; skips damaged ones."""
     for path in _states(folder, steps):
         if (reason := fault(path)) is None:
             return path
@@ -86,13 +86,16 @@ def latest(folder: Path, steps: float = inf) -> Path | None:
 
 
 def elsewhere(folder: Path) -> list[Path]:
-    """The last state of each run that was stopped beside `folder`, of other fingerprints."""
+    """Return the last training state of each stopped run with another fingerprint, in folders beside `folder`."""
     beside = [path for path in sorted(folder.parent.glob("*")) if path.is_dir() and path != folder]
     return [states[0] for path in beside if (states := _states(path, inf))]
 
 
 def load(path: Path, tensors: dict[str, Tensor]) -> int:
-    """Fill `tensors` in place from the state at `path`; its step. Raises `TrainingError` where they do not fit."""
+    """Fill `tensors` in place from the training state at `path`; returns its step.
+
+    Raises `TrainingError` if they do not fit.
+    """
     try:
         dcp.load(
             tensors,
@@ -108,12 +111,12 @@ def load(path: Path, tensors: dict[str, Tensor]) -> int:
 
 
 def step_of(path: Path) -> int:
-    """Updates that the state at `path` has behind it."""
+    """Return the number of updates done before the training state at `path` was saved."""
     return int(path.name.removeprefix("step_"))
 
 
 def fault(path: Path) -> str | None:
-    """What is wrong with the state at `path`; None where every file is, to the byte, what `state.json` says."""
+    """Return what is wrong with the training state at `path`; None if every file matches `state.json`."""
     try:
         content = json.loads((path / "state.json").read_text())
         facts = content["files"]
@@ -127,7 +130,7 @@ def fault(path: Path) -> str | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
+    """Make the directory entries of `folder` durable (fsync)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -142,7 +145,7 @@ def _complete(temporary: Path, final: Path, step: int, notes: dict[str, str], ch
     content = {"step": step, "files": facts, "sha256": _digest(facts)}
     _write(temporary / "state.json", json.dumps(content, sort_keys=True))
     check()
-    if final.exists():  # a damaged one, or it would have been resumed from
+    if final.exists():  # damaged: an intact one would have been resumed from
         shutil.rmtree(final)
     os.rename(temporary, final)
     sync_folder(final.parent)
@@ -153,7 +156,7 @@ def _digest(facts: dict[str, dict[str, Any]]) -> str:
 
 
 def _states(folder: Path, steps: float) -> list[Path]:
-    """Those of at most `steps` steps, newest first: of a run that was longer once, the others are left alone."""
+    """Return the training states of at most `steps` steps, newest first; those of a longer run are left alone."""
     found = [path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdigit()]
     return sorted((path for path in found if step_of(path) <= steps), key=step_of, reverse=True)
 
@@ -171,7 +174,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost message: checkpoint exceptions carry those of every process."""
+    """Return the innermost message; a `CheckpointException` holds the errors of every rank."""
     if isinstance(error, CheckpointException) and error.failures:
         error = next(iter(error.failures.values()))[0]
     return " ".join(str(error).split())[:300]

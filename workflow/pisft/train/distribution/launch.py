@@ -1,7 +1,7 @@
 """Starts the processes of a run on this machine, or joins those that torchrun or srun has started.
 
-Start from `launch`. However one of them ends, none is left behind: a fault in one stops the others, a signal to this
-process is passed on to all, and they end when it does.
+Start from `launch`. No process outlives the others: an error in one ends all, a signal to the launcher is forwarded to
+all, and all end when the launcher ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pisft.errors import PisftError
 from pisft.train.distribution.world import TIMEOUT_S, World, joined, local_device, started
 from pisft.train.errors import Interrupted, TrainingError
 
-GRACE_S = 5  # for the others, once one process has failed
+GRACE_S = 5  # for the other processes to end, once one has failed
 
 
 def launch(
@@ -35,10 +35,11 @@ def launch(
     launcher: str = "local",
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Run `target(world, *args)` in every process; raises what it raises.
+    """Run `target(world, *args)` in every process of the run; raises what it raises.
 
-    Where a launcher has started this process as one of several, these are the processes. Else `inline` is this process
-    alone, and `local` as many on this machine as `cluster` has GPUs a node: how many nodes it has is for SLURM.
+    If torchrun or srun has started this process as one of several, it joins them. Otherwise `inline` runs in this
+    process alone, and `local` starts `cluster.gpus_per_node` processes on this machine; `cluster.num_nodes` only
+    matters to SLURM.
     """
     if cluster.visible_gpus is not None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", cluster.visible_gpus)
@@ -61,7 +62,7 @@ def launch(
 
 
 def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, train: Train, timeout_s: float) -> None:
-    # a server that has imported everything once forks them all
+    # the fork server imports everything once and forks all processes
     server = mp.get_context("forkserver")
     server.set_forkserver_preload([target.__module__])
     reports = server.SimpleQueue()
@@ -115,7 +116,7 @@ def _main(
             reports.put(("interrupted", str(interruption)))
     except PisftError as error:
         reports.put(("error", str(error)))
-        os._exit(1)  # the others wait in a collective that this one will not come to
+        os._exit(1)  # the other ranks wait in a collective that this one never enters
 
 
 def _end_with_launcher() -> None:
@@ -125,7 +126,7 @@ def _end_with_launcher() -> None:
 
 @contextlib.contextmanager
 def _passed_on(pids: list[int]) -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM to this process go to all of `pids`."""
+    """Forward SIGINT and SIGTERM of this process to all `pids` while in the context."""
 
     def pass_on(number: int, _: object) -> None:
         for pid in pids:

@@ -1,6 +1,6 @@
-"""The model as it is trained: which parameters, in which precision, sharded over the processes.
+"""Prepares the model for training: which parameters are trained, in which precision, sharded over the processes.
 
-Start from `build`. Blocks are the unit of sharding (FSDP2), of recomputing and of compiling.
+Start from `build`. Blocks are the unit of sharding (FSDP2), of activation checkpointing and of compilation.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ PARTS = {
 
 
 def build(config: Resolved, root: Path, world: World) -> Pi0:
-    """The model with its base weights (or those of `train.seed`), on the device, ready to be trained.
+    """Return the model on the device, ready to train, with its base weights, or with random ones from `train.seed`.
 
-    `root` is the project's folder, below which base weights of other experiments lie.
+    `root` is the project's folder; base weights of other experiments are found below it.
     """
     base = config.model.base
     torch.manual_seed(config.train.seed)
-    # with base weights to come, no memory is taken before each process can take its shard
+    # base weights are loaded after sharding: until then the model takes no memory
     with torch.device("meta" if isinstance(base, BaseWeights) else "cpu"):
         model = Pi0(config.model)
     restrict(model, config)
@@ -52,7 +52,7 @@ def build(config: Resolved, root: Path, world: World) -> Pi0:
 
 
 def restrict(model: Pi0, config: Resolved) -> None:
-    """Freeze what `config` does not train, in the precision that it is computed in, and put adapters on."""
+    """Freeze what `config` does not train, cast frozen parameters to the compute precision, add LoRA adapters."""
     if isinstance(config.finetune, Lora):
         lora.wrap(model, config.finetune)
     else:
@@ -60,7 +60,7 @@ def restrict(model: Pi0, config: Resolved) -> None:
             if part_of(name) in config.finetune.freeze:
                 parameter.requires_grad_(False)
     if not config.format.cameras:
-        # a blind policy's eyes get no gradient
+        # without cameras the vision tower gets no gradient
         model.vision.requires_grad_(False)
         model.projector.requires_grad_(False)
     for parameter in model.parameters():
@@ -69,14 +69,14 @@ def restrict(model: Pi0, config: Resolved) -> None:
 
 
 def part_of(name: str) -> str:
-    """vision, vlm or expert, for the parameter `name`."""
+    """Return the part, vision, vlm or expert, that the parameter `name` belongs to."""
     if name.startswith("layers."):
         return name.split(".")[2]
     return next(part for part, starts in PARTS.items() if name.startswith(starts))
 
 
 def shard(model: Pi0, world: World, precision: str) -> None:
-    """Split every parameter over the processes: fp32 masters, gathered in `precision`, gradients reduced in fp32."""
+    """Shard every parameter over the ranks: fp32 master weights, gathered in `precision`, gradients reduced in fp32."""
     if world.size == 1:
         return
     policy = MixedPrecisionPolicy(
@@ -91,13 +91,13 @@ def shard(model: Pi0, world: World, precision: str) -> None:
 
 
 def whole(parameter: Tensor) -> Tensor:
-    """The value of a parameter on the CPU; all processes must ask for a sharded one."""
+    """Return the full value of a parameter on the CPU; for a sharded one, all ranks must call this."""
     value = parameter.detach()
     return (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
 
 
 def _cluster_options(model: Pi0, config: Resolved) -> None:
-    # on `forward` itself: names stay as they are, and the hooks of sharding stay outside
+    # replace `forward`, not the module: parameter names stay, and FSDP's hooks stay outside of it
     if config.cluster.compile:
         compile_blocks(model)
     if config.cluster.activation_checkpointing:
@@ -106,10 +106,11 @@ def _cluster_options(model: Pi0, config: Resolved) -> None:
 
 
 def compile_blocks(model: Pi0) -> None:
-    """torch.compile every layer of the tower and every joint block."""
+    """Apply torch.compile to every layer of the vision tower and every joint block."""
     from torch._inductor import config
 
-    # part of its cache's key: kernels that another process compiled for more threads would be taken, and wait for them
+    # makes the thread count part of the compile cache's key: else kernels that another process compiled for more
+    # threads would be reused, and wait for threads that are not there
     config.cpp.threads = torch.get_num_threads()
     for block in (*model.vision.layers, *model.layers):
         block.forward = torch.compile(block.forward)

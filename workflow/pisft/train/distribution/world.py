@@ -1,5 +1,7 @@
-"""The processes that train together, and what they agree on. Start from `joined` in a process that was started by a
-launcher (`started` tells), or `World()` for one alone."""
+"""The processes that train together and how they communicate.
+
+Start from `joined` in a process that a launcher started (`started` tells), or from `World()` for a single process.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ TIMEOUT_S = 1200.0
 
 @dataclass(frozen=True)
 class World:
-    """One of `size` processes; `mesh` is None for one alone."""
+    """One process of `size`; `mesh` is None for a single process."""
 
     device: torch.device = CPU
     rank: int = 0
@@ -28,30 +30,30 @@ class World:
 
     @property
     def lead(self) -> bool:
-        """Whether this process writes what is written once."""
+        """Whether this is rank 0, which writes what is written once."""
         return self.rank == 0
 
     def share(self, total: int) -> slice:
-        """This process's part of `total` places; the parts differ by at most one place."""
+        """Return this rank's slice of `total` items; the sizes of the slices differ by at most one."""
         return slice(self.rank * total // self.size, (self.rank + 1) * total // self.size)
 
     def sum(self, values: Tensor) -> Tensor:
-        """`values` added up over all processes, in place."""
+        """Sum `values` over all ranks, in place, and return it."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def barrier(self, group: distributed.ProcessGroup | None = None) -> None:
-        """Wait for all processes; in `group`, where collectives of another thread must not come between."""
+        """Wait for all ranks; a thread passes its own `group`, apart from other threads' collectives."""
         if self.size > 1:
             distributed.barrier(group)
 
 
 def started() -> dict[str, str] | None:
-    """The variables that `joined` goes by, where a launcher has started this process as one of several, else None.
+    """Return the variables that `joined` reads if a launcher started this process as one of several, else None.
 
-    torchrun sets them itself; of srun's step they are made up here, with a port that each start of each job has for
-    itself. Inside `sbatch` or `salloc`, but not under `srun`, a process is alone.
+    torchrun sets them itself. For a step of srun they are derived from SLURM's variables, with a port that depends on
+    job, step and restart. Inside `sbatch` or `salloc`, but not under `srun`, a process is alone.
     """
     env = os.environ
     if "WORLD_SIZE" in env:
@@ -67,15 +69,16 @@ def started() -> dict[str, str] | None:
         "WORLD_SIZE": env["SLURM_NTASKS"],
         "LOCAL_WORLD_SIZE": env["SLURM_STEP_TASKS_PER_NODE"].partition("(")[0].partition(",")[0],
         "MASTER_ADDR": env.get("MASTER_ADDR", SlurmJobEnvironment().hostnames[0]),
-        "MASTER_PORT": env.get("MASTER_PORT", str(20000 + nth % 12000)),  # below those that systems give away
+        "MASTER_PORT": env.get("MASTER_PORT", str(20000 + nth % 12000)),  # below the ephemeral ports
     }
 
 
 @contextlib.contextmanager
 def joined(device: torch.device, timeout_s: float = TIMEOUT_S) -> Iterator[World]:
-    """The world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them; NCCL for GPUs, gloo for CPUs.
+    """Yield the world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them.
 
-    A process that hears nothing of the others for `timeout_s` raises, at the start and at every collective.
+    NCCL for GPUs, gloo for CPUs. Initialisation and every collective raise if another rank does not answer within
+    `timeout_s`.
     """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(
@@ -89,14 +92,14 @@ def joined(device: torch.device, timeout_s: float = TIMEOUT_S) -> Iterator[World
 
 
 class Vote:
-    """Whether any process was asked to stop: known to all at the same step, one step late, so that nobody waits."""
+    """Agrees on whether any rank was asked to stop; all learn it at the same step, one step late, without waiting."""
 
     def __init__(self, world: World):
         self.world = world
         self.pending: tuple[Tensor, distributed.Work] | None = None
 
     def __call__(self, asked: bool) -> bool:
-        """This process's request; the answer to those of the call before (of this one, for a process alone)."""
+        """Submit this rank's request; returns the result of the previous call (of this one, for a single process)."""
         if self.world.size == 1:
             return asked
         agreed = self.settle()
@@ -105,7 +108,7 @@ class Vote:
         return agreed
 
     def settle(self) -> bool:
-        """The answer to the last call, if there was one."""
+        """Return the result of the last call's vote; False if none is pending."""
         if self.pending is None:
             return False
         flag, work = self.pending
@@ -115,8 +118,7 @@ class Vote:
 
 
 def local_device(deterministic: bool, threads: int) -> torch.device:
-    """The GPU that LOCAL_RANK stands for, or the CPU with this process's share of `threads`, which the processes of a
-    machine have together."""
+    """Return the GPU of LOCAL_RANK, or the CPU with this process's share of the machine's `threads`."""
     from pisft.model.runtime import configure
 
     device = configure(max(1, threads // int(os.environ.get("LOCAL_WORLD_SIZE", 1))), deterministic)

@@ -1,4 +1,4 @@
-"""What a step was trained on whose loss or gradient was not finite. Start from `nonfinite`."""
+"""Finds what a step with a non-finite loss or gradient was trained on. Start from `nonfinite`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = 5
 
 
 def nonfinite(corpus: Corpus, indices: np.ndarray, step: int, history: list[float], folder: Path) -> TrainingError:
-    """The error for step `step` (from 0) on frames `indices`; `history` is its loss, real loss and norm."""
+    """Build the error for step `step` (from 0) on frames `indices`; `history` is its loss, real-dims loss, norm, …."""
     loss, _, norm, *_ = history
     names = sorted({corpus.place(index).rpartition(" frame ")[0] for index in indices})
     return TrainingError(
@@ -24,7 +24,7 @@ def nonfinite(corpus: Corpus, indices: np.ndarray, step: int, history: list[floa
 
 
 def _cause(corpus: Corpus, indices: np.ndarray) -> str:
-    """Inputs that are not finite, or else the largest one, with what to do."""
+    """Describe the non-finite inputs, or, if there are none, the largest input, and what to do."""
     observation, actions = corpus.training.batch(indices)
     found, largest = [], (0.0, "")
     for name, values in (("state", observation.state.numpy()[:, None]), ("actions", actions.numpy())):
@@ -46,7 +46,7 @@ def _cause(corpus: Corpus, indices: np.ndarray) -> str:
 
 
 def _stats(corpus: Corpus, name: str, dim: int) -> str:
-    """The norm stats of a dim, in brief."""
+    """Format the norm stats of one dim for a message."""
     stats = getattr(corpus.training.preprocessor.stats, name)
     if dim >= len(stats.mean):
         return "padding"

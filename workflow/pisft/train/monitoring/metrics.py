@@ -1,9 +1,9 @@
-"""What a run tells while it trains: metrics.csv always, TensorBoard and wandb where the config asks.
+"""Logs a run's metrics: always to metrics.csv, to TensorBoard and wandb if configured.
 
-Start from `Metrics`. What is the same whenever it is trained again stands in metrics.csv; how fast it was, in
-metrics.timing.csv. Both lie beside the training state until they are published with the checkpoint, so that a run that
-was stopped leaves what an earlier one published as it was. They travel with the state (`Metrics.tables`), so that a
-resumed run continues the tables that belong to it, without a step missing or told twice.
+Start from `Metrics`. metrics.csv has what is the same each time the run is trained; metrics.timing.csv has its speed.
+Both are beside the training state until they are copied out with the checkpoint, so that a stopped run leaves the
+results of an earlier one untouched. They are saved with the training state (`Metrics.tables`), so that a resumed run
+continues its own tables, with no step missing or repeated.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ LEARNT, TIMING = METRICS, "metrics.timing.csv"
 COLUMNS = {
     LEARNT: ("step", "loss", "loss_real_dims", "lr", "grad_norm", "val_loss", "val_loss_real_dims"),
     TIMING: ("step", "samples_per_s", "data_wait_s", "memory_gib", "mfu"),
-}  # and, of LEARNT, the loss of each real action dim, loss_dim_<n>
+}  # LEARNT also has loss_dim_<n>, the loss of each real action dim
 
 
 class Metrics:
-    """One run's loggers, with tables in `folder`; `step` and `tables` (text by file name) are those of the state that
-    it goes on from."""
+    """The loggers of one run, with tables in `folder`.
+
+    `step` and `tables` (text by file name) are those of the training state that it resumes from.
+    """
 
     def __init__(
         self,
@@ -49,11 +51,11 @@ class Metrics:
 
     @property
     def tables(self) -> dict[str, str]:
-        """The tables so far, by file name."""
+        """The tables so far, text by file name."""
         return {name: (self.folder / name).read_text() for name in COLUMNS}
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add one row to each table; columns without a value stay empty, and a value without a column is a mistake."""
+        """Add one row to each table; columns without a value stay empty, and a value without a column is an error."""
         timed = {name: value for name, value in values.items() if name in COLUMNS[TIMING]}
         self._append(TIMING, step, timed)
         self._append(LEARNT, step, {name: value for name, value in values.items() if name not in timed})
@@ -71,7 +73,7 @@ class Metrics:
             file.write(line.getvalue())
 
     def close(self) -> None:
-        """Flush what is buffered."""
+        """Flush and close TensorBoard and wandb."""
         if self._tensorboard is not None:
             self._tensorboard.close()
         if self._wandb is not None:
@@ -79,26 +81,26 @@ class Metrics:
 
 
 class NoMetrics:
-    """What the processes have that do not write."""
+    """Stands in for `Metrics` in every rank but 0."""
 
     tables: ClassVar[dict[str, str]] = {}
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def _tensorboard(run_dir: Path, key: str, step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
-    # a folder a key: another experiment's curve in the same results folder stays a curve of its own
+    # one folder a key, so that runs of different configurations in one results folder are separate curves
     return SummaryWriter(run_dir / "tensorboard" / key[:12], purge_step=step + 1 if step else None)
 
 
 def _wandb(config: Resolved, run_dir: Path, key: str) -> Any:
-    """The run, or None with a warning: a tracker that cannot be reached never stops training."""
+    """Start the wandb run; None, with a warning, if that fails: an unreachable tracker never stops training."""
 
     def start(_: None) -> Any:
         import wandb
@@ -117,7 +119,7 @@ def _wandb(config: Resolved, run_dir: Path, key: str) -> Any:
 
 
 def _attempt(run: Any, action: Any, result: bool = False) -> Any:
-    """`run` (or, with `result`, what the action gives) if wandb works, else None: from then on it is left out."""
+    """Call `action(run)`; returns `run`, or with `result` what it returned; on an error None, which disables wandb."""
     try:
         outcome = action(run)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""How fast a run is, and what it uses: samples a second, waiting for data, MFU and memory. Start from `Rates`."""
+"""Measures a run's speed and resources: samples a second, waiting for data, MFU and memory. Start from `Rates`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pisft.model.flops import needed_flops
 from pisft.train.distribution.world import World
 from pisft.train.step.batches import Batch
 
-# Dense bf16 tensor-core FLOPs a second, from the makers' data sheets.
+# Dense bf16 tensor-core FLOPs a second, from NVIDIA's data sheets.
 PEAK_FLOPS = {
     "A100": 312e12,
     "H100 PCIe": 756e12,
@@ -26,23 +26,23 @@ PEAK_FLOPS = {
 
 
 class Rates:
-    """Of the stretch since the last `restart`; what validating and saving took is in none."""
+    """Measures the interval since the last `restart`; the loop restarts it after validating and saving."""
 
     def __init__(self, config: Resolved, model: Pi0, world: World):
         self.config, self.world = config, world
         self.peak = peak_flops(world.device)
         parameters = list(model.parameters())
-        # a frozen weight's own gradient, one of the three passes, is not computed
+        # a weight takes three matrix products (forward, input gradient, own gradient); a frozen one skips the last
         trained = sum(p.numel() for p in parameters if p.requires_grad) / sum(p.numel() for p in parameters)
         self.passes = (2 + trained) / 3
         self.restart()
 
     def restart(self) -> None:
-        """Begin a new stretch."""
+        """Begin a new interval."""
         self.start, self.waited, self.samples, self.flops = time.perf_counter(), 0.0, 0, 0.0
 
     def waiting(self, batches):
-        """The same batches, the wait for each counted."""
+        """Yield the same batches, and add up the time spent waiting for them."""
         while True:
             start = time.perf_counter()
             batch = next(batches, None)
@@ -52,7 +52,7 @@ class Rates:
             yield batch
 
     def count(self, micro_batches: list[Batch]) -> None:
-        """A step was trained, on this process with `micro_batches`."""
+        """Count one step, trained on this rank with `micro_batches`."""
         model, train = self.config.model, self.config.train
         self.samples += train.global_batch_size
         patches = (model.image_size // model.vision.patch) ** 2
@@ -62,8 +62,10 @@ class Rates:
             self.flops += len(batch) * needed_flops(model, *tokens, train.flow_samples_per_prefix) * self.passes
 
     def read(self) -> dict[str, float]:
-        """samples_per_s of all processes; data_wait_s, memory_gib (its peak) and, where the device's peak is known,
-        mfu of this one: the FLOPs that are needed, over those that it could do."""
+        """Return samples_per_s over all ranks; data_wait_s, memory_gib (peak) and mfu of this rank.
+
+        mfu is the FLOPs needed over those possible at the device's peak; it is absent where that is unknown.
+        """
         seconds = time.perf_counter() - self.start
         found = {
             "samples_per_s": self.samples / seconds,
@@ -74,7 +76,7 @@ class Rates:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """Of one GPU in bf16; None for what is not in the table, a CPU among them."""
+    """Return the bf16 peak of one GPU in FLOPs a second; None for a device that is not in `PEAK_FLOPS`, or a CPU."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
@@ -82,7 +84,7 @@ def peak_flops(device: torch.device) -> float | None:
 
 
 def _memory(device: torch.device) -> int:
-    """Peak bytes of this process: of the allocator on a GPU, resident on a CPU."""
+    """Return this process's peak memory in bytes: the allocator's on a GPU, resident on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

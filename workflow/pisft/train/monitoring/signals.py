@@ -1,6 +1,6 @@
-"""SIGINT, SIGTERM and SIGUSR2, SLURM's warning, as a request: a flag that the loop reads between steps.
+"""Turns SIGINT, SIGTERM and SIGUSR2 (SLURM's warning) into a flag that the training loop reads between steps.
 
-A second SIGINT or SIGTERM acts at once.
+A second SIGINT or SIGTERM has its usual effect at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threading import Event
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Event]:
-    """Inside, the event is set by the first of the signals."""
+    """Yield an event that the first of the signals sets."""
     requested = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
 
@@ -23,7 +23,7 @@ def stop_requests() -> Iterator[Event]:
 
     def request(number: int, _: object) -> None:
         requested.set()
-        if number != signal.SIGUSR2:  # a warning is followed by SIGTERM, which must not cut the saving short
+        if number != signal.SIGUSR2:  # SIGTERM follows the warning and must not interrupt saving
             signal.signal(signal.SIGINT, before[signal.SIGINT])
             signal.signal(signal.SIGTERM, before[signal.SIGTERM])
 

@@ -1,4 +1,4 @@
-"""A trace of chosen steps, for chrome://tracing or Perfetto. Start from `Trace`."""
+"""Profiles chosen steps, for chrome://tracing or Perfetto. Start from `Trace`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Trace:
 
     @contextlib.contextmanager
     def step(self, step: int) -> Iterator[None]:
-        """Around each step; outside the window it does nothing."""
+        """Wrap one training step; does nothing outside the window."""
         if self.window is not None and self.window[0] <= step < self.window[1] and self.profiler is None:
             gpu = [ProfilerActivity.CUDA] if self.world.device.type == "cuda" else []
             self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu])

@@ -1,6 +1,6 @@
-"""The batch of a step: frames, noise and time, in micro-batches; the next ones are made while it is trained on.
+"""Makes the micro-batches of a step: frames, noise and time; later steps are prepared while one is trained on.
 
-Start from `Batches.ahead`. A batch is a function of (seed, step) alone: micro-batches only cut it.
+Start from `Batches.ahead`. A batch is a function of (seed, step) alone: micro-batches only divide it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Batch:
         return len(self.actions)
 
     def to(self, device: torch.device) -> Batch:
-        """The same on `device`."""
+        """Return the batch on `device`."""
         tensors = (self.actions, self.noise, self.time, self.augmentation)
         if device.type == "cpu":
             return Batch(self.observation.to(device), *tensors)
@@ -48,7 +48,7 @@ class Batch:
         )
 
     def augmented(self) -> Observation:
-        """The observation, its pictures augmented where draws for it were made."""
+        """Return the observation, with augmented images if the batch has draws for them."""
         if self.augmentation is None:
             return self.observation
         return replace(self.observation, images=augment(self.observation.images, self.augmentation))
@@ -64,8 +64,10 @@ def make_batch(
     augmented: bool = False,
     longest: int = 0,
 ) -> Batch:
-    """Frames `indices` (B,), with the noise, time and augmentation of their `places` (B,) in the whole batch of
-    `step`; prompts are padded as if one of them had `longest` tokens."""
+    """Make a batch of frames `indices` (B,), with prompts padded to at least `longest` tokens.
+
+    Noise, time and augmentation are drawn for their `places` (B,) in the global batch of `step`.
+    """
     observation, actions = frames.batch(indices, longest)
     noise, time = noise_and_time(seed, step, places, draws, *actions.shape[1:])
     augmentation = torch.from_numpy(draw(seed, step, places)) if augmented else None
@@ -73,12 +75,12 @@ def make_batch(
 
 
 def default_workers(processes: int) -> int:
-    """Threads of one of so many processes on this machine: a few, as far as there are cores for them."""
+    """Return the number of worker threads of one of `processes` on this machine: its share of the cores, 1 to 4."""
     return max(1, min(4, len(os.sched_getaffinity(0)) // processes))
 
 
 class Batches:
-    """The training batches of an experiment: of each, the part that falls to this process."""
+    """The training batches of an experiment, this rank's part of each."""
 
     def __init__(self, config: Resolved, frames: TrainingSet, weights: list[float], world: World):
         self.train, self.frames, self.weights, self.world = config.train, frames, weights, world
@@ -86,16 +88,16 @@ class Batches:
         self.micro_batch_size = config.cluster.micro_batch_size or config.train.global_batch_size
 
     def indices(self, step: int) -> np.ndarray:
-        """Training frames of step `step` (from 0), of all processes, (global_batch_size,)."""
+        """Return the training frames of step `step` (from 0), over all ranks, (global_batch_size,)."""
         return batch_indices(self.train.seed, step, self.train.global_batch_size, self.frames.sizes, self.weights)
 
     def make(self, step: int) -> list[Batch]:
-        """This process's micro-batches of step `step` (from 0)."""
+        """Make this rank's micro-batches of step `step` (from 0)."""
         indices = self.indices(step)
         mine = self.world.share(len(indices))
         places = np.arange(len(indices))[mine]
         cuts = range(self.micro_batch_size, len(places), self.micro_batch_size)
-        # one shape for all processes and micro-batches: what compiles, compiles once, and nobody waits for another
+        # one shape for all ranks and micro-batches: it compiles once, and no rank waits for another to compile
         longest = self.frames.longest_prompt(indices)
         train, draws = self.train, self.train.flow_samples_per_prefix
         return [
@@ -104,7 +106,7 @@ class Batches:
         ]
 
     def ahead(self, first: int, end: int) -> Iterator[list[Batch]]:
-        """The batches of steps `first` to `end` (without it); as many as there are workers are made meanwhile."""
+        """Yield the batches of steps `first` up to, without, `end`; each worker prepares a later one meanwhile."""
         executor = ThreadPoolExecutor(self.workers, "batches")
         try:
             steps = iter(range(first, end))

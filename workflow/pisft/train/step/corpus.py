@@ -1,4 +1,4 @@
-"""What is trained and validated on: an experiment's datasets, their episodes split. Start from `load`."""
+"""Loads the data to train and validate on: an experiment's datasets, their episodes split. Start from `load`."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from pisft.data.transforms.format import Format
 
 @dataclass(frozen=True)
 class Corpus:
-    """`real_dims` are the action dims that are not padding."""
+    """An experiment's training and held-out frames; `real_dims` counts the action dims that are not padding."""
 
     training: TrainingSet
-    heldout: TrainingSet | None  # where nothing is held out
+    heldout: TrainingSet | None  # None if nothing is held out
     weights: list[float]
     real_dims: int
-    episodes: list[tuple[str, int, int]]  # dataset, episode, frames: of the training episodes, in order
+    episodes: list[tuple[str, int, int]]  # (dataset, episode, number of frames) of the training episodes, in order
     stores: list[StoredPictures]
 
     def check(self, wait: bool = False) -> None:
-        """Raise `DataError` for a frame store that was found damaged so far; `wait` until all are looked at."""
+        """Raise `DataError` if a frame store was found damaged; with `wait`, only after all have been verified."""
         for store in self.stores:
             store.check(wait)
 
     def place(self, index: int) -> str:
-        """`<dataset> episode <n> frame <m>` of training frame `index`."""
+        """Format training frame `index` as `<dataset> episode <n> frame <m>`."""
         ends = np.cumsum([frames for _, _, frames in self.episodes])
         i = int(np.searchsorted(ends, index, side="right"))
         name, episode, frames = self.episodes[i]
@@ -48,10 +48,11 @@ class Corpus:
 def load(
     config: Resolved, run_dir: Path, data_root: Path, local_disk: Path | None = None, verify: bool = False
 ) -> Corpus:
-    """All but pictures in memory, normalised with `run_dir`/norm_stats.json; raises `DataError`, `ConfigError`.
+    """Load everything but the images into memory, normalised by `run_dir`/norm_stats.json.
 
-    Frame stores are read from copies on `local_disk`, a folder on a disk of this node, or, if None, where they lie;
-    with `verify`, they are hashed in the background, and `check` tells.
+    Frame stores are read from copies on `local_disk`, a folder on a disk of this node, or in place if it is None; with
+    `verify`, they are hashed in the background, and `Corpus.check` raises if one is damaged. Raises `DataError`,
+    `ConfigError`.
     """
     stats = load_norm_stats(run_dir / "norm_stats.json")
     preprocessor = Preprocessor(config.model, Format(config.format), stats)
@@ -66,7 +67,7 @@ def load(
 
     stores: list[StoredPictures] = []
 
-    @cache  # both sets read the same file
+    @cache  # the training and held-out sets read the same frame store
     def pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
         found = open_pictures(data, camera, size, verify)
         stores.extend([found] if isinstance(found, StoredPictures) else [])

@@ -1,7 +1,7 @@
-"""The optimiser: AdamW, openpi's learning-rate schedule, gradient clipping and the averaged weights.
+"""The optimiser: AdamW, openpi's learning-rate schedule, gradient clipping and the moving average of the weights (EMA).
 
-Start from `Optimizer.update`. All state is fp32 and exists from the start, so that what is saved has the same
-entries at every step.
+Start from `Optimizer.update`. All optimiser state is fp32 and allocated at the start, so that a training state has the
+same entries at every step.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pisft.config.experiment import Train
 
 
 def learning_rate(step: int, train: Train) -> float:
-    """Rate of the update number `step` (from 0): linear warm-up, then a cosine down to `end_lr` at `decay_steps`.
+    """Return the rate of update `step` (from 0): linear warm-up, then cosine decay to `end_lr` at `decay_steps`.
 
-    optax's warmup_cosine_decay_schedule as openpi's `CosineDecaySchedule` calls it, with its start at peak / (W + 1).
+    optax's warmup_cosine_decay_schedule as openpi's `CosineDecaySchedule` calls it, starting at peak / (warmup + 1).
     """
     peak, end, warmup = train.peak_lr, train.end_lr, train.warmup_steps
     if step < warmup:
@@ -32,11 +32,11 @@ def learning_rate(step: int, train: Train) -> float:
 
 
 class Optimizer:
-    """AdamW (0.9, 0.95) over a model's trainable parameters, and their moving average where `train.ema` asks.
+    """AdamW (0.9, 0.95) over a model's trainable parameters, and their moving average if `train.ema` is set.
 
-    Of sharded parameters, each process holds its shard's state and average.
+    For sharded parameters, each rank holds the optimiser state and the average of its shard.
 
-    openpi's training/optimizer.py: eps 1e-8, weight decay on every parameter, clipping by the global norm.
+    As openpi's training/optimizer.py: eps 1e-8, weight decay on every parameter, clipping by the global norm.
     """
 
     def __init__(self, model: nn.Module, train: Train):
@@ -49,7 +49,7 @@ class Optimizer:
             betas=(0.9, 0.95),
             eps=1e-8,
             weight_decay=train.weight_decay,
-            fused=True,  # on a CPU nine times as fast as foreach
+            fused=True,  # nine times as fast as foreach on a CPU
         )
         self.adamw.grad_scale = None
         for p in self.params.values():
@@ -63,9 +63,10 @@ class Optimizer:
             self.ema = {name: p.detach().clone() for name, p in self.params.items()}
 
     def update(self, step: int, loss: Tensor) -> Tensor:
-        """Apply the gradients as update number `step` (from 0) and clear them; their norm before clipping, a scalar.
+        """Apply the gradients as update `step` (from 0) and clear them; returns their norm before clipping, a scalar.
 
-        Where `loss` (scalar) or the norm is not finite, nothing is applied. Never waits for the device.
+        Skips the update of the weights if `loss` (scalar) or the norm is not finite. Never synchronises with the
+        device.
         """
         params = list(self.params.values())
         norm = nn.utils.get_total_norm([p.grad for p in params], foreach=True)
@@ -81,7 +82,7 @@ class Optimizer:
         return norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that changes while training, by name; views that can be loaded into."""
+        """Return every tensor that changes during training, by name, as views that can be loaded into."""
         state = {}
         for name, p in self.params.items():
             state[f"model.{name}"] = p.detach()
@@ -92,7 +93,7 @@ class Optimizer:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside, the model holds the averaged weights, where there are any."""
+        """Put the averaged weights, if there are any, into the model while in the context."""
         self._swap()
         try:
             yield
@@ -101,11 +102,11 @@ class Optimizer:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        # by value: a sharded parameter's storage is what its shards are gathered from
+        # swap values, not tensors: FSDP gathers a sharded parameter from its own storage
         for name, average in (self.ema or {}).items():
             parameter = self.params[name]
             held = parameter.detach().clone()
             parameter.copy_(average)
             average.copy_(held)
         for module in self.sharded:
-            module.reshard()  # what it had gathered for an evaluation is no longer true
+            module.reshard()  # drop gathered parameters: they hold the values from before the swap

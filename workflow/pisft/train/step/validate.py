@@ -1,4 +1,4 @@
-"""The held-out loss: the same frames, noise and times whenever it is taken. Start from `Validation`."""
+"""Computes the held-out loss, on the same frames, noise and times each time. Start from `Validation`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pisft.train.step.objective import flow_losses
 FRAMES = 256
 DRAWS = 4
 BATCH_SIZE = 32
-STEP = 2**40  # a step that no training comes to: its noise is no training noise
+STEP = 2**40  # beyond any training step, so that no training batch has the same noise
 
 
 class Validation:
-    """At most `FRAMES` held-out frames, chosen by the split's seed, with `DRAWS` draws each."""
+    """The loss on at most `FRAMES` held-out frames, chosen by the split's seed, with `DRAWS` draws each."""
 
     def __init__(self, config: Resolved, corpus: Corpus, world: World):
         self.precision, self.real_dims = config.train.precision, corpus.real_dims
@@ -29,14 +29,14 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: Pi0) -> dict[str, float]:
-        """`val_loss` and `val_loss_real_dims` of the weights that `model` holds; nothing where nothing is held out."""
+        """Return `val_loss` and `val_loss_real_dims` of the weights in `model`; nothing if no frames are held out."""
         if self.frames is None:
             return {}
         total = len(self.chosen)
         mean = torch.zeros(2, dtype=torch.float64, device=self.world.device)
         for places in np.split(np.arange(total), range(BATCH_SIZE, total, BATCH_SIZE)):
             mine = places[self.world.share(len(places))]
-            # a process without a share computes one frame for nothing: the passes of a sharded model are collective
+            # a rank without a share computes one frame and discards it: a sharded model's forward passes are collective
             computed = mine if len(mine) else places[:1]
             batch = make_batch(self.frames, self.chosen[computed], self.seed, STEP, computed, DRAWS)
             loss, dims = flow_losses(model, batch.to(self.world.device), self.real_dims, self.precision)
