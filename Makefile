@@ -1,5 +1,6 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+SPELLED := *.md docs workflow scripts tools benchmarks tests rules config Snakefile
 .PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-maniskill bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
 
 setup:
@@ -37,6 +38,8 @@ test-long: setup
 lint: setup
 	ruff check . && ruff format --check . && snakefmt --check Snakefile rules
 	hadolint envs/Dockerfile
+	codespell $(SPELLED)
+	lint-imports --no-logo --no-cache
 	python tools/schema.py --check
 	python tools/pipelines.py --check
 	pytest -q tests/workflow/test_workflow.py -k lint

@@ -24,9 +24,9 @@ from typing import Any
 from unittest import mock
 
 import torch
+from pisft.architecture.flops import needed_flops
 from pisft.config.experiment import Lora, Train
 from pisft.model import ModelConfig, Observation, Pi0, load_weights, lora
-from pisft.model.flops import needed_flops
 from pisft.model.runtime import configure
 from pisft.train.distribution.parallel import compile_blocks
 from pisft.train.distribution.world import World

@@ -18,6 +18,13 @@ from pisft.config.model import ModelConfig
 from pisft.config.paper import Paper
 from pisft.config.simulator import SimulatorFile
 from pisft.config.site import Site
+from pisft.records.base import Versioned
+from pisft.records.checkpoint import CheckpointIndex
+from pisft.records.difference import Difference
+from pisft.records.evaluation import Evaluation
+from pisft.records.manifest import Manifest
+from pisft.records.provenance import Record
+from pisft.stages.readme import readmes
 from pydantic import BaseModel, TypeAdapter
 
 FOLDER = Path("config/schema")
@@ -53,6 +60,12 @@ def schemas() -> dict[str, dict]:
     for kind in ("experiment", "model"):
         found[kind] = with_extends(found[kind])
     return found
+
+
+def record_schemas() -> dict[str, dict]:
+    """The schemas of the JSON files that stages write."""
+    types: tuple[type[Versioned], ...] = (CheckpointIndex, Difference, Evaluation, Manifest, Record)
+    return {cls.kind: cls.model_json_schema() for cls in types}
 
 
 def canonical(schema: dict) -> str:
@@ -134,8 +147,9 @@ def main() -> int:
     check = parser.parse_args().check
     stale = []
     found = schemas()
-    files = {FOLDER / f"{name}.schema.json": canonical(schema) for name, schema in found.items()}
-    for path, text in (files | {DOCS: reference(found)}).items():
+    schemas_of_all = found | record_schemas()
+    files = {FOLDER / f"{name}.schema.json": canonical(schema) for name, schema in schemas_of_all.items()}
+    for path, text in (files | {DOCS: reference(found)} | readmes()).items():
         if not path.is_file() or path.read_text() != text:
             stale.append(path)
             if not check:

@@ -199,6 +199,15 @@ def test_every_file_in_the_repository_fits_its_schema(kind):
         jsonschema.validate(yaml.safe_load(path.read_text()), schema)
 
 
+def test_every_file_tells_an_editor_its_schema():
+    for path in (ROOT / "config").rglob("*.yaml"):
+        line = path.read_text().partition("\n")[0]
+        name = line.removeprefix("# yaml-language-server: $schema=")
+        assert name != line, f"{path}: the first line names no schema"
+        kind = "site" if path.name == "site.yaml" else path.parent.name.removesuffix("s")
+        assert (path.parent / name).resolve() == ROOT / f"config/schema/{kind}.schema.json"
+
+
 def test_the_schema_refuses_what_the_types_refuse():
     schema = json.loads((ROOT / "config/schema/experiment.schema.json").read_text())
     content = yaml.safe_load((ROOT / "config/experiments/quickstart.yaml").read_text())

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from pisft.architecture.flops import needed_flops
 from pisft.model import ModelConfig, Observation, Pi0
-from pisft.model.flops import needed_flops
 from torch.utils.flop_counter import FlopCounterMode
 
 

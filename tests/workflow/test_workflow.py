@@ -89,6 +89,13 @@ def test_the_plan_says_that_there_will_be_no_validation(bare_project):
     assert said in bare_project.snakemake("-n", "results/quickstart/eval.json").stderr
 
 
+def test_the_plan_says_what_it_takes(bare_project):
+    said = bare_project.snakemake("-n", "results/pi05_libero/eval.json").stderr
+    assert re.search(r"pi05_libero/checkpoint\.json: trains on 8 GPUs, about \d+\.\d GiB each, \d+ GiB of disk", said)
+    assert "data/libero/manifest.json: downloads physical-intelligence/libero at" in said
+    assert "data/base/pi05_base/model.safetensors: the checkpoint to convert is missing: data/openpi" in said
+
+
 def test_every_script_explains_itself(bare_project):
     files = (path for folder in ("scripts", "tools", "benchmarks") for path in sorted((ROOT / folder).glob("*.py")))
     scripts = [path.relative_to(ROOT).as_posix() for path in files]

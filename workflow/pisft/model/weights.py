@@ -6,7 +6,6 @@ Start from `load_weights(model, path)` and `save_weights(model, path)`. Layouts 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from pisft.architecture.names import EMBED, EMBEDDING, IGNORED, file_name
 from pisft.config.model import ModelConfig
 from pisft.errors import PisftError
 from pisft.model.pi0 import Pi0
@@ -24,34 +24,6 @@ from pisft.names import one_line
 from pisft.tensors import save
 
 MOST = 40  # differences listed in a message
-VLM = "paligemma_with_expert.paligemma"
-EXPERT = "paligemma_with_expert.gemma_expert"
-VISION = f"{VLM}.model.vision_tower.vision_model"
-
-# Our name → openpi's, by prefix; names that match no rule (the top-level projections) are the same in both.
-RULES = [
-    (r"vision\.(patch|position)_embedding\.", rf"{VISION}.embeddings.\1_embedding."),
-    (r"vision\.layers\.(\d+)\.(q_proj|k_proj|v_proj|out_proj)\.", rf"{VISION}.encoder.layers.\1.self_attn.\2."),
-    (r"vision\.layers\.(\d+)\.(fc1|fc2)\.", rf"{VISION}.encoder.layers.\1.mlp.\2."),
-    (r"vision\.layers\.(\d+)\.", rf"{VISION}.encoder.layers.\1."),
-    (r"vision\.post_layernorm\.", f"{VISION}.post_layernorm."),
-    (r"projector\.", f"{VLM}.model.multi_modal_projector.linear."),
-    (r"embed_tokens\.", f"{VLM}.lm_head."),
-    (r"vlm_norm\.", f"{VLM}.model.language_model.norm."),
-    (r"expert_norm\.", f"{EXPERT}.model.norm."),
-    *(
-        (rf"layers\.(\d+)\.{side}\.{names}\.", rf"{stack}.layers.\1.{group}\2.")
-        for side, stack in (("vlm", f"{VLM}.model.language_model"), ("expert", f"{EXPERT}.model"))
-        for names, group in (
-            (r"(q_proj|k_proj|v_proj|o_proj)", "self_attn."),
-            (r"(gate_proj|up_proj|down_proj)", "mlp."),
-            (r"(input_layernorm|post_attention_layernorm)", ""),
-        )
-    ),
-]
-# In the files but unused: the expert has no vocabulary.
-IGNORED = f"{EXPERT}.lm_head.weight"
-EMBEDDING = f"{VLM}.model.language_model.embed_tokens.weight"
 
 
 Shapes = Mapping[str, Sequence[int]]
@@ -59,18 +31,6 @@ Shapes = Mapping[str, Sequence[int]]
 
 class WeightsError(PisftError):
     """A file does not hold exactly the weights of the model."""
-
-
-def file_name(ours: str) -> str:
-    """Return openpi's name of our parameter `ours`."""
-    for pattern, replacement in RULES:
-        name, count = re.subn(rf"^{pattern}", replacement, ours)
-        if count:
-            return name
-    return ours
-
-
-EMBED = file_name("embed_tokens.weight")
 
 
 def load_weights(model: Pi0, path: str | Path) -> None:

@@ -29,6 +29,7 @@ from pisft.stages.base import subject
 _needed: dict[str, set[str]] = {}  # stage → the stages whose artefacts its rule names
 _by_size: dict[str, int] = {}
 _warnings: dict[str, str] = {}  # by experiment
+_costs: dict[str, str] = {}  # by target
 
 
 def needs(stage: str, path: str) -> Callable[[Any], list[str]]:
@@ -61,9 +62,12 @@ def stamp(stage: str) -> Callable[[Any], str]:
         if missing:
             targets = ", ".join(STAGES[name].target for name in sorted(missing))
             raise WorkflowError(f"rules/{stage}.smk: {node.target} is also made from {targets}: name it as an input")
+        of = subject(node)
         if not stale:
             _by_size.update(by_size(node))
-        elif stage == "train" and (warning := subject(node).split.without_validation):
+        elif cost := node.definition.cost(of):
+            _costs[node.target] = cost
+        if stale and stage == "train" and (warning := of.split.without_validation):
             _warnings[node.name] = warning
         return write_stamp(node, fresh=not stale)
 
@@ -88,12 +92,15 @@ def write_stamp(node: Node, fresh: bool, root: Path = Path()) -> str:
 
 
 def say_what_was_not_read() -> None:
-    """After a dry run, say which files were taken for what they were by their size, and what training will warn of."""
+    """After a dry run, print what the jobs will take, what training will warn of, and which files were compared by
+    size."""
     if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
         atexit.register(_say)
 
 
 def _say() -> None:
+    for target, cost in sorted(_costs.items()):
+        print(f"{target}: {cost}", file=sys.stderr)
     for experiment, warning in sorted(_warnings.items()):
         print(f"{experiment}: {warning}", file=sys.stderr)
     if _by_size:

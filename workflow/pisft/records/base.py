@@ -51,9 +51,10 @@ class MadeFrom(Part):
 
 
 class Versioned(Part):
-    """A file as a type. `name` is what the file is called in its folder, `remedy` what to do where it cannot be read,
-    with `{path}` in it."""
+    """A file as a type. `kind` names its schema in config/schema/, `name_of_file` is what it is called in its folder,
+    `remedy` says what to do where it cannot be read, with `{path}` in it."""
 
+    kind: ClassVar[str] = ""
     name_of_file: ClassVar[str] = ""
     remedy: ClassVar[str] = REMEDY
 

@@ -11,6 +11,7 @@ class CheckpointIndex(Versioned):
     """The checkpoint of a run: `key` is that of what it was made from, `files` are those of checkpoint/, `metrics` is
     metrics.csv. Losses are None where none were measured."""
 
+    kind: ClassVar[str] = "checkpoint"
     name_of_file: ClassVar[str] = "checkpoint.json"
 
     key: str

@@ -124,6 +124,7 @@ class SuccessChange(Part):
 class Difference(Versioned):
     """What differs between two experiments, and nothing else, but for curves and rates, which are of both."""
 
+    kind: ClassVar[str] = "difference"
     name_of_file: ClassVar[str] = "diff.json"
 
     a: str

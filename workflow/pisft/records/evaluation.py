@@ -129,6 +129,7 @@ class EvaluatedCheckpoint(Part):
 class Evaluation(Versioned):
     """What an evaluation came to: the same bytes when it is run again."""
 
+    kind: ClassVar[str] = "evaluation"
     name_of_file: ClassVar[str] = "eval.json"
 
     experiment: str

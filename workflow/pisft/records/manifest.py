@@ -11,6 +11,7 @@ class Manifest(Versioned):
     """A dataset: where it comes from, what it holds, and its files. `made_by` says what brought it here: the commit of
     a hub repository, the seeds of a simulator's episodes, what a conversion left out."""
 
+    kind: ClassVar[str] = "manifest"
     name_of_file: ClassVar[str] = "manifest.json"
     remedy: ClassVar[str] = "fetch or build the dataset again: snakemake {path}"
 

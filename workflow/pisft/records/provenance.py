@@ -50,6 +50,7 @@ class Accepted(Part):
 class Record(Versioned, Ingredients):
     """The record as a file: ingredients, files (path → facts), the sha256 of uv.lock, and what was accepted."""
 
+    kind: ClassVar[str] = "provenance"
     remedy: ClassVar[str] = "build again what it is of"
 
     outputs: dict[str, FileFacts]

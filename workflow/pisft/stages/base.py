@@ -141,6 +141,10 @@ class Stage[Subject]:
         """Whether `make verify EXP=` makes it again; what comes from outside is taken as it is."""
         return True
 
+    def cost(self, subject: Subject) -> str | None:
+        """What a person should know of a build before it starts: GPUs, downloads."""
+        return None
+
     def files(self, root: Path) -> list[str]:
         """Files of the project, besides code, whose content is part of its key."""
         return []

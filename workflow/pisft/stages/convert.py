@@ -36,8 +36,18 @@ class Convert(Stage[ModelConfig]):
     def rebuilt(self, subject: ModelConfig) -> bool:
         return False
 
+    def cost(self, subject: ModelConfig) -> str | None:
+        orbax = _folder(subject)
+        return None if Path(orbax).expanduser().exists() else f"the checkpoint to convert is missing: {orbax}"
+
     def sources(self, subject: ModelConfig, root: Path) -> dict[str, Source]:
-        return {"files": Source.at(subject.base.orbax, root)}
+        return {"files": Source.at(_folder(subject), root)}
 
     def files(self, root: Path) -> list[str]:
         return ["envs/orbax/dump.py", "envs/orbax/uv.lock"]
+
+
+def _folder(model: ModelConfig) -> str:
+    """The folder of the checkpoint; `read` has looked whether there is one."""
+    assert isinstance(model.base, BaseWeights) and model.base.orbax is not None
+    return model.base.orbax

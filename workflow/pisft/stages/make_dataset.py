@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pisft.config import load_dataset
-from pisft.config.dataset import GeneratedDataset, LocalDataset, SyntheticDataset
+from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
 from pisft.config.experiment import load_simulator
 from pisft.config.simulator import SimulatorConfig
 from pisft.stages.base import Output, Stage
@@ -58,6 +58,10 @@ class MakeDataset(Stage[Dataset]):
 
     def rebuilt(self, subject: Dataset) -> bool:
         return isinstance(subject.origin, GeneratedDataset | SyntheticDataset)
+
+    def cost(self, subject: Dataset) -> str | None:
+        origin = subject.origin
+        return f"downloads {origin.repo} at {origin.revision}" if isinstance(origin, HubDataset) else None
 
     def simulator(self, subject: Dataset) -> SimulatorConfig | None:
         return subject.simulator

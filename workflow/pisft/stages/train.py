@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pisft.architecture.memory import GIB, estimate
 from pisft.config.experiment import Lora, Resolved
 from pisft.config.model import BaseWeights
 from pisft.stages.base import Node, Output
@@ -52,6 +53,18 @@ class Train(ExperimentStage):
             "train": subject.train.model_dump(mode="json", exclude=HOW - ({"validate_every"} if best else set())),
             "chosen": subject.eval.checkpoint,
         }
+
+    def cost(self, subject: Resolved) -> str | None:
+        cluster, base = subject.cluster, subject.model.base
+        gpus = cluster.num_nodes * cluster.gpus_per_node
+        needed = estimate(subject, gpus)
+        where = f"trains on {gpus} GPUs" if gpus > 1 else "trains on one GPU, or without one on the CPU"
+        where += f" of {cluster.num_nodes} nodes" if cluster.num_nodes > 1 else ""
+        known = [f"{where}, about {needed.device / GIB:.1f} GiB each", f"{needed.disk / GIB:.0f} GiB of disk"]
+        known += [f"downloads {base.repo} at {base.revision}"] if isinstance(base, BaseWeights) and base.repo else []
+        if isinstance(base, BaseWeights) and base.path and not Path(base.path).expanduser().exists():
+            known.append(f"its base weights are missing: {base.path}")
+        return ", ".join([*known, f"for {subject.train.steps:,} steps of {subject.train.global_batch_size} samples"])
 
     def sources(self, subject: Resolved, root: Path) -> dict[str, Source]:
         found, base = {}, subject.model.base

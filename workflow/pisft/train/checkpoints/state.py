@@ -24,11 +24,11 @@ from torch import Tensor, distributed
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.api import CheckpointException
 
+from pisft.architecture.memory import STATES
 from pisft.canonical import file_facts
 from pisft.train.distribution.world import World
 from pisft.train.errors import TrainingError
 
-KEPT = 2
 ALONE = World()
 
 # without a process group, a single process is intended
@@ -71,7 +71,7 @@ def save(
             "make room and run the same command again to go on from the last one"
         ) from error
     if world.lead:
-        for old in _states(folder, step)[KEPT:]:
+        for old in _states(folder, step)[STATES:]:
             shutil.rmtree(old)
     return final
 

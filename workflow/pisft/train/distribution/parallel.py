@@ -14,18 +14,13 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_f
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
+from pisft.architecture.memory import part_of
 from pisft.config.experiment import Lora, Resolved
 from pisft.config.model import BaseWeights
 from pisft.model import Pi0, load_weights, lora
 from pisft.model.weights import put_shard
 from pisft.train.base_weights import base_path
 from pisft.train.distribution.world import World
-
-PARTS = {
-    "vision": ("vision.",),
-    "vlm": ("projector.", "embed_tokens.", "vlm_norm."),
-    "expert": ("expert_norm.", "action_", "state_proj.", "time_mlp_"),
-}
 
 
 def build(config: Resolved, root: Path, world: World) -> Pi0:
@@ -66,13 +61,6 @@ def restrict(model: Pi0, config: Resolved) -> None:
     for parameter in model.parameters():
         if not parameter.requires_grad and config.train.precision == "bf16":
             parameter.data = parameter.data.bfloat16()
-
-
-def part_of(name: str) -> str:
-    """Return the part, vision, vlm or expert, that the parameter `name` belongs to."""
-    if name.startswith("layers."):
-        return name.split(".")[2]
-    return next(part for part, starts in PARTS.items() if name.startswith(starts))
 
 
 def shard(model: Pi0, world: World, precision: str) -> None:

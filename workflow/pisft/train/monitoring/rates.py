@@ -7,9 +7,9 @@ import time
 
 import torch
 
+from pisft.architecture.flops import needed_flops
 from pisft.config.experiment import Resolved
 from pisft.model import Pi0
-from pisft.model.flops import needed_flops
 from pisft.train.distribution.world import World
 from pisft.train.step.batches import Batch
 
