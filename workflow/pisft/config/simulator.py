@@ -3,6 +3,8 @@
 Start from `SimulatorConfig`, what all have; the class of each adds its `render` settings and says which features its
 observations and actions have, so that a format that does not fit is found before anything runs.
 """
+# Values are immutable, so a field may be narrowed; pyright does not see it in model_config.
+# pyright: reportIncompatibleVariableOverride=false
 
 from __future__ import annotations
 
@@ -206,7 +208,7 @@ class AlohaConfig(SimulatorConfig):
 class LiberoRender(Strict):
     """What the two cameras see."""
 
-    size: PositiveInt = Field(256, description="side of the square images, pixels")
+    size: PositiveInt = Field(default=256, description="side of the square images, pixels")
 
 
 class LiberoConfig(SimulatorConfig):
