@@ -5,6 +5,8 @@ angles (rad) and the gripper (0 closed, 1 open) each, measured and wanted. gym-a
 pictures of 480 × 640 at every step and keeps the cube's place in a global variable, so its models, constants and
 rewards are used and its environment is not.
 """
+# What it imports is installed in envs/aloha alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

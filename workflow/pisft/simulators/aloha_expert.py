@@ -3,6 +3,8 @@
 Each hand goes through waypoints, whose joint angles dm-control's inverse kinematics finds; between two of them the
 joints move in a straight line, eased at both ends.
 """
+# What it imports is installed in envs/aloha alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

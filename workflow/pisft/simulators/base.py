@@ -41,6 +41,7 @@ class Simulator(Protocol):
     @property
     def done(self) -> bool:
         """The episode has succeeded or reached the cap."""
+        ...
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         """What a policy sees, in the keys of the simulator's datasets: images uint8 (H, W, 3), vectors float32, `task`.
@@ -48,12 +49,15 @@ class Simulator(Protocol):
         The only place where what a policy sees is rendered, which costs more than a step: `cameras` are the keys of the
         pictures that it looks at, all by default.
         """
+        ...
 
     def picture(self) -> np.ndarray:
         """What a person sees, uint8 (PICTURE_SIZE, PICTURE_SIZE, 3): with shadows and smooth edges."""
+        ...
 
     def expert_action(self) -> np.ndarray:
         """What the scripted expert would do now, float32 (d,)."""
+        ...
 
     def close(self) -> None:
         """Let go of what the episode holds; the next `reset` does it too."""

@@ -5,6 +5,8 @@ its rotation (axis-angle, rad) and the two finger joints; an action the hand's d
 gripper, each in [-1, 1]. A seed is the number of one of the initial states that LIBERO brings for a task; from it the
 scene settles for `settle_steps` before the policy sees it.
 """
+# What it imports is installed in envs/libero alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
@@ -82,8 +84,9 @@ class Libero(Counted):
 def initial_states(task: str) -> np.ndarray:
     """(50, n) float64: MuJoCo's state at the start of each episode of `<suite>/<name>`; no code in the file is run."""
     import torch
+    from numpy._core import multiarray
 
-    rebuild = np._core.multiarray._reconstruct
+    rebuild = multiarray._reconstruct
     allowed = [(rebuild, "numpy.core.multiarray._reconstruct"), np.ndarray, np.dtype, np.dtypes.Float64DType]
     path = _folder("init_files", task).with_suffix(".pruned_init")
     if not path.is_file():
@@ -102,7 +105,10 @@ def _package() -> Any:
     """`libero.libero`, which asks on stdin unless its configuration is there before it is imported."""
     from importlib.util import find_spec
 
-    root = Path(find_spec("libero").origin).parent / "libero"
+    spec = find_spec("libero")
+    if spec is None or spec.origin is None:
+        raise SimulatorError("LIBERO is not installed here; it runs in envs/libero")
+    root = Path(spec.origin).parent / "libero"
     if "LIBERO_CONFIG_PATH" not in os.environ:
         folder = Path(tempfile.mkdtemp(prefix="libero-"))
         kinds = {"benchmark_root": "", "bddl_files": "bddl_files", "init_states": "init_files", "assets": "assets"}

@@ -6,6 +6,8 @@ action the hand's displacement (±1 is 0.1 m) and rotation (±1 is 0.1 rad) and 
 controller `pd_ee_delta_pose` takes it. The expert is ManiSkill's own motion planning, turned into such actions by its
 own conversion; physics runs on the CPU, which alone repeats itself exactly.
 """
+# What it imports is installed in envs/maniskill alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

@@ -11,12 +11,13 @@ from pisft.train.errors import TrainingError
 
 def base_path(config: Resolved, root: Path) -> Path:
     """The file or folder with the base weights; from the hub only model.safetensors is fetched, into its own cache."""
-    base = config.model.base
+    if (base := config.model.weights) is None:
+        raise TrainingError("model.base: found scratch; expected base weights")
     if base.path is not None:
         return root / Path(base.path).expanduser()
     if base.experiment is not None:
         return root / f"results/{base.experiment}/checkpoint"
-    if base.orbax is not None:
+    if base.repo is None or base.revision is None:  # openpi's own, converted
         return root / f"data/base/{config.model_name}"
     try:
         return fetch_file(base.repo, "model.safetensors", base.revision)

@@ -5,15 +5,22 @@ Start from `any_path(module)`. What it cannot join at all is kept `apart`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PosixPath
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
+
+
+class _Joins(Protocol):
+    concatenate_video_files: Callable[..., Any]
+
+
+class _Measures(Protocol):
+    get_file_size_in_mb: Callable[[Path], float]
 
 
 @contextmanager
-def any_path(module: ModuleType) -> Iterator[None]:
+def any_path(module: _Joins) -> Iterator[None]:
     """Inside, the `concatenate_video_files` of a module of lerobot's takes files in folders of any name."""
     join = module.concatenate_video_files
 
@@ -28,7 +35,7 @@ def any_path(module: ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def apart(module: ModuleType, unlike: set[Path]) -> Iterator[None]:
+def apart(module: _Measures, unlike: set[Path]) -> Iterator[None]:
     """Inside, the converter `module` of lerobot's begins a file with each of the videos `unlike`, which differ from the
     one before in how they are encoded: it joins them as they are."""
     size = module.get_file_size_in_mb
@@ -40,5 +47,5 @@ def apart(module: ModuleType, unlike: set[Path]) -> Iterator[None]:
 
 
 class _Listed(PosixPath):
-    def resolve(self, strict: bool = False) -> str:
+    def resolve(self, strict: bool = False) -> str:  # pyright: ignore[reportIncompatibleMethodOverride] lerobot prints it
         return str(super().resolve(strict)).replace("'", "'\\''")

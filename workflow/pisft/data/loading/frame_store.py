@@ -176,7 +176,7 @@ def _decode(data: LeRobotData, camera: str, size: int, rows: Sequence[int], file
         reader.close()
 
 
-def _groups(data: LeRobotData) -> list[Sequence[int]]:
+def _groups(data: LeRobotData) -> list[range]:
     """All frames in runs of about `GROUP`, cut between episodes where those are shorter."""
     groups: list[range] = []
     for episode in range(data.num_episodes):

@@ -60,7 +60,8 @@ class Format:
 
     def real_dims(self, width: int) -> int:
         """How many of the `width` dims of an encoded action are not `pad_to`'s zeros."""
-        return width if self.config.pad_to is None else sum(self.config.widths(self.config.actions))
+        real = None if self.config.pad_to is None else self.config.width(self.config.actions)
+        return width if real is None else real
 
     def state(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
         """The encoded state: its sources side by side, (..., state dims)."""
