@@ -75,7 +75,7 @@ def demonstrate(simulator: Simulator, task: str, seed: int, path: Path, noise: f
     temporary = path.with_suffix(".tmp")
     try:
         with open(temporary, "wb") as file:
-            np.savez_compressed(file, success=simulator.success, **arrays)  # pyright: ignore[reportArgumentType] as in partial
+            np.savez_compressed(file, success=simulator.success, **arrays)  # pyright: ignore[reportArgumentType] no key is allow_pickle
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

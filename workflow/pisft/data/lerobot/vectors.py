@@ -135,8 +135,8 @@ def batches(path: Path, columns: list[str], groups: Iterable[int] | None = None)
 
 def read_table(path: Path, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
     """Some columns and rows of one file (None for all), whatever its folders are called."""
-    none: Any = None  # pyarrow is untyped, and its default a str
-    return pq.read_table(path, columns=columns, filters=filters, partitioning=none)
+    # the parameter's type is taken from its default
+    return pq.read_table(path, columns=columns, filters=filters, partitioning=None)  # pyright: ignore[reportArgumentType]
 
 
 def parquet[T](path: Path, read: Callable[[Path], T]) -> T:
