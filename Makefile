@@ -40,6 +40,7 @@ lint: setup
 	hadolint envs/Dockerfile
 	codespell $(SPELLED)
 	lint-imports --no-logo --no-cache
+	basedpyright --level error
 	python tools/schema.py --check
 	python tools/pipelines.py --check
 	pytest -q tests/workflow/test_workflow.py -k lint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pisft.errors import PisftError
@@ -123,7 +124,7 @@ def cancel(job_id: str) -> None:
     ask("scancel", job_id)
 
 
-def requeue(job_id: str, exclude: list[str] = ()) -> None:
+def requeue(job_id: str, exclude: Sequence[str] = ()) -> None:
     """Requeue the job, running or ended; it will avoid the nodes `exclude`."""
     before = look(job_id)
     ask("scontrol", "requeue", job_id)

@@ -22,7 +22,7 @@ def first_damaged(files: Mapping[str, tuple[Path, str]], notes: Path) -> tuple[s
 
     None where all are. What was seen is written to `notes`, where that may be written.
     """
-    known, seen, damaged = _read(notes), {}, None
+    known, seen, damaged, mark = _read(notes), {}, None, None
     for name, (path, sha256) in files.items():
         try:
             facts = path.stat()

@@ -44,7 +44,8 @@ def repair(job: Job, work: Work, folder: Path) -> None:
 def _parameters(work: Work, cluster: Cluster, site: Site, name: str) -> dict[str, Any]:
     """Return the parameters of submitit's executor; the script's last command is `pisft.cluster.settle`."""
     train, processes = site.train, cluster.gpus_per_node
-    flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in site.flags)
+    parts = [flag.removeprefix("--").partition("=") for flag in site.flags]
+    flags = {name: value for name, _, value in parts}
     run_dir = work.root / f"results/{work.name}"
     settle = [sys.executable, "-m", "pisft.cluster.settle", str(run_dir), work.key, work.fingerprint]
     parameters = {

@@ -7,7 +7,7 @@ Start from `read_yaml(path, Type)`: it parses one YAML file into a pydantic type
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -109,7 +109,7 @@ def find_named(folder: str | Path, name: str, source: str | Path, key: str) -> P
     return path
 
 
-def _message(source: str | Path, cls: type[BaseModel], error: dict[str, Any]) -> str:
+def _message(source: str | Path, cls: type[BaseModel], error: Mapping[str, Any]) -> str:
     classes, path = _follow(cls, error["loc"])
     key = ".".join(str(part) for part in path) or "(top level)"
     if error["type"] == "extra_forbidden":

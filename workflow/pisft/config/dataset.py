@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -34,8 +34,10 @@ class LocalDataset(Strict):
     """A LeRobot dataset in a local folder, by exactly one of `path` and `name`; it is read in place, never written."""
 
     source: Literal["local"] = "local"
-    path: str | None = Field(None, description="the folder that holds meta/, relative to the project or absolute")
-    name: str | None = Field(None, description="a folder under HF_LEROBOT_HOME, such as lerobot/pusht")
+    path: str | None = Field(
+        default=None, description="the folder that holds meta/, relative to the project or absolute"
+    )
+    name: str | None = Field(default=None, description="a folder under HF_LEROBOT_HOME, such as lerobot/pusht")
 
     @model_validator(mode="after")
     def _one_place(self):
@@ -53,8 +55,9 @@ class LocalDataset(Strict):
             return Path(self.path).expanduser()
         hub = os.environ.get("HF_HOME", "~/.cache/huggingface")
         home = Path(os.environ.get("HF_LEROBOT_HOME", f"{hub}/lerobot")).expanduser()
-        folder = home / self.name
-        return folder if folder.is_dir() else _snapshot(home, self.name) or folder
+        name = cast(str, self.name)  # there is no path
+        folder = home / name
+        return folder if folder.is_dir() else _snapshot(home, name) or folder
 
 
 def _snapshot(home: Path, name: str) -> Path | None:

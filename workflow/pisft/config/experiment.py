@@ -4,6 +4,8 @@ Start from `resolve(name, root)`: it reads the experiment and every file that it
 them against each other. The result is the content of `results/<exp>/config.json`, the only configuration that stages
 read.
 """
+# In `Resolved` what a name stands for takes its place; nothing takes it for an `Experiment`.
+# pyright: reportIncompatibleVariableOverride=false
 
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ class Split(Strict):
     """Episodes kept out of training and statistics, for validation; drawn with `seed`."""
 
     heldout_fraction: float = Field(
-        0.02, ge=0.0, lt=1.0, description="of each dataset's episodes, rounded up; 0 trains without validation"
+        default=0.02, ge=0.0, lt=1.0, description="of each dataset's episodes, rounded up; 0 trains without validation"
     )
     seed: NonNegativeInt = 0
 
@@ -97,9 +99,10 @@ class NormStatsConfig(Strict):
     `base`: those that the base weights were trained with.
     """
 
-    source: Literal["dataset", "base"] = Field("dataset", alias="from")
+    source: Literal["dataset", "base"] = Field(default="dataset", alias="from")
     asset_id: str | None = Field(
-        None, description="which of the base's statistics: the folder's name under its assets; null for the format's"
+        default=None,
+        description="which of the base's statistics: the folder's name under its assets; null for the format's",
     )
     min_std: NonNegativeFloat = 0.0
     min_range: NonNegativeFloat = 0.0
@@ -117,7 +120,7 @@ class Full(Strict):
 
     method: Literal["full"] = "full"
     freeze: list[Literal["vision", "vlm", "expert"]] = Field(
-        [], description="vision: SigLIP; vlm: projector, embedding and Gemma; expert: the rest"
+        default=[], description="vision: SigLIP; vlm: projector, embedding and Gemma; expert: the rest"
     )
 
 
@@ -200,7 +203,8 @@ class Eval(Strict):
     """What eval.json holds."""
 
     checkpoint: Literal["last", "best"] | PositiveInt = Field(
-        "last", description="the weights that are published: of the last step, of the least val_loss, or of a kept step"
+        default="last",
+        description="the weights that are published: of the last step, of the least val_loss, or of a kept step",
     )
     open_loop: OpenLoop = OpenLoop()
     closed_loop: ClosedLoop | None = None
@@ -213,12 +217,13 @@ class Published(Strict):
     """What others report for the same protocol, to be shown beside ours."""
 
     source: str = Field(description="where they are reported")
-    episodes: PositiveInt | None = Field(None, description="of each suite; without it no interval is shown")
-    suites: dict[str, Rate] = Field({}, description="suite → success rate")
-    average: Rate | None = Field(None, description="the mean success over all suites")
-    average_length: NonNegativeFloat | None = Field(None, description="of chains of tasks, as CALVIN counts")
+    episodes: PositiveInt | None = Field(default=None, description="of each suite; without it no interval is shown")
+    suites: dict[str, Rate] = Field(default={}, description="suite → success rate")
+    average: Rate | None = Field(default=None, description="the mean success over all suites")
+    average_length: NonNegativeFloat | None = Field(default=None, description="of chains of tasks, as CALVIN counts")
     others: dict[str, dict[str, Rate]] | None = Field(
-        None, description="what else is reported of the same: source → suite → success rate, of as many episodes"
+        default=None,
+        description="what else is reported of the same: source → suite → success rate, of as many episodes",
     )
 
     def each(self) -> list[Published]:
@@ -233,7 +238,7 @@ class Logging(Strict):
     tensorboard: bool = True
     wandb: Literal["off", "offline", "online"] = "off"
     profile_steps: tuple[NonNegativeInt, PositiveInt] | None = Field(
-        None, description="[first, end]: a trace of these steps, in trace/"
+        default=None, description="[first, end]: a trace of these steps, in trace/"
     )
 
     @field_validator("wandb", mode="before")
@@ -247,22 +252,23 @@ class Cluster(Strict):
 
     num_nodes: PositiveInt = 1
     gpus: PositiveInt | str = Field(
-        1, description="GPUs of each node: a count, or numbers such as 0-3 or 0,2; without a GPU, processes"
+        default=1, description="GPUs of each node: a count, or numbers such as 0-3 or 0,2; without a GPU, processes"
     )
     micro_batch_size: PositiveInt | None = Field(
-        None, description="samples that go through the model at once on each process; null for its whole share"
+        default=None, description="samples that go through the model at once on each process; null for its whole share"
     )
     workers: PositiveInt | None = Field(
-        None, description="threads of each process that make batches; null for up to four, as far as there are cores"
+        default=None,
+        description="threads of each process that make batches; null for up to four, as far as there are cores",
     )
     frame_store: bool = Field(
-        True,
+        default=True,
         description="decode a dataset's pictures once, to disk; false: as they are needed, which takes cores",
     )
     activation_checkpointing: bool = Field(
-        False, description="recompute each block in the backward pass: less memory, more time"
+        default=False, description="recompute each block in the backward pass: less memory, more time"
     )
-    compile: bool = Field(False, description="torch.compile, block by block")
+    compile: bool = Field(default=False, description="torch.compile, block by block")
 
     @field_validator("gpus")
     @classmethod
@@ -415,7 +421,7 @@ def resolve(name: str, root: str | Path = ".", children: tuple[str, ...] = ()) -
             _check_generated(use.name, origin, simulators[origin.simulator], root)
     if loop := experiment.eval.closed_loop:
         simulator = load_simulator(loop.simulator, root, path, "eval.closed_loop.simulator")
-        _check_closed_loop(path, experiment, simulator, fmt)
+        _check_closed_loop(path, experiment, loop, simulator, fmt)
         if smoke.is_smoke(name) and simulator.environment is not None:
             experiment = _open_loop_only(experiment)
         else:
@@ -474,8 +480,7 @@ def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Pa
 
 def _check_widths(path: Path, experiment: Experiment, fmt: FormatConfig, model: ModelConfig) -> None:
     for key in ("state", "actions"):
-        widths = fmt.widths(getattr(fmt, key))
-        width = fmt.pad_to or (None if None in widths else sum(widths))
+        width = fmt.pad_to or fmt.width(getattr(fmt, key))
         if width is not None and width > model.action_dim:
             raise ConfigError(
                 f"{path}: format: {key} of '{experiment.format}' has {width} dims; action_dim of the model "
@@ -526,8 +531,9 @@ def _check_generated(name: str, origin: GeneratedDataset, simulator: SimulatorCo
     check_seeds(path, "seeds", origin.seeds, simulator, 0, origin.episodes_per_task)
 
 
-def _check_closed_loop(path: Path, experiment: Experiment, simulator: SimulatorConfig, fmt: FormatConfig) -> None:
-    loop = experiment.eval.closed_loop
+def _check_closed_loop(
+    path: Path, experiment: Experiment, loop: ClosedLoop, simulator: SimulatorConfig, fmt: FormatConfig
+) -> None:
     key = "eval.closed_loop"
     for suite in loop.suites:
         if suite not in simulator.suites:

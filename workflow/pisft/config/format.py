@@ -70,10 +70,11 @@ class Source(Strict):
     key: Column
     dims: tuple[int, int] | None = None
     flatten: bool = Field(
-        False, description="the dataset holds it as a table, such as (arms, joints): its rows one after the other"
+        default=False,
+        description="the dataset holds it as a table, such as (arms, joints): its rows one after the other",
     )
     rotation: Rotation | None = Field(
-        None, description="these dims are a rotation (rpy in radians, x first); the model sees rot6d, six dims"
+        default=None, description="these dims are a rotation (rpy in radians, x first); the model sees rot6d, six dims"
     )
 
     @model_validator(mode="after")
@@ -171,7 +172,7 @@ class FormatConfig(Strict):
         widths = self.widths(sources)
         if None in widths and self.pad_to is not None:
             raise ValueError(f"{name}: pad_to needs to know which dims are real: give {name}' shape in features")
-        width = None if None in widths else sum(widths)
+        width = self.width(sources)
         if width is not None and self.pad_to is not None and width > self.pad_to:
             raise ValueError(f"{name}: has {width} dims; pad_to is {self.pad_to}")
         if width is not None and self.adapt_to_pi and width != ALOHA_DIMS:
@@ -186,6 +187,11 @@ class FormatConfig(Strict):
     def widths(self, sources: list[Source]) -> list[int | None]:
         """Return the encoded dims of each source, before padding; None where only the dataset can tell."""
         return [self._width(source) for source in sources]
+
+    def width(self, sources: list[Source]) -> int | None:
+        """Encoded dims of all `sources`, before padding; None where only the dataset can tell."""
+        known = [width for width in self.widths(sources) if width is not None]
+        return sum(known) if len(known) == len(sources) else None
 
     def _width(self, source: Source) -> int | None:
         if source.rotation:

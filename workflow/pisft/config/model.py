@@ -6,7 +6,7 @@ Start from `ModelConfig.from_yaml(path)`; a tiny model is a YAML file too.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -56,7 +56,7 @@ class BaseWeights(Strict):
 
     def statistics_folder(self) -> Path:
         """Return the folder with the statistics of weights on disk: that of `path`, or of the checkpoint of `orbax`."""
-        where = Path(self.path or self.orbax).expanduser()
+        where = Path(cast(str, self.path or self.orbax)).expanduser()  # only of one of these
         return where.parent if where.suffix == ".safetensors" or where.name == "params" else where
 
 
@@ -78,6 +78,11 @@ class ModelConfig(Strict):
     max_token_len: PositiveInt = Field(48, description="longest prompt in tokens; longer ones are an error")
     tokenizer: TokenizerConfig
     base: Literal["scratch"] | BaseWeights = "scratch"
+
+    @property
+    def weights(self) -> BaseWeights | None:
+        """The base weights; None where training starts from scratch."""
+        return None if self.base == "scratch" else self.base
 
     @model_validator(mode="after")
     def _divisible(self):

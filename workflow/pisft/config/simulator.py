@@ -3,6 +3,8 @@
 Start from `SimulatorConfig`, the common part; each simulator's class adds its `render` settings and declares the
 features of its observations and actions, so that a format that does not fit is rejected before anything runs.
 """
+# Values are immutable, so a field may be narrowed; pyright does not see it in model_config.
+# pyright: reportIncompatibleVariableOverride=false
 
 from __future__ import annotations
 
@@ -206,7 +208,7 @@ class AlohaConfig(SimulatorConfig):
 class LiberoRender(Strict):
     """What the two cameras see."""
 
-    size: PositiveInt = Field(256, description="side of the square images, pixels")
+    size: PositiveInt = Field(default=256, description="side of the square images, pixels")
 
 
 class LiberoConfig(SimulatorConfig):

@@ -24,10 +24,10 @@ TAKEN = {
 class Job(Strict):
     """What a job of an ordinary rule asks for."""
 
-    partition: str | None = Field(None, description="null for the one above")
-    minutes: PositiveInt = Field(60, description="wall-clock limit")
+    partition: str | None = Field(default=None, description="null for the one above")
+    minutes: PositiveInt = Field(default=60, description="wall-clock limit")
     memory_gb: PositiveFloat = 8
-    cpus: PositiveInt = Field(8, description="of a job that can use many; others take fewer")
+    cpus: PositiveInt = Field(default=8, description="of a job that can use many; others take fewer")
 
 
 class Evaluation(Job):
@@ -41,19 +41,20 @@ class Evaluation(Job):
 class TrainJob(Strict):
     """What a training job asks for, and how it bears its cluster."""
 
-    partition: str | None = Field(None, description="null for the one above")
-    minutes: PositiveInt = Field(1440, description="wall-clock limit of one turn")
-    memory_gb: PositiveFloat = Field(24, description="for each process, of which there is one a GPU")
-    cpus: PositiveInt = Field(4, description="for each process")
+    partition: str | None = Field(default=None, description="null for the one above")
+    minutes: PositiveInt = Field(default=1440, description="wall-clock limit of one turn")
+    memory_gb: PositiveFloat = Field(default=24, description="for each process, of which there is one a GPU")
+    cpus: PositiveInt = Field(default=4, description="for each process")
     warning_s: PositiveInt = Field(
-        120,
+        default=120,
         description="SLURM warns this long before it ends a job: the step is finished and saved, and the job queues up",
     )
     timeout_s: PositiveInt = Field(
-        1200, description="a process that hears nothing of the others for this long ends, and the job queues up again"
+        default=1200,
+        description="a process that hears nothing of the others for this long ends, and the job queues up again",
     )
-    turns: PositiveInt = Field(5, description="of a job that gets no further, until it is given up")
-    free_gb: NonNegativeInt = Field(1, description="a node with less room on the project's disk is left out")
+    turns: PositiveInt = Field(default=5, description="of a job that gets no further, until it is given up")
+    free_gb: NonNegativeInt = Field(default=1, description="a node with less room on the project's disk is left out")
 
 
 class Site(Strict):
@@ -62,21 +63,23 @@ class Site(Strict):
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
-    constraint: str | None = Field(None, description="features that a node must have")
+    constraint: str | None = Field(default=None, description="features that a node must have")
     gpu: str | None = Field(
-        "gpu",
+        default="gpu",
         pattern="^gpu(:[A-Za-z0-9_.]+)?$",
         description="as SLURM names it, such as gpu:h100; null: none are asked for",
     )
-    flags: list[str] = Field([], description="further flags of sbatch, each --name=value, such as --reservation=robots")
+    flags: list[str] = Field(
+        default=[], description="further flags of sbatch, each --name=value, such as --reservation=robots"
+    )
     setup: list[str] = Field(
-        [], description="shell lines that a job starts with, such as module load or NCCL's variables"
+        default=[], description="shell lines that a job starts with, such as module load or NCCL's variables"
     )
     container: str | None = Field(
-        None, description="what stands before python in a job, such as apptainer exec --nv pi-sft.sif"
+        default=None, description="what stands before python in a job, such as apptainer exec --nv pi-sft.sif"
     )
     local_disk: str | None = Field(
-        None,
+        default=None,
         description="a folder on each node's own disk, such as $TMPDIR, to which training copies frame stores",
     )
     job: Job = Job()

@@ -44,7 +44,7 @@ def members(name: str, content: Any, source: str | Path) -> dict[str, dict[str, 
                 )
         if len({_spelled(value) for value in values}) < len(values):
             raise ConfigError(f"{source}: sweep.{key}: found {values!r}; expected each value once")
-    keys = {key: SHORT.get(key, key) for key in axes}
+    keys = {str(key): SHORT.get(str(key), str(key)) for key in axes}
     found = {}
     for values in product(*axes.values()):
         chosen = dict(zip(keys.values(), values, strict=True))

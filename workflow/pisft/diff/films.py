@@ -41,8 +41,10 @@ def film_flips(
         target = folder / "ab"[number]
         try:
             config = read_resolved(side.folder / "config.json")
-            simulator = config.simulators[config.eval.closed_loop.simulator]
-            failed = film(simulator, episodes(side.folder, missing), target, workers).failed
+            if (loop := config.eval.closed_loop) is None:
+                raise PisftError(f"{side.folder}/config.json: eval.closed_loop: is null; there is nothing to film")
+            actions = episodes(side.folder, missing)
+            failed = film(config.simulators[loop.simulator], actions, target, workers).failed
         except (PisftError, SafetensorError) as error:
             failed = [str(error)]
         reasons += [f"{side.label}: {why}" for why in failed]

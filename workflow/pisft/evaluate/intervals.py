@@ -36,7 +36,7 @@ def wilson95(successes: int, episodes: int) -> tuple[float, float]:
 def fisher(successes_a: int, episodes_a: int, successes_b: int, episodes_b: int) -> float:
     """Return the two-sided p-value of Fisher's exact test that two unpaired success rates are equal."""
     table = [[successes_a, episodes_a - successes_a], [successes_b, episodes_b - successes_b]]
-    return float(fisher_exact(table).pvalue)
+    return float(fisher_exact(table).pvalue)  # pyright: ignore[reportAttributeAccessIssue] scipy is untyped
 
 
 def paired(only_a: int, only_b: int) -> float:

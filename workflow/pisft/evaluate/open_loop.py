@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ def _predictions(
         ),
         "recorded": np.stack([format.robot_actions(format.absolute_actions(sample)) for sample in samples]),
         "sampled": chunks[:, 0, :, :real],
-        "demonstrated": np.stack([item.actions for item in items])[..., :real],
+        "demonstrated": np.stack([cast(np.ndarray, item.actions) for item in items])[..., :real],
     }
 
 

@@ -30,7 +30,8 @@ def save(folder: Path | None, number: int, group: Group) -> None:
     facts = json.dumps({"episodes": outcomes, "lost": group.lost})
     temporary = folder / f".{number}.tmp"
     with open(temporary, "wb") as file:
-        np.savez(file, facts=facts, **{str(i): e.actions for i, e in enumerate(group.episodes)})
+        actions = {str(i): e.actions for i, e in enumerate(group.episodes)}
+        np.savez(file, facts=facts, **actions)  # pyright: ignore[reportArgumentType] none is called allow_pickle
     os.replace(temporary, folder / f"{number}.npz")
 
 
@@ -43,7 +44,7 @@ def load(folder: Path | None, groups: Sequence[Sequence[tuple[str, int]]]) -> di
             continue
         with np.load(path) as kept:
             facts = json.loads(str(kept["facts"]))
-            episodes = [Episode(*outcome, kept[str(i)]) for i, outcome in enumerate(facts["episodes"])]
+            episodes = [Episode(*outcome, actions=kept[str(i)]) for i, outcome in enumerate(facts["episodes"])]
         if [(e.task, e.seed) for e in episodes] == [tuple(episode) for episode in group]:
             found[number] = Group(episodes, facts["lost"])
     return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
 from itertools import batched
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +32,7 @@ class Actor(Protocol):
 
     def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> Sequence[np.ndarray]:
         """Return a chunk of robot actions (H, d) for each of B observations, from noise (B, H, A)."""
+        ...
 
 
 def rollout(
@@ -59,12 +59,13 @@ def rollout(
     todo = [number for number in range(len(groups)) if number not in results]
     with bar(len(episodes), "rollouts", "episode") as progress:
         progress.update(sum(len(group.episodes) for group in results.values()))
-        with Pool(simulator, min(workers, batch_size)) if todo else nullcontext() as pool:
-            for number in todo:
-                before = len(pool.replaced)
-                done = run_group(pool, groups[number], policy, replan_steps, batch_size, seed, cameras, progress.update)
-                results[number] = partial.Group(done, pool.replaced[before:])
-                partial.save(kept, number, results[number])
+        if todo:
+            with Pool(simulator, min(workers, batch_size)) as pool:
+                for number in todo:
+                    before, group = len(pool.replaced), groups[number]
+                    done = run_group(pool, group, policy, replan_steps, batch_size, seed, cameras, progress.update)
+                    results[number] = partial.Group(done, pool.replaced[before:])
+                    partial.save(kept, number, results[number])
     whole = [results[number] for number in range(len(groups))]
     return [episode for group in whole for episode in group.episodes], [how for group in whole for how in group.lost]
 

@@ -73,7 +73,7 @@ class Checkpoint:
             return self
 
         def real(name: str) -> Stats:
-            dims = sum(self.format.widths(getattr(self.format, name)))
+            dims = self.format.width(getattr(self.format, name))
             return Stats(**{key: value[:dims] for key, value in vars(getattr(self.stats, name)).items()})
 
         return replace(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pisft.canonical import write_text
+from pisft.config.format import Slot
 from pisft.data.statistics.normalise import EPS, Method, Stats
 from pisft.data.transforms.format import Format
 from pisft.data.transforms.tokenizer import PALIGEMMA_REPO
@@ -59,11 +60,11 @@ def export(run_dir: Path, replan_steps: int | None = None) -> list[str]:
     return notes
 
 
-def camera_keys(checkpoint: Checkpoint) -> dict[str, str]:
+def camera_keys(checkpoint: Checkpoint) -> dict[Slot, str]:
     """Return slot → lerobot's key, in the slots' order: the dataset's own key if lerobot recognises it as an image."""
     cameras = checkpoint.format.cameras
 
-    def key(slot: str) -> str:
+    def key(slot: Slot) -> str:
         own = cameras[slot]
         fits = own == "observation.image" or own.startswith("observation.images.")
         return own if fits and list(cameras.values()).count(own) == 1 else f"observation.images.{slot}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pisft.config.format import Source
+from pisft.config.format import Slot, Source
 from pisft.export.checkpoint import Checkpoint
 
 OWN = "Run pi-sft's own policy (pisft.evaluate.policy.Policy)."
 
 
-def differences(checkpoint: Checkpoint, cameras: Mapping[str, str], tokenizer: str) -> list[str]:
+def differences(checkpoint: Checkpoint, cameras: Mapping[Slot, str], tokenizer: str) -> list[str]:
     """Return how lerobot's stock policy and processors differ from pi-sft, each with what to do about it.
 
     `cameras` is slot → lerobot's key, `tokenizer` what the tokenizer is loaded from.
@@ -70,7 +70,7 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[str, str], tokenizer: s
     return notes
 
 
-def readme(name: str, checkpoint: Checkpoint, cameras: Mapping[str, str], notes: list[str]) -> str:
+def readme(name: str, checkpoint: Checkpoint, cameras: Mapping[Slot, str], notes: list[str]) -> str:
     """Return README.md for the export of experiment `name`; its Python code runs as it is."""
     variant, size, horizon = checkpoint.model.variant, checkpoint.model.image_size, checkpoint.model.action_horizon
     state_dim, action_dim = len(checkpoint.stats.state.mean), len(checkpoint.stats.actions.mean)

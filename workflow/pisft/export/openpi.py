@@ -103,7 +103,7 @@ def _link(source: Path, target: Path) -> None:
 def _precision(weights: Path) -> str:
     try:
         with safe_open(weights, "np") as stored:
-            dtype = stored.get_slice(EMBED).get_dtype()
+            dtype: str = stored.get_slice(EMBED).get_dtype()
     except (OSError, SafetensorError) as error:
         raise ExportError(f"{weights}: cannot be read as safetensors in openpi's layout: {error}") from error
     return PRECISIONS.get(dtype, dtype)

@@ -34,8 +34,10 @@ def contradictions(data: LeRobotData, format: Format) -> list[str]:
     if not found and kind != config.action_type and sure in ("medium", "high"):
         found.append(f"action_type is {config.action_type}; the actions look {kind}: {why}")
     for dim in format.relative_dims:
-        if dim < min(len(state), len(actions)) and (reason := _unlike(actions[dim], state[dim], sample)):
-            found.append(f"delta_mask makes actions {actions[dim].name} relative to the state: {reason}")
+        if dim >= min(len(state), len(actions)) or (action := actions[dim]) is None:
+            continue
+        if reason := _unlike(action, state[dim], sample):
+            found.append(f"delta_mask makes actions {action.name} relative to the state: {reason}")
     grippers = [dim.name for dim in actions if dim and dim.gripper]
     told = all(dim and dim.named for dim in state) or len(state) < len(actions)
     if grippers and told and not any(dim and dim.gripper for dim in state):
@@ -71,7 +73,7 @@ def _unlike(action: Dim | None, state: Dim | None, sample: Sample) -> str | None
     if action.gripper:
         return f"it is a gripper ({action.gripper}), which openpi keeps as it is"
     judged = relation(action, state, "place", sample)
-    if judged.verdict == "delta" and judged.by == "data":
+    if judged.verdict == "delta" and judged.by == "data" and judged.moves is not None:
         return f"it is an increment already (|r| {abs(judged.moves):.2f} with the state's step)"
     if judged.verdict == "absolute" and not judged.same_units:
         return judged.why

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from pisft.data.lerobot.camera import open_camera
@@ -18,11 +22,17 @@ from pisft.inspection.relation import Relation
 from pisft.inspection.sample import Sample
 from pisft.report.figures import BLUE, INK, MUTED, ORANGE, STYLE, svg
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 WIDTH = 8.6  # inches
 LINE = 220  # points of one episode's trace
 THUMBNAIL = 240  # pixels of the longer side
 BINS = 40
-SMALL = {**STYLE, "font.size": 7, "axes.titlesize": 8, "axes.titlelocation": "left", "axes.titlecolor": INK}
+SMALL = cast(
+    "dict[RcKeyType, Any]",
+    {**STYLE, "font.size": 7, "axes.titlesize": 8, "axes.titlelocation": "left", "axes.titlecolor": INK},
+)
 
 
 def traces(dims: Sequence[Dim], overlays: Sequence[tuple[str, np.ndarray] | None], sample: Sample, fps: float) -> str:
@@ -51,7 +61,7 @@ def traces(dims: Sequence[Dim], overlays: Sequence[tuple[str, np.ndarray] | None
             axes.locator_params(axis="y", nbins=3)
         for axes in panels[-1]:
             axes.set_xlabel("s")
-        lines: dict[str, object] = {}
+        lines: dict[str, Artist] = {}
         for axes in panels.flat[: len(dims)]:
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                 lines.setdefault(label, handle)
@@ -82,6 +92,7 @@ def histograms(dims: Sequence[Dim]) -> str:
         panels = figure.subplots(rows, columns, squeeze=False)
         for axes in panels.flat[len(dims) :]:
             axes.set_visible(False)
+        line: Line2D | None = None
         for axes, dim in zip(panels.flat, dims, strict=False):
             values = dim.values[np.isfinite(dim.values)]
             if dim.constant:
@@ -96,21 +107,21 @@ def histograms(dims: Sequence[Dim]) -> str:
             axes.grid(visible=False)
             axes.spines["left"].set_visible(False)
             axes.locator_params(axis="x", nbins=4)
-        if any(not dim.constant for dim in dims):
+        if line is not None:
             figure.legend([line], ["q01 and q99"], frameon=False, loc="outside upper right")
         return svg(figure, f"Histogram of each dim of {dims[0].role}")
 
 
 def lengths(frames: np.ndarray, fps: float) -> str:
     """Draw the histogram of the episodes' lengths (s)."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(cast("dict[RcKeyType, Any]", STYLE)):
         figure = Figure(figsize=(5.2, 1.9), layout="constrained")
         axes = figure.add_subplot()
         counts, edges = np.histogram(frames / fps, min(BINS, len(np.unique(frames)) + 1))
         axes.stairs(counts, edges, fill=True, color="#9dbcf3")
         axes.set_xlabel("length of an episode / s")
         axes.set_ylabel("episodes")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        cast(MaxNLocator, axes.yaxis.get_major_locator()).set_params(integer=True)
         return svg(figure, "Histogram of the episodes' lengths")
 
 

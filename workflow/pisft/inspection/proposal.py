@@ -130,7 +130,10 @@ def _relative(relations: Sequence[Relation]) -> list[bool]:
 
     surely = [possible(r) and r.same_units for r in relations]
     keys = {r.action.key for r, yes in zip(relations, surely, strict=True) if yes}
-    still = [possible(r) and r.action.key in keys and (r.action.flat or r.state.flat) for r in relations]
+    still = [
+        r.state is not None and possible(r) and r.action.key in keys and (r.action.flat or r.state.flat)
+        for r in relations
+    ]
     return [a or b for a, b in zip(surely, still, strict=True)]
 
 
@@ -166,7 +169,7 @@ def _advice(seen: Inspection) -> list[str]:
     for relation in seen.relations:
         if relation.verdict == "absolute" and not relation.same_units:
             advice.append(f"actions {relation.action.name} {relation.why}; it cannot be learnt relative to the state.")
-        elif relation.same_units and relation.state.place != relation.action.place:
+        elif relation.same_units and relation.state and relation.state.place != relation.action.place:
             advice.append(
                 f"actions {relation.action.name} is dim {relation.action.place}, its state dim {relation.state.place}: "
                 "delta_mask needs them in one place; put the state's sources in that order with dims."

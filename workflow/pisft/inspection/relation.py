@@ -47,7 +47,7 @@ class Relation:
     @property
     def same_units(self) -> bool:
         """Whether the state can be subtracted from the action."""
-        return self.verdict == "absolute" and _one_to_one(self.alpha)
+        return self.verdict == "absolute" and self.alpha is not None and _one_to_one(self.alpha)
 
 
 def relate(actions: Sequence[Dim], state: Sequence[Dim], sample: Sample) -> list[Relation]:

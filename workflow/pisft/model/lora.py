@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +23,9 @@ from pisft.config.experiment import Lora
 from pisft.model.pi0 import Pi0
 from pisft.model.weights import WeightsError, fill
 from pisft.tensors import save
+
+if TYPE_CHECKING:
+    from peft.tuners.lora import LoraLayer
 
 ADAPTER = "default"
 
@@ -68,12 +72,12 @@ def wrap(model: Pi0, config: Lora) -> None:
 
 
 @torch.no_grad()
-def initialise(model: Pi0, config: Lora, seed: int, fill: Callable[[Tensor, Tensor], None] = Tensor.copy_) -> None:
+def initialise(model: Pi0, config: Lora, seed: int, fill: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> None:
     """Initialise the adapters from `seed`, the same on every device, by `fill(parameter, values)`."""
     generator = torch.Generator().manual_seed(seed)
     init = preset(config).init
     for _, layer in adapted(model):
-        a, b = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight  # (rank, in), (out, rank)
+        a, b = _factors(layer)
         if init == "normal":
             start = (torch.randn(w.shape, generator=generator) * 0.01 for w in (a, b))
         elif init == "gaussian":
@@ -85,11 +89,17 @@ def initialise(model: Pi0, config: Lora, seed: int, fill: Callable[[Tensor, Tens
             fill(parameter, values)
 
 
-def adapted(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def adapted(model: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
     """Yield (name in `Pi0`, peft's LoraLayer) for each module with an adapter."""
     for name, module in model.named_modules():
         if hasattr(module, "lora_A"):
-            yield name, module
+            yield name, cast("LoraLayer", module)
+
+
+def _factors(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+    """A (rank, in) and B (out, rank) of a layer's adapter."""
+    a, b = (cast(nn.Linear, part[ADAPTER]) for part in (layer.lora_A, layer.lora_B))
+    return a.weight, b.weight
 
 
 def is_adapter(name: str) -> bool:
@@ -114,7 +124,7 @@ def merged(model: Pi0, read: Callable[[Tensor], Tensor]) -> Iterator[tuple[str, 
         value = read(parameter)
         layer = layers.get(name.removesuffix(".base_layer.weight")) if ".base_layer." in name else None
         if layer is not None and name.endswith("weight"):
-            a, b = (read(part[ADAPTER].weight).float() for part in (layer.lora_A, layer.lora_B))
+            a, b = (read(factor).float() for factor in _factors(layer))
             value = value.float() + (b @ a) * layer.scaling[ADAPTER]
         yield plain_name(name), value
 
@@ -127,10 +137,10 @@ def save_adapter(model: Pi0, folder: Path, read: Callable[[Tensor], Tensor], lea
     tensors, sizes = {}, {}
     for name, layer in adapted(model):
         theirs = module_name(name)
-        a, b = layer.lora_A[ADAPTER], layer.lora_B[ADAPTER]
-        tensors[f"base_model.model.{theirs}.lora_A.weight"] = read(a.weight).contiguous()
-        tensors[f"base_model.model.{theirs}.lora_B.weight"] = read(b.weight).contiguous()
-        sizes[theirs] = (a.weight.shape[0], layer.lora_alpha[ADAPTER])
+        a, b = _factors(layer)
+        tensors[f"base_model.model.{theirs}.lora_A.weight"] = read(a).contiguous()
+        tensors[f"base_model.model.{theirs}.lora_B.weight"] = read(b).contiguous()
+        sizes[theirs] = (a.shape[0], layer.lora_alpha[ADAPTER])
     trained = {
         file_name(plain_name(name)): read(p).contiguous()
         for name, p in model.named_parameters()
@@ -154,9 +164,9 @@ def load_adapter(model: Pi0, folder: Path) -> None:
     expected, sizes = {}, {}
     for name, layer in adapted(model):
         theirs = module_name(name)
-        for part in ("lora_A", "lora_B"):
-            expected[f"base_model.model.{theirs}.{part}.weight"] = getattr(layer, part)[ADAPTER].weight
-        sizes[theirs] = (layer.lora_A[ADAPTER].weight.shape[0], layer.lora_alpha[ADAPTER])
+        for part, factor in zip(("lora_A", "lora_B"), _factors(layer), strict=True):
+            expected[f"base_model.model.{theirs}.{part}.weight"] = factor
+        sizes[theirs] = (_factors(layer)[0].shape[0], layer.lora_alpha[ADAPTER])
     _check_config(folder / "adapter_config.json", sizes)
     trained = {
         file_name(plain_name(name)): p
@@ -168,7 +178,7 @@ def load_adapter(model: Pi0, folder: Path) -> None:
         _fill_file(trained, folder.parent / "trained.safetensors")
 
 
-def _fill_file(expected: dict[str, Tensor], file: Path) -> None:
+def _fill_file(expected: Mapping[str, Tensor], file: Path) -> None:
     try:
         with safe_open(file, "pt") as stored:
             names = {name: name for name in stored.keys()}  # noqa: SIM118 (not a dict)
@@ -185,7 +195,7 @@ def _peft_config(sizes: dict[str, tuple[int, float]]) -> dict:
     others = {name: size for name, size in sizes.items() if size != (rank, alpha)}
     config = LoraConfig(
         r=rank,
-        lora_alpha=alpha,
+        lora_alpha=alpha,  # pyright: ignore[reportArgumentType] any number scales
         target_modules=sorted(sizes),
         rank_pattern={f"^{re.escape(name)}$": r for name, (r, _) in others.items()},
         alpha_pattern={f"^{re.escape(name)}$": a for name, (_, a) in others.items()},

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -95,7 +96,7 @@ class Pi0(nn.Module):
         self._initialise()
         # Nothing reads the prefix after the last layer, so these get no gradient and no optimiser state; they exist
         # because the file layouts include them.
-        for module in (self.vlm_norm, *self.layers[-1].unused()):
+        for module in (self.vlm_norm, *cast(Block, self.layers[-1]).unused()):
             module.requires_grad_(False)
 
     def flow_loss(self, obs: Observation, actions: Tensor, noise: Tensor, time: Tensor) -> Tensor:
@@ -240,15 +241,17 @@ class Block(nn.Module):
     ) -> tuple[Tensor | None, Tensor | None, tuple[Tensor, Tensor]]:
         """Return (prefix, suffix, the prefix's keys and values). Without a suffix, computes only the prefix; with
         `cache`, the keys and values of an earlier call, only the suffix."""
-        if cache is None:
+        if cache is not None:
+            k, v = cache
+        elif prefix is not None and prefix_rope is not None:
             x, _ = self.vlm.input_layernorm(prefix)
             k, v = self.vlm.keys_values(x, prefix_rope)
             if not self.last:
                 q = self.vlm.queries(x, prefix_rope)
                 prefix = self.vlm.finish(prefix, attend(q, k, v, prefix_mask), None, None)
         else:
-            k, v = cache
-        if suffix is not None:
+            raise ValueError("found neither a prefix nor a cache")
+        if suffix is not None and suffix_rope is not None:
             x, gate = self.expert.input_layernorm(suffix, cond)
             q = self.expert.queries(x, suffix_rope)
             own_k, own_v = self.expert.keys_values(x, suffix_rope)

@@ -23,7 +23,7 @@ def configure(threads: int | None = None, deterministic: bool = False) -> torch.
     if deterministic or not gpu:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS, before its first call
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue] a property
     if not gpu:
         _keep_freed_memory()
     return torch.device("cuda" if gpu else "cpu")

@@ -129,6 +129,8 @@ def is_left_out(module: str, name: str | None) -> bool:
 def _part(module: str, name: str | None, hashes: dict[str, str]) -> list[tuple[str, str | None]]:
     """Hash what `name` is in `module` into `hashes`; what that uses. None for `name` stands for all that is there."""
     path = _module_file(module)
+    if path is None:
+        return []
     content = symbols(path, module)
     if name is None:
         return [(module, each) for each in content.symbols]

@@ -32,7 +32,7 @@ _warnings: dict[str, str] = {}  # by experiment
 _costs: dict[str, str] = {}  # by target
 
 
-def needs(stage: str, path: str) -> Callable[[Any], list[str]]:
+def needs(stage: str, path: str) -> Callable[[Any], list[Any]]:
     """Input function of the rule of `stage`: the files like `path` that an artefact is made from, such as the manifest
     of each of its datasets for `data/{dataset}/manifest.json`. A wildcard here may have any name."""
     pattern = re.sub(r"\{\w+\}", "{name}", path)
@@ -41,7 +41,7 @@ def needs(stage: str, path: str) -> Callable[[Any], list[str]]:
         raise WorkflowError(f"needs({stage!r}, {path!r}): no stage makes such a file; expected the target of one")
     _needed.setdefault(stage, set()).update(makers)
 
-    def inputs(wildcards: Any) -> list[str]:
+    def inputs(wildcards: Any) -> list[Any]:
         node = _node(stage, wildcards)
         targets = [parent.target for parent in made_from(node) if parent.stage in makers]
         if _stale(node, Path.cwd()):

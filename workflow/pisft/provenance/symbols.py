@@ -60,12 +60,14 @@ def symbols(path: Path, module: str) -> Module:
     return Module({name: _symbol(nodes, module, path) for name, nodes in found.items()}, aliases)
 
 
-def imported(node: ast.stmt, module: str | None, path: Path) -> list[tuple[str, tuple[str, str | None]]]:
+def imported(
+    node: ast.Import | ast.ImportFrom, module: str | None, path: Path
+) -> list[tuple[str, tuple[str, str | None]]]:
     """Each name that an import statement binds, and the (module, name) that it stands for; None for a whole module."""
     if isinstance(node, ast.Import):
         return [(alias.asname or alias.name.split(".")[0], (alias.name, None)) for alias in node.names]
     base = node.module or ""
-    if node.level:
+    if node.level and module:
         package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
         base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
     return [(alias.asname or alias.name, (base, alias.name)) for alias in node.names]
@@ -115,7 +117,9 @@ def _without_declarations(node: ast.stmt) -> ast.stmt:
     if not isinstance(node, ast.ClassDef) or not node.bases or _is_plain(node):
         return node
     body = [part for part in node.body if not _is_field(part) and not _is_validator(part)]
-    return ast.ClassDef(node.name, node.bases, node.keywords, body or [ast.Pass()], node.decorator_list)
+    return ast.ClassDef(
+        node.name, node.bases, node.keywords, body or [ast.Pass()], node.decorator_list, node.type_params
+    )
 
 
 def _is_plain(node: ast.ClassDef) -> bool:

@@ -14,11 +14,13 @@ from pisft.report.figures import BLUE, MUTED, ORANGE, STYLE, blank, svg
 def rank_correlation(found: Mapping[int, AtStep]) -> Correlation:
     """Spearman's of success and validation loss over the steps with both; None for fewer than three or no spread."""
     pairs = [(at.overall.success, at.val_loss) for at in found.values() if at.val_loss is not None]
-    successes, losses = zip(*pairs, strict=True) if pairs else ((), ())
+    successes, losses = [success for success, _ in pairs], [loss for _, loss in pairs]
     spread = len(set(successes)) > 1 and len(set(losses)) > 1
     known = len(pairs) >= 3 and spread
-    spearman = round(float(spearmanr(successes, losses)[0]), 6) if known else None
-    return Correlation(steps=len(pairs), spearman=spearman)
+    if not known:
+        return Correlation(steps=len(pairs), spearman=None)
+    statistic = spearmanr(successes, losses).statistic  # pyright: ignore[reportAttributeAccessIssue]  scipy's stubs
+    return Correlation(steps=len(pairs), spearman=round(float(statistic), 6))
 
 
 def by_step(found: Mapping[int, AtStep]) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pisft.records.evaluation import Errors
 
 INK, MUTED, BLUE, ORANGE = "#1d2433", "#8a93a5", "#2f6fde", "#e07b39"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "pisft",
     "svg.fonttype": "none",
     "font.family": "sans-serif",

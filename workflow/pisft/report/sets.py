@@ -49,7 +49,7 @@ def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
     of how far others would be apart: no interval. Raises `PisftError`.
     """
     members = sweep_members(name, root)
-    measure, runs = None, []
+    measure, runs = loss_name(), []
     for exp, values in members.items():
         evaluation = _evaluation(exp, root)
         if evaluation is None:
@@ -73,9 +73,9 @@ def sweep_rows(name: str, root: Path = Path()) -> tuple[list[Row], list[Row]]:
 def _pooled(measure: str, group: list[Row]) -> Row:
     values = [run["value"] for run in group]
     low, high = (mean95(values) if len(set(values)) > 1 else None) or (None, None)
-    if low is not None and measure == "success":
+    if low is not None and high is not None and measure == "success":
         low, high = max(low, 0.0), min(high, 1.0)
-    row = {"measure": measure, "runs": len(group), "mean": fmean(values), "low": low, "high": high}
+    row: Row = {"measure": measure, "runs": len(group), "mean": fmean(values), "low": low, "high": high}
     row |= {"least": min(values), "most": max(values)}
     if group[0]["episodes"] is None:
         return row
@@ -121,7 +121,7 @@ def _published(config: Resolved, closed: ClosedLoop | None) -> Iterator[tuple[st
     for reported in config.published.each() if config.published else ():
         for row in beside_published(closed, reported):
             values = (row.published.value, *(row.published.interval95 or (None, None)), row.difference)
-            found = dict(zip(THEIRS, (*values, *(row.interval95 or (None, None)), row.source), strict=True))
+            found: Row = dict(zip(THEIRS, (*values, *(row.interval95 or (None, None)), row.source), strict=True))
             if row.measure in (LENGTH, MEAN) and row.ours:
                 low, high = row.ours.interval95 or (None, None)
                 found |= {"ours": row.ours.value, "ours_low": low, "ours_high": high}

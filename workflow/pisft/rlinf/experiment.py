@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast, overload
 
 import yaml
 
@@ -43,10 +43,13 @@ HUB = re.compile(r"((?!\.)[\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 PLACEHOLDER = re.compile(r"/path/to/|<.*>")
 
 
+Fate = How | Literal["missing", "assumed", "unknown"]
+
+
 class Line(NamedTuple):
     """What became of one key; `missing`: a file does not exist; `assumed`: no key says it."""
 
-    how: How | Literal["missing", "assumed", "unknown"]
+    how: Fate
     text: str
 
     def __str__(self) -> str:
@@ -135,6 +138,10 @@ class _Translation:
             value = value.get(part) if isinstance(value, dict) else None
         return value
 
+    @overload
+    def _number(self, key: str) -> float | None: ...
+    @overload
+    def _number(self, key: str, default: float) -> float: ...
     def _number(self, key: str, default: float | None = None) -> float | None:
         value = self._get(key, default)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
@@ -162,7 +169,7 @@ class _Translation:
         if assumed:
             self.lines.append(Line("assumed", f"{key}: {_yaml(value)} ({assumed})"))
 
-    def _say(self, how: str, key: str, value: Any, ours: str = "", remark: str = "") -> None:
+    def _say(self, how: Fate, key: str, value: Any, ours: str = "", remark: str = "") -> None:
         """Add a line on RLinf's `key`, which marks it as accounted for."""
         self.said.add(key)
         text = f"{key}: {_yaml(value)}" + (f" → {ours}" if ours else "") + (f" ({remark})" if remark else "")
@@ -348,7 +355,7 @@ class _Translation:
         kind = str(self._get(optim + "lr_scheduler", "constant"))
         if kind not in SCHEDULES:
             raise self._error(optim + "lr_scheduler", f"found {kind}; {nearest(kind, SCHEDULES)}")
-        peak, total = self._number(optim + "lr"), self._number(optim + "total_training_steps", 0)
+        peak, total = cast(float, self._number(optim + "lr")), self._number(optim + "total_training_steps", 0)
         self._warmup(kind, total)
         if kind.endswith("constant"):
             self._set("train.end_lr", peak, "constant after the warm-up: RLinf reads lr_scheduler, not warmup_style")
@@ -434,7 +441,7 @@ class _Translation:
         self._say("translated", key, value, "logging", f"there is no {', '.join(others)}" if others else "")
 
     def _gpus(self) -> None:
-        nodes = self._number("cluster.num_nodes", 1)
+        nodes = cast(int, self._number("cluster.num_nodes", 1))
         placement = self._get("cluster.component_placement.*", {})
         if not isinstance(placement, dict):
             raise ConfigError(f"{self.path}: cluster.component_placement: found {placement!r}; expected actor: 0-3")
@@ -458,7 +465,8 @@ class _Translation:
 
     def _batch(self) -> None:
         """Report a batch size that RLinf would refuse; there is no such condition here."""
-        batch, micro = self._number("actor.global_batch_size"), self._number("actor.micro_batch_size", 1)
+        batch = cast(float, self._number("actor.global_batch_size"))  # without one there is no experiment
+        micro = self._number("actor.micro_batch_size", 1)
         gpus = str(self.ours.get("cluster", {}).get("gpus", 1))
         count = int(gpus) if gpus.isdigit() else gpus.count(",") + 1
         processes = self._number("cluster.num_nodes", 1) * count

@@ -164,7 +164,7 @@ class _Whole:
         if key.startswith("oc.env:"):
             name, _, default = key.removeprefix("oc.env:").partition(",")
             value = os.environ.get(name.strip(), default.strip() or MISSING)
-            return MISSING if value is not MISSING and "${" in value else value
+            return MISSING if isinstance(value, str) and "${" in value else value
         if ":" in key:
             return MISSING
         up = len(key) - len(key.lstrip("."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -32,7 +32,8 @@ class RemotePolicy:
             self._connection = connect(
                 uri, additional_headers=headers, compression=None, max_size=None, open_timeout=timeout_s
             )
-            self.metadata: dict[str, Any] = unpack(self._connection.recv(timeout_s))
+            told = cast(bytes, self._connection.recv(timeout_s))  # a text is a WireError
+            self.metadata: dict[str, Any] = unpack(told)
         except InvalidStatus as error:
             body = (error.response.body or b"").decode(errors="replace").strip()
             raise RemoteError(f"{uri}: refused with {error.response.status_code}: {body}") from error

@@ -62,7 +62,7 @@ class Contract:
         if task is not None and not isinstance(task, str):
             raise DataError(f"prompt: found a {type(task).__name__}; expected text")
         most = LONGEST_TOKEN * self.policy.preprocessor.model.max_token_len  # longer text cannot fit: do not tokenise
-        if len(task or "") > most:
+        if task is not None and len(task) > most:
             raise DataError(f"prompt: found {len(task)} characters; expected {most} at most")
         dims = len(self.policy.preprocessor.stats.state.mean)
         if (found := len(self.format.state(sample))) != dims:

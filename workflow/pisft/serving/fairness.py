@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
@@ -60,7 +60,7 @@ class FairConnection(ServerConnection):
         self.gate, self.turned_away, self._is_pending = gate, False, False
         self._rate = Bucket(FRAMES_PER_S)
         self._events = 0
-        self._held: deque[bytes] = deque()
+        self._held: deque[memoryview] = deque()
         self._waits: set[str] = set()  # reasons why reading is paused
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,7 +68,7 @@ class FairConnection(ServerConnection):
         """Accept the connection, or abort it before anything is read."""
         if not self.gate.opens(self.loop.time()):
             self.turned_away = True
-            transport.abort()
+            cast(asyncio.Transport, transport).abort()
             return
         self._is_pending = True
         self.gate.pending += 1

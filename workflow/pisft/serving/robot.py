@@ -34,12 +34,15 @@ class Robot(Protocol):
 
     def position(self) -> np.ndarray:
         """Return the current position, as an action (d,) that would keep the robot there."""
+        ...
 
     def observe(self) -> dict[str, Any]:
         """Return images uint8 (H, W, 3), vectors float32 and `task`, in the keys of the training dataset."""
+        ...
 
     def act(self, action: np.ndarray) -> bool:
         """Send one action (d,), in the dataset's units, within a period; returns whether the task is done."""
+        ...
 
     def stop(self) -> None:
         """Hold still. Called at the end and after any error, perhaps more than once."""
@@ -110,8 +113,9 @@ def control(
             if not 0 < found < math.inf:
                 raise RobotError(f"{name}: found {found}; expected a number above 0")
         start = _start(robot, action_type, dims, limits)
-        if start is not None or dims is not None:
-            limits.per_step(len(start) if dims is None else dims, hz)
+        known = len(start) if dims is None and start is not None else dims
+        if known is not None:
+            limits.per_step(known, hz)
         run.reason = _control(run, robot, chunks, hz, execute, watchdog_s, max_steps, limits, action_type, dims, start)
     except KeyboardInterrupt:
         run.reason = "interrupted"

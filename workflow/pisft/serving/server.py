@@ -76,7 +76,7 @@ async def serve(
             ping_interval=PING_S,
             ping_timeout=PING_S,
             server_header=None,
-            create_connection=functools.partial(FairConnection, Gate()),
+            create_connection=functools.partial(FairConnection, Gate()),  # pyright: ignore[reportArgumentType] it makes one
         )
     except OSError as error:
         raise ServingError(

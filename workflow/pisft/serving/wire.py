@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 import numpy as np
@@ -31,7 +31,7 @@ class WireError(ValueError):
 
 def pack(content: Any) -> bytes:
     """Encode plain values and NumPy arrays; raises `WireError` for arrays of anything but numbers."""
-    return msgpack.packb(content, default=_encode)
+    return cast(bytes, msgpack.packb(content, default=_encode))
 
 
 def unpack(message: bytes) -> Any:

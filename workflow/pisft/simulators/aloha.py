@@ -4,6 +4,8 @@ Three cameras; `observation.state` and an action are the measured and the target
 six angles (rad) and the gripper (0 closed, 1 open) each. gym-aloha's own environment renders three images of 480 × 640
 at every step and keeps the cube's pose in a global variable, so only its models, constants and rewards are used.
 """
+# What it imports is installed in envs/aloha alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

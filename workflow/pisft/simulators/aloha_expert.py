@@ -3,6 +3,8 @@
 Each hand passes through waypoints, whose joint angles are found by dm-control's inverse kinematics; between two of them
 the joints are interpolated with easing at both ends.
 """
+# What it imports is installed in envs/aloha alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

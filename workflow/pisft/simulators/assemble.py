@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import av
+import av.error
+import av.logging
 import datasets
 import numpy as np
 from lerobot.configs import RGBEncoderConfig
@@ -31,7 +33,7 @@ def assemble(episodes: list[Path], simulator: SimulatorConfig, out: Path) -> Non
         _remove(left_over)
     try:
         _write(episodes, simulator, partial)
-    except (RuntimeError, av.FFmpegError) as error:
+    except (RuntimeError, av.error.FFmpegError) as error:
         # lerobot's encoder thread reports only the text of its error.
         _remove(partial)
         for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

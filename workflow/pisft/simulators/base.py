@@ -41,6 +41,7 @@ class Simulator(Protocol):
     @property
     def done(self) -> bool:
         """Whether the episode has succeeded or reached the step limit."""
+        ...
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         """Return a policy's observation: images uint8 (H, W, 3), vectors float32, `task`, in the datasets' keys.
@@ -48,12 +49,15 @@ class Simulator(Protocol):
         Only this renders a policy's images, which costs more than a step: `cameras` are the keys of the images that it
         uses, all by default.
         """
+        ...
 
     def picture(self) -> np.ndarray:
         """Render a view for people, uint8 (PICTURE_SIZE, PICTURE_SIZE, 3), with shadows and antialiasing."""
+        ...
 
     def expert_action(self) -> np.ndarray:
         """Return the scripted expert's action now, float32 (d,)."""
+        ...
 
     def close(self) -> None:
         """Release the episode's resources; the next `reset` does it too."""

@@ -5,6 +5,8 @@ a task is done, and an episode ends when a task was not done within its steps. T
 pi05_calvin: the hand's position (m) and Euler angles (rad) and the gripper (-1 or 1); an action is their change, in
 CALVIN's scale. Not run by its authors: CALVIN is on no package index; see docs/simulators.md.
 """
+# What it imports is installed in envs/calvin alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

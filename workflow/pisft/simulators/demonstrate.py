@@ -42,7 +42,7 @@ def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, work
         "expert": f"{simulator.simulator}'s scripted expert",
         "packages": versions(simulator),
         "seeds": seeds,
-        "render": simulator.render.model_dump(mode="json"),
+        "render": simulator.own()["render"],
         "max_steps": {task: simulator.cap(task) for task in origin.tasks},
     }
 

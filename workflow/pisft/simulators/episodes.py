@@ -69,13 +69,13 @@ def demonstrate(simulator: Simulator, task: str, seed: int, path: Path, noise: f
         if noise:
             fresh = rng.standard_normal(len(action)) * noise
             disturbance = PERSISTENCE * disturbance + (1 - PERSISTENCE**2) ** 0.5 * fresh
-            action = np.float32(action + disturbance)
+            action = np.asarray(action + disturbance, np.float32)
         simulator.step(action)
     arrays = {key: np.stack(values) for key, values in frames.items()} if simulator.success else {}
     temporary = path.with_suffix(".tmp")
     try:
         with open(temporary, "wb") as file:
-            np.savez_compressed(file, success=simulator.success, **arrays)
+            np.savez_compressed(file, success=simulator.success, **arrays)  # pyright: ignore[reportArgumentType] no key is allow_pickle
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -5,6 +5,8 @@
 gripper, each in [-1, 1]. A seed is the number of one of LIBERO's initial states of a task; from it the scene settles
 for `settle_steps` before the policy sees it.
 """
+# What it imports is installed in envs/libero alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
@@ -85,8 +87,9 @@ def initial_states(task: str) -> np.ndarray:
     Runs no code in the file.
     """
     import torch
+    from numpy._core import multiarray
 
-    rebuild = np._core.multiarray._reconstruct
+    rebuild = multiarray._reconstruct
     allowed = [(rebuild, "numpy.core.multiarray._reconstruct"), np.ndarray, np.dtype, np.dtypes.Float64DType]
     path = _folder("init_files", task).with_suffix(".pruned_init")
     if not path.is_file():
@@ -105,7 +108,10 @@ def _package() -> Any:
     """Import `libero.libero`, which would ask on stdin if its configuration did not exist."""
     from importlib.util import find_spec
 
-    root = Path(find_spec("libero").origin).parent / "libero"
+    spec = find_spec("libero")
+    if spec is None or spec.origin is None:
+        raise SimulatorError("LIBERO is not installed here; it runs in envs/libero")
+    root = Path(spec.origin).parent / "libero"
     if "LIBERO_CONFIG_PATH" not in os.environ:
         folder = Path(tempfile.mkdtemp(prefix="libero-"))
         kinds = {"benchmark_root": "", "bddl_files": "bddl_files", "init_states": "init_files", "assets": "assets"}

@@ -6,6 +6,8 @@ action is the hand's displacement (±1 is 0.1 m) and rotation (±1 is 0.1 rad) a
 controller `pd_ee_delta_pose` takes it. The expert is ManiSkill's own motion planning, converted to such actions by
 ManiSkill; physics runs on the CPU, the only backend that is exactly reproducible.
 """
+# What it imports is installed in envs/maniskill alone.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

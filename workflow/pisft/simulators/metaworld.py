@@ -5,6 +5,8 @@ hand's x, y, z (m) and the gripper's opening (0 to 1); an action is the hand's d
 each in [-1, 1]. One process may hold many: they share one renderer for each task, which binds its own OpenGL context
 for every frame (with gymnasium's renderer, the frames of a second environment in a process are garbage).
 """
+# The names of mujoco are those of a compiled module, which has no stubs.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import MetaworldRender
+from pisft.config.simulator import MetaworldConfig, MetaworldRender
 from pisft.simulators import gl
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
@@ -37,6 +39,8 @@ SHOWN = {"shadowsize": 1024, "offsamples": 4, "reflectance": True}
 
 class Metaworld(Counted):
     """See `pisft.simulators.base.Simulator`."""
+
+    config: MetaworldConfig
 
     def reset(self, task: str, seed: int) -> None:
         """Make a new environment each time: after MetaWorld's own reset, push still shows the previous goal."""
@@ -67,7 +71,7 @@ class Metaworld(Counted):
         return np.clip(self._expert.get_action(self._state), -1.0, 1.0).astype(np.float32)
 
     def _draw(self, look: MetaworldRender) -> np.ndarray:
-        renderer = _renderer(self.task, look)
+        renderer = _renderer(self.task, look)  # pyright: ignore[reportArgumentType] pydantic gives it a hash
         renderer.update_scene(self._env.data, camera=look.camera)
         picture = renderer.render()
         return np.ascontiguousarray(picture[::-1, ::-1]) if look.rotate_180 else picture

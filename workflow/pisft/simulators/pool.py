@@ -14,9 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pisft
 from pisft import environments
@@ -33,7 +34,7 @@ class Worker:
 
     pipe: Connection
     process: subprocess.Popen
-    deadline: float | None = None
+    deadline: float = inf
 
 
 class Pool:
@@ -146,7 +147,7 @@ class Pool:
             self._workers[index].process.kill()
             self._workers[index].process.wait()
             return index, self._replace(index, f"gave no answer within {self.config.timeout_s:g} s a chunk")
-        index = by_pipe[ready[0]]
+        index = by_pipe[cast(Connection, ready[0])]
         worker = self._workers[index]
         try:
             answer = worker.pipe.recv()

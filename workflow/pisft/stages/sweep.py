@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pisft.config import sweep_members
@@ -20,7 +21,10 @@ class Sweep(Stage[Members]):
     )
     record = "results/sweeps/{name}/provenance.json"
     named = "a sweep"
-    read = staticmethod(sweep_members)
+
+    @staticmethod
+    def read(name: str, root: Path) -> Members:
+        return sweep_members(name, root)
 
     def parents(self, subject: Members) -> list[Node]:
         return [Node("evaluate", exp) for exp in subject]

@@ -14,12 +14,13 @@ def base_path(config: Resolved, root: Path) -> Path:
 
     Raises `TrainingError` if the file cannot be fetched.
     """
-    base = config.model.base
+    if (base := config.model.weights) is None:
+        raise TrainingError("model.base: found scratch; expected base weights")
     if base.path is not None:
         return root / Path(base.path).expanduser()
     if base.experiment is not None:
         return root / f"results/{base.experiment}/checkpoint"
-    if base.orbax is not None:
+    if base.repo is None or base.revision is None:  # openpi's own, converted
         return root / f"data/base/{config.model_name}"
     try:
         return fetch_file(base.repo, "model.safetensors", base.revision)

@@ -249,7 +249,7 @@ class Trainer:
         if str(steps) not in self.val_losses:
             self.validate()
         if chosen == "best":
-            step, folder = min(self.val_losses, key=self.val_losses.get), self.folder / "best"
+            step, folder = min(self.val_losses, key=self.val_losses.__getitem__), self.folder / "best"
         elif chosen in ("last", steps):
             step, folder = steps, self.folder / "last"
             self.write_weights(folder)

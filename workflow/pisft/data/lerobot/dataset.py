@@ -22,7 +22,7 @@ from pisft.data.errors import DataError
 from pisft.data.lerobot.episodes import read_episodes, read_tasks
 from pisft.data.lerobot.info import Info, read_info
 from pisft.data.lerobot.template import file_of
-from pisft.data.lerobot.vectors import Vectors, batches, parquet, to_array
+from pisft.data.lerobot.vectors import Vectors, batches, parquet, read_table, to_array
 
 NUMERIC = ("float", "int", "uint", "bool")
 
@@ -287,4 +287,4 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _read(path: Path, columns: list[str] | None = None, filters: list | None = None) -> pa.Table:
-    return parquet(path, lambda p: pq.read_table(p, columns=columns, filters=filters, partitioning=None))
+    return parquet(path, lambda p: read_table(p, columns=columns, filters=filters))

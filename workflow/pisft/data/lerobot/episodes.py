@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pisft.data.errors import DataError
-from pisft.data.lerobot.vectors import parquet
+from pisft.data.lerobot.vectors import parquet, read_table
 
 TEXTS = ("task", "__index_level_0__")  # names of the instruction's column, as lerobot and as pandas write it
 
@@ -52,7 +52,7 @@ class Episodes:
                     f"{self.folder}: tasks: found {str(own)[:60]} of episode {episode}; frames have no task_index, so "
                     "expected the one instruction of each episode, or a column task_index in data/"
                 )
-        return [own[0] for own in tasks]
+        return [own[0] for own in tasks if own]
 
 
 def read_episodes(root: Path) -> Episodes:
@@ -61,7 +61,7 @@ def read_episodes(root: Path) -> Episodes:
     tables = []
     for path in sorted((root / "meta/episodes").glob("*/*.parquet")):
         names = [name for name in parquet(path, pq.read_schema).names if name.startswith(wanted)]
-        tables.append(parquet(path, lambda p, names=names: pq.read_table(p, columns=names, partitioning=None)))
+        tables.append(parquet(path, lambda p, names=names: read_table(p, columns=names)))
     if not sum(table.num_rows for table in tables):
         raise DataError(f"{root}/meta/episodes: the dataset has no episodes; record or fetch some")
     try:
@@ -83,7 +83,7 @@ def read_episodes(root: Path) -> Episodes:
 def read_tasks(root: Path) -> dict[int, str]:
     """Return instruction by number; its column is `task` or pandas' index, else the only text column."""
     path = root / "meta/tasks.parquet"
-    table = parquet(path, lambda p: pq.read_table(p, partitioning=None))
+    table = parquet(path, read_table)
     texts = [name for name in table.column_names if _is_text(table[name].type)]
     names = [name for name in TEXTS if name in texts] or texts
     if "task_index" not in table.column_names or not pa.types.is_integer(table["task_index"].type):

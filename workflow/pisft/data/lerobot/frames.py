@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pisft.data.errors import DataError
 from pisft.data.lerobot import video
 from pisft.data.lerobot.dataset import LeRobotData
+from pisft.data.lerobot.vectors import read_table
 
 TOLERANCE = 0.25  # of a frame's duration; recorders' clocks are not exact
 
@@ -24,7 +25,7 @@ def check_frames(data: LeRobotData) -> None:
             kind = schema.field(name).type
             if not (pa.types.is_integer(kind) or (pa.types.is_floating(kind) and name == "timestamp")):
                 raise DataError(f"{path}: {name}: found {kind}; expected one number a frame")
-        table = pq.read_table(path, columns=columns, partitioning=None)
+        table = read_table(path, columns=columns)
         for name in columns:
             if absent := table[name].null_count:
                 raise DataError(

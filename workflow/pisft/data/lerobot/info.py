@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pisft.data.errors import DataError
 from pisft.data.lerobot.template import check_keys
@@ -65,7 +65,7 @@ def read_info(root: Path) -> Info:
     )
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: Any) -> TypeGuard[int]:
     """Whether `value` is a whole number from 1 to 2³¹ − 1."""
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
 

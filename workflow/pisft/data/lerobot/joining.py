@@ -7,15 +7,22 @@ cannot be joined at all are kept `apart`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PosixPath
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
+
+
+class _Joins(Protocol):
+    concatenate_video_files: Callable[..., Any]
+
+
+class _Measures(Protocol):
+    get_file_size_in_mb: Callable[[Path], float]
 
 
 @contextmanager
-def any_path(module: ModuleType) -> Iterator[None]:
+def any_path(module: _Joins) -> Iterator[None]:
     """Make `concatenate_video_files` of lerobot's `module` accept any path while in the context."""
     join = module.concatenate_video_files
 
@@ -30,7 +37,7 @@ def any_path(module: ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def apart(module: ModuleType, unlike: set[Path]) -> Iterator[None]:
+def apart(module: _Measures, unlike: set[Path]) -> Iterator[None]:
     """Make lerobot's converter `module` start a new file at each video of `unlike` while in the context.
 
     Their encoding differs from that of the video before, and lerobot joins videos without encoding them again.
@@ -44,5 +51,5 @@ def apart(module: ModuleType, unlike: set[Path]) -> Iterator[None]:
 
 
 class _Listed(PosixPath):
-    def resolve(self, strict: bool = False) -> str:
+    def resolve(self, strict: bool = False) -> str:  # pyright: ignore[reportIncompatibleMethodOverride] lerobot prints it
         return str(super().resolve(strict)).replace("'", "'\\''")

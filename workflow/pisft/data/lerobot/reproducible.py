@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pisft.canonical import for_others, write_json
+from pisft.data.lerobot.vectors import read_table
 
 
 def same_bytes(root: Path) -> None:
@@ -34,4 +35,4 @@ def _without_fingerprint(path: Path) -> None:
         return
     described.pop("fingerprint")
     metadata[b"huggingface"] = json.dumps(described).encode()
-    pq.write_table(pq.read_table(path, partitioning=None).replace_schema_metadata(metadata), path)
+    pq.write_table(read_table(path).replace_schema_metadata(metadata), path)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from pisft.data.lerobot import video
 from pisft.data.lerobot.info import PICTURES, Info, is_count, read_info
 from pisft.data.lerobot.picture import NoPicture, encoded
 from pisft.data.lerobot.template import file_of
-from pisft.data.lerobot.vectors import parquet, to_array
+from pisft.data.lerobot.vectors import parquet, read_table, to_array
 
 DATA = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 VIDEO = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
@@ -104,7 +104,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}: line {number}", content
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
@@ -200,7 +200,7 @@ def _numbers_tasks(key: str, episodes: list[Episode]) -> bool:
 
 
 def _column(path: Path, key: str) -> pa.ChunkedArray:
-    return pq.read_table(path, columns=[key], partitioning=None)[key]
+    return read_table(path, columns=[key])[key]
 
 
 def _write_rows(
@@ -221,7 +221,7 @@ def _write_rows(
     }
     images = [key for key, feature in features.items() if feature["dtype"] == "image"]
     present = [key for key in numbers if key in episode.columns]
-    table = parquet(episode.file, lambda p: pq.read_table(p, columns=[*present, *images], partitioning=None))
+    table = parquet(episode.file, lambda p: read_table(p, columns=[*present, *images]))
     right = len(present) == len(numbers) and all(
         pa.types.is_integer(table[key].type) and np.array_equal(table[key].to_numpy(), numbers[key]) for key in numbers
     )
@@ -229,7 +229,7 @@ def _write_rows(
     if right and not loose and len(columns) == len(episode.columns):
         target.symlink_to(episode.file.absolute())
         return
-    table = parquet(episode.file, lambda p: pq.read_table(p, columns=columns, partitioning=None))
+    table = parquet(episode.file, lambda p: read_table(p, columns=columns))
     table = table.replace_schema_metadata(None)
     changed = {key: pa.array(values) for key, values in numbers.items()}
     changed |= {key: _embed(table[key], original, f"{episode.file}: '{key}'") for key in loose}
@@ -260,7 +260,7 @@ def _statistics(path: Path, features: dict[str, Any]) -> dict[str, Any]:
     found = {}
     columns = set(parquet(path, pq.read_schema).names)
     numeric = {key: each for key, each in features.items() if each["dtype"] not in (*PICTURES, "string")}
-    table = parquet(path, lambda p: pq.read_table(p, columns=[k for k in numeric if k in columns], partitioning=None))
+    table = parquet(path, lambda p: read_table(p, columns=[k for k in numeric if k in columns]))
     for key in table.column_names:
         try:
             rows = to_array(table[key].combine_chunks(), math.prod(numeric[key]["shape"])).astype(np.float64)

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -133,6 +133,12 @@ def batches(path: Path, columns: list[str], groups: Iterable[int] | None = None)
     stream = file.iter_batches(BATCH, groups, columns, use_threads=False)
     while (batch := parquet(path, lambda _: next(stream, None))) is not None:
         yield batch
+
+
+def read_table(path: Path, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+    """Some columns and rows of one file (None for all), whatever its folders are called."""
+    # the parameter's type is taken from its default
+    return pq.read_table(path, columns=columns, filters=filters, partitioning=None)  # pyright: ignore[reportArgumentType]
 
 
 def parquet[T](path: Path, read: Callable[[Path], T]) -> T:

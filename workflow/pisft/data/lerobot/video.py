@@ -6,11 +6,15 @@ Uses PyAV alone, so that the pixels are the same on every machine (and equal tho
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
+import av.container
+import av.error
 import numpy as np
 
 from pisft.data.errors import DataError
@@ -39,7 +43,7 @@ class Video:
         try:
             self._container = av.open(str(path))
             self._stream = _stream(path, self._container)
-        except (av.FFmpegError, IndexError) as error:
+        except (av.error.FFmpegError, IndexError) as error:
             raise _unreadable(path, error) from error
         self._stream.codec_context.thread_count = 1  # callers decode many files in threads of their own
         self._frames: Iterator[av.VideoFrame] | None = None
@@ -57,14 +61,16 @@ class Video:
         for timestamp in timestamps:
             try:
                 yield self._at(float(timestamp))
-            except av.FFmpegError as error:
+            except av.error.FFmpegError as error:
                 raise _unreadable(self.path, error) from error
 
     def _at(self, timestamp: float) -> np.ndarray:
         tolerance = 0.25 / self.fps
         if self._frames is None or not 0 < timestamp - self._position <= (REORDERED + 1) / self.fps:
             start = max(0.0, timestamp - REORDERED / self.fps)
-            self._container.seek(int(start / self._stream.time_base), stream=self._stream, backward=True)
+            self._container.seek(
+                int(start / cast(Fraction, self._stream.time_base)), stream=self._stream, backward=True
+            )
             self._frames = self._container.decode(self._stream)
         for frame in self._frames:
             if frame.time is None or frame.time < timestamp - tolerance:
@@ -92,17 +98,17 @@ class Contents:
 def contents(path: Path) -> Contents:
     """Read the file's packets without decoding; raises `DataError`, also if it holds no frame."""
     try:
-        with av.open(str(path)) as container:
+        with closing(av.open(str(path))) as container:
             stream = _stream(path, container)
             rate, codec = stream.average_rate, stream.codec_context
             encoding = (codec.name, codec.width, codec.height, codec.pix_fmt, codec.extradata)
             packets = [p for p in container.demux(stream) if p.pts is not None and p.size and not p.is_corrupt]
-            times = np.sort([float(p.pts * p.time_base) for p in packets])
-    except (av.FFmpegError, IndexError) as error:
+            times = np.sort([float(cast(int, p.pts) * cast(Fraction, p.time_base)) for p in packets])
+    except (av.error.FFmpegError, IndexError) as error:
         raise _unreadable(path, error) from error
     if not len(times):
         raise DataError(f"{path}: holds no frame; fetch or record this video again")
-    return Contents(times, rate and float(rate), encoding)
+    return Contents(times, None if rate is None else float(rate), encoding)
 
 
 def check(path: Path, timestamps: np.ndarray, fps: float, found: Contents | None = None) -> None:

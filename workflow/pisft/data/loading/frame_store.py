@@ -176,7 +176,7 @@ def _decode(data: LeRobotData, camera: str, size: int, rows: Sequence[int], file
         reader.close()
 
 
-def _groups(data: LeRobotData) -> list[Sequence[int]]:
+def _groups(data: LeRobotData) -> list[range]:
     """Split all frames into runs of whole episodes, of at most `GROUP` frames unless one episode is longer."""
     groups: list[range] = []
     for episode in range(data.num_episodes):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -49,7 +49,8 @@ class Preprocessor:
                 f"format: action_horizon is {format.action_horizon}, the model's is {model.action_horizon}"
             )
         self.model, self.format, self.stats = model, format, stats
-        self.tokenizer = load_tokenizer(model.tokenizer, model.max_token_len)
+        # pydantic gives what is immutable a hash
+        self.tokenizer = load_tokenizer(model.tokenizer, model.max_token_len)  # pyright: ignore[reportArgumentType]
         for name, dims in (("state", len(stats.state.mean)), ("actions", len(stats.actions.mean))):
             if dims > model.action_dim:
                 raise ConfigError(f"{name}: has {dims} dims; the model's action_dim is {model.action_dim}")
@@ -115,7 +116,11 @@ def collate(items: Sequence[Item]) -> tuple[Observation, torch.Tensor | None]:
     """Return (observation, actions (B, H, D) or None) on the CPU; images stay uint8 until `to`."""
     images = {slot: np.stack([item.images[slot] for item in items]) for slot in items[0].images}
     state = np.stack([item.state for item in items])
-    actions = None if items[0].actions is None else torch.from_numpy(np.stack([item.actions for item in items]))
+    actions = (
+        None
+        if items[0].actions is None
+        else torch.from_numpy(np.stack([cast(np.ndarray, item.actions) for item in items]))
+    )
     return observation(images, state, [item.tokens for item in items]), actions
 
 

@@ -31,7 +31,7 @@ def batch_indices(
 
 
 def noise_and_time(
-    seed: int, step: int, positions: Sequence[int], draws: int, action_horizon: int, action_dim: int
+    seed: int, step: int, positions: Sequence[int] | np.ndarray, draws: int, action_horizon: int, action_dim: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw noise ~ N(0, 1), float32 (B, K, H, A), and time = 0.999·Beta(1.5, 1) + 0.001, float32 (B, K).
 

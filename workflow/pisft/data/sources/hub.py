@@ -38,16 +38,16 @@ def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
         found = files_of(folder)
         if found.keys() == known["files"].keys() and all(_is(found[n], entry) for n, entry in known["files"].items()):
             return {key: known[key] for key in ("repo", "revision", "commit")}
-    hub, repo = HfApi(), {"repo_id": origin.repo, "repo_type": "dataset"}
+    hub = HfApi()
     try:
-        commit = hub.repo_info(**repo, revision=origin.revision, timeout=PATIENCE).sha
-        tree = hub.list_repo_tree(**repo, revision=commit, recursive=True)
+        commit = hub.repo_info(repo_id=origin.repo, repo_type="dataset", revision=origin.revision, timeout=PATIENCE).sha
+        tree = hub.list_repo_tree(repo_id=origin.repo, repo_type="dataset", revision=commit, recursive=True)
         listed = {e.path: _entry(e) for e in tree if isinstance(e, RepoFile) and not is_hidden(e.path)}
         if folder.is_dir():
             for name, path in files_of(folder).items():
                 if name not in listed or path.stat().st_size != listed[name]["size"]:
                     path.unlink()
-        snapshot_download(**repo, revision=commit, local_dir=folder)
+        snapshot_download(repo_id=origin.repo, repo_type="dataset", revision=commit, local_dir=folder)
     except Exception as error:
         # the hub client raises a dozen types (offline, gated, absent, cut off), all with one remedy
         raise DataError(

@@ -53,8 +53,9 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
         os.rename(shadow, root)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    listing = sorted((name, facts["sha256"]) for name, facts in describe(original).items())
-    facts = {"converted_from": version(original), "original": hashlib.sha256(json.dumps(listing).encode()).hexdigest()}
+    listing = sorted((name, facts.sha256) for name, facts in describe(original).items())
+    digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+    facts: dict[str, Any] = {"converted_from": version(original), "original": digest}
     if restated.numbers != list(range(len(restated.numbers))):
         facts["episodes_were"] = restated.numbers
     return facts
@@ -120,7 +121,7 @@ def _keep_fps(original: Path, root: Path) -> None:
 
 
 def _run_converter(root: Path, cache: Path, unlike: set[Path]) -> None:
-    import datasets
+    import datasets.config
     from lerobot.scripts import convert_dataset_v21_to_v30 as converter
 
     with _cached_in(datasets.config, cache), any_path(converter), apart(converter, unlike):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 import numpy as np
 
 from pisft.config.dataset import SyntheticDataset

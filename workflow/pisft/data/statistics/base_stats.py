@@ -27,10 +27,11 @@ def base_stats(config: Resolved, root: Path) -> Path:
     Among several, takes that of `norm_stats.asset_id`, else that of the format's `asset_id` or of the dataset's repo,
     where upstream would look. Raises `DataError` if there is none or the choice is ambiguous.
     """
-    base = config.model.base
+    if (base := config.model.weights) is None:
+        raise DataError("norm_stats.from: found base; the model has no base weights")
     if base.experiment is not None:
         return root / f"results/{base.experiment}/norm_stats.json"
-    if base.repo is not None:
+    if base.repo is not None and base.revision is not None:
         names, where = list_files(base.repo, base.revision), f"{base.repo} at {base.revision}"
         found = _by_id(names)
         paths = {key: [fetch_file(base.repo, name, base.revision) for name in found[key]] for key in found}

@@ -63,7 +63,7 @@ def health(
             if base:
                 entry["base"] = in_use
             else:
-                widened = {key: {"before": own[key], "after": x} for key, x in in_use.items() if x != own[key]}
+                widened = {key: {"before": own[key], "after": x} for key, x in (in_use or own).items() if x != own[key]}
                 if widened:
                     widened["largest_normalised"] = {"before": float(unwidened[dim]), "after": float(largest[dim])}
                 entry["widened"] = widened

@@ -151,7 +151,7 @@ def _first_pass(share: Share) -> First:
             lows[i, dim], highs[i, dim] = values.min(), values.max()
             if not np.isfinite([lows[i, dim], highs[i, dim]]).all():
                 frames = sum(piece.stop - piece.start for piece in share.blocks[i][1])
-                raise _not_finite(share, i, dim, np.argmin(np.isfinite(values)) // (len(values) // frames))
+                raise _not_finite(share, i, dim, int(np.argmin(np.isfinite(values))) // (len(values) // frames))
             sums[i, dim] = values.sum(dtype=np.float64) if weights is None else (values * weights).sum()
             add_upper(upper[dim], values, weights)
     return First(sums, lows.min(axis=0), highs.max(axis=0), Counts.of(upper))

@@ -94,10 +94,9 @@ def check_delta_mask(data: LeRobotData, format: Format) -> None:
             f"delta_mask {mask} is of {covered}: say of each dim whether it is relative to the state (a count above 0) "
             "or as it is (below 0)"
         )
-    given = [_names(data, getattr(format.config, part)) for part in ("state", "actions")]
-    if None in given:
+    state, names = (_names(data, getattr(format.config, part)) for part in ("state", "actions"))
+    if state is None or names is None:
         return
-    state, names = given
     for dim in format.relative_dims:
         if (
             dim < min(len(names), len(state))

@@ -60,7 +60,8 @@ class Format:
 
     def real_dims(self, width: int) -> int:
         """Return how many of the `width` dims of an encoded action are not `pad_to`'s zeros."""
-        return width if self.config.pad_to is None else sum(self.config.widths(self.config.actions))
+        real = None if self.config.pad_to is None else self.config.width(self.config.actions)
+        return width if real is None else real
 
     def state(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the encoded state: its sources concatenated, (..., state dims)."""

@@ -20,5 +20,5 @@ def resize_with_pad(image: np.ndarray, size: int) -> np.ndarray:
     resized = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
     padded = np.zeros((size, size, 3), np.uint8)
     top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
-    padded[top : top + inner[0], left : left + inner[1]] = resized
+    padded[top : top + inner[0], left : left + inner[1]] = np.asarray(resized)
     return padded

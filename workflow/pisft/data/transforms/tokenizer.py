@@ -63,7 +63,9 @@ class Tokenizer(ABC):
 class BytesTokenizer(Tokenizer):
     """0 pads, 1 is BOS, 2 + b is the UTF-8 byte b: a vocabulary of 258."""
 
-    bos = 1
+    @property
+    def bos(self) -> int:
+        return 1
 
     def ids(self, text: str) -> list[int]:
         return [2 + byte for byte in text.encode()]

@@ -19,10 +19,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, distributed
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
 from pisft.architecture.memory import STATES
 from pisft.canonical import file_facts
@@ -55,7 +55,7 @@ def save(
             _remove_unfinished(folder)
             temporary.mkdir(parents=True)
         world.barrier(group)
-        dcp.save(
+        state_dict_saver.save(
             tensors,
             storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
             process_group=group,
@@ -97,7 +97,7 @@ def load(path: Path, tensors: dict[str, Tensor]) -> int:
     Raises `TrainingError` if they do not fit.
     """
     try:
-        dcp.load(
+        state_dict_loader.load(
             tensors,
             storage_reader=HuggingFaceStorageReader(str(path)),
             no_dist=not distributed.is_initialized(),

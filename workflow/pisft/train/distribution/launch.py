@@ -14,10 +14,12 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
 
 import torch
 from torch import multiprocessing as mp
+from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, start_processes
 
 from pisft.config.experiment import Cluster, Train
 from pisft.errors import PisftError
@@ -74,18 +76,19 @@ def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, t
     }
     if torch.cuda.device_count() == 0:
         where |= {"GLOO_SOCKET_IFNAME": "lo"}
-    context = mp.start_processes(
+    context = start_processes(
         _main,
         (target, args, train, timeout_s, where, reports),
         processes,
         join=False,
         start_method="forkserver",
     )
+    context = cast(ProcessContext, context)  # not joined
     try:
         with _passed_on(context.pids()):
             while not context.join(grace_period=GRACE_S):
                 pass
-    except mp.ProcessExitedException as error:
+    except ProcessExitedException as error:
         if not reports.empty():
             raise TrainingError(reports.get()[1]) from None
         raise TrainingError(
@@ -120,7 +123,7 @@ def _main(
 
 
 def _end_with_launcher() -> None:
-    multiprocessing.parent_process().join()
+    cast(BaseProcess, multiprocessing.parent_process()).join()
     os.kill(os.getpid(), signal.SIGKILL)
 
 

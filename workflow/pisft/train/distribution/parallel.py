@@ -42,7 +42,7 @@ def build(config: Resolved, root: Path, world: World) -> Pi0:
         model.to_empty(device=world.device)
         load_weights(model, base_path(config, root))
         if isinstance(config.finetune, Lora):
-            _start_adapters(model, config, root)
+            _start_adapters(model, config.finetune, config.train.seed, root)
     return model.train()
 
 
@@ -110,12 +110,12 @@ def _recomputed(block: nn.Module):
     return lambda *args: recomputed(*args) if torch.is_grad_enabled() else forward(*args)
 
 
-def _start_adapters(model: Pi0, config: Resolved, root: Path) -> None:
-    if config.finetune.adapter is not None:
-        lora.load_adapter(model, root / Path(config.finetune.adapter).expanduser())
+def _start_adapters(model: Pi0, config: Lora, seed: int, root: Path) -> None:
+    if config.adapter is not None:
+        lora.load_adapter(model, root / Path(config.adapter).expanduser())
         return
 
     def fill(parameter: Tensor, values: Tensor) -> None:
         put_shard(parameter, values) if isinstance(parameter, DTensor) else parameter.copy_(values)
 
-    lora.initialise(model, config.finetune, config.train.seed, fill)
+    lora.initialise(model, config, seed, fill)

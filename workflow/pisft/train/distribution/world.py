@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import torch
 from torch import Tensor, distributed
@@ -104,7 +105,8 @@ class Vote:
             return asked
         agreed = self.settle()
         flag = torch.tensor(int(asked))
-        self.pending = flag, distributed.all_reduce(flag, distributed.ReduceOp.MAX, async_op=True)
+        work = distributed.all_reduce(flag, distributed.ReduceOp.MAX, async_op=True)
+        self.pending = flag, cast(distributed.Work, work)
         return agreed
 
     def settle(self) -> bool:

@@ -29,9 +29,9 @@ def _cause(corpus: Corpus, indices: np.ndarray) -> str:
     found, largest = [], (0.0, "")
     for name, values in (("state", observation.state.numpy()[:, None]), ("actions", actions.numpy())):
         for row, dim in np.argwhere(~np.isfinite(values).all(axis=1)):
-            found.append(f"{name} dim {dim} of {corpus.place(indices[row])} ({_stats(corpus, name, dim)})")
+            found.append(f"{name} dim {dim} of {corpus.place(int(indices[row]))} ({_stats(corpus, name, int(dim))})")
         row, _, dim = np.unravel_index(np.abs(values).argmax(), values.shape)
-        place = f"{name} dim {dim} of {corpus.place(indices[row])} ({_stats(corpus, name, dim)})"
+        place = f"{name} dim {dim} of {corpus.place(int(indices[row]))} ({_stats(corpus, name, int(dim))})"
         largest = max(largest, (np.abs(values).max(), place))
     if not found:
         return (

@@ -12,7 +12,7 @@ import csv
 import io
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, cast
 
 from pisft.config.experiment import Resolved
 from pisft.train.checkpoints.published import METRICS
@@ -110,7 +110,7 @@ def _wandb(config: Resolved, run_dir: Path, key: str) -> Any:
             name=config.name,
             id=f"{config.name}-{key[:12]}".replace("~", "-"),
             resume="allow" if config.logging.wandb == "online" else None,
-            mode=config.logging.wandb,
+            mode=cast(Literal["offline", "online"], config.logging.wandb),
             dir=run_dir,
             config=config.model_dump(mode="json", by_alias=True),
         )

@@ -27,7 +27,7 @@ class Trace:
             self.profiler.start()
             self.first = step
         yield
-        if self.profiler is not None and step + 1 == self.window[1]:
+        if self.profiler is not None and self.window is not None and step + 1 == self.window[1]:
             self.profiler.stop()
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"steps_{self.first}-{step + 1}.rank{self.world.rank}.json"

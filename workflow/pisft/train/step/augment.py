@@ -27,7 +27,7 @@ CROP, ANGLE = 0.95, math.radians(5)
 PROBABILITY, BRIGHTNESS, CONTRAST, HUE = 0.5, 0.3, 0.4, 0.1
 
 
-def draw(seed: int, step: int, places: Sequence[int]) -> np.ndarray:
+def draw(seed: int, step: int, places: Sequence[int] | np.ndarray) -> np.ndarray:
     """Return uniform numbers in [0, 1), float32 (B, DRAWS), for `places` (B,) in the global batch of `step`."""
     numbers = np.empty((len(places), DRAWS), np.float32)
     for row, place in enumerate(places):

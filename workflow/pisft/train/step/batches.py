@@ -39,12 +39,18 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`."""
-        tensors = (self.actions, self.noise, self.time, self.augmentation)
         if device.type == "cpu":
-            return Batch(self.observation.to(device), *tensors)
+            return replace(self, observation=self.observation.to(device))
+
+        def moved(x: Tensor) -> Tensor:
+            return x.pin_memory().to(device, non_blocking=True)
+
         return Batch(
             self.observation.pin_memory().to(device),
-            *(x if x is None else x.pin_memory().to(device, non_blocking=True) for x in tensors),
+            moved(self.actions),
+            moved(self.noise),
+            moved(self.time),
+            None if self.augmentation is None else moved(self.augmentation),
         )
 
     def augmented(self) -> Observation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class Optimizer:
             weight_decay=train.weight_decay,
             fused=True,  # nine times as fast as foreach on a CPU
         )
-        self.adamw.grad_scale = None
+        self.adamw.grad_scale = None  # pyright: ignore[reportAttributeAccessIssue] fused AdamW looks for it
         for p in self.params.values():
             self.adamw.state[p] = {
                 "step": torch.zeros((), device=p.device),
@@ -69,16 +70,17 @@ class Optimizer:
         device.
         """
         params = list(self.params.values())
-        norm = nn.utils.get_total_norm([p.grad for p in params], foreach=True)
+        norm = nn.utils.get_total_norm([cast(Tensor, p.grad) for p in params], foreach=True)
         if isinstance(norm, DTensor):
             norm = norm.full_tensor()
         nn.utils.clip_grads_with_norm_(params, self.train.clip_grad_norm, norm, foreach=True)
-        self.adamw.found_inf = (~torch.isfinite(norm + loss)).float()
+        self.adamw.found_inf = (~torch.isfinite(norm + loss)).float()  # pyright: ignore[reportAttributeAccessIssue] likewise
         self.adamw.param_groups[0]["lr"] = learning_rate(step, self.train)
         self.adamw.step()
         self.adamw.zero_grad(set_to_none=True)
-        if self.ema is not None:
-            torch._foreach_lerp_(list(self.ema.values()), [p.detach() for p in params], 1.0 - self.train.ema)
+        if self.ema is not None and self.train.ema is not None:
+            averages, values = list(self.ema.values()), [p.detach() for p in params]
+            torch._foreach_lerp_(averages, values, 1.0 - self.train.ema)  # pyright: ignore[reportPrivateImportUsage] no other
         return norm
 
     def tensors(self) -> dict[str, Tensor]:
