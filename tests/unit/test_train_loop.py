@@ -107,9 +107,13 @@ def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_pat
 
 
 def test_without_averaging_the_plain_weights_are_published(tmp_path, image_dataset):
-    make_experiment(tmp_path, image_dataset, ema=None)
-    run(tmp_path)
+    t = trainer(tmp_path, image_dataset, ema=None)
+    t.run(lambda: False, lambda: None)
+    t.publish("k")
+    stored = load_file(tmp_path / "results/tiny/checkpoint/model.safetensors")
     assert published(tmp_path)["step"] == 8
+    for name, parameter in t.model.named_parameters():
+        assert torch.equal(stored[file_name(name)], parameter.detach()), name
 
 
 def test_rows_are_means_over_the_steps_since_the_row_before(tmp_path, image_dataset):
