@@ -122,7 +122,7 @@ def test_two_fresh_clones_make_the_same_bits(verified):
 
 
 def test_manifests_say_what_they_were_made_from(reproduced):
-    for path, stage in ((f"{FULL}/eval.json", "eval"), (f"{FULL}/checkpoint.json", "checkpoint")):
+    for path, stage in ((f"{FULL}/eval.json", "evaluate"), (f"{FULL}/checkpoint.json", "train")):
         told = json.loads((reproduced.root / path).read_text())["provenance"]
         record = json.loads((reproduced.root / f"{FULL}/provenance/{stage}.json").read_text())
         assert told["key"] == record["key"] and told["uv_lock"] == record["uv_lock"]

@@ -41,7 +41,7 @@ def compare(target: Node, root: Path = Path()) -> Accepted:
         before = fresh_clone(Path(temporary) / "before", root)
         git("checkout", "--quiet", commit, root=before)
         for clone in (before, now):
-            run_in(clone, "snakemake", "--quiet", "all", *(goal.target for goal in goals))
+            run_in(clone, "snakemake", *(goal.target for goal in goals), "--quiet", "all")
         records = [recorded(node, now) for goal in goals for node in lineage(goal, now)]
         files = sorted({path for record in records if record for path in record.outputs})
         theirs, ours = ({path: _content(clone / path) for path in files} for clone in (before, now))
