@@ -21,7 +21,7 @@ from pisft.provenance.freshness import by_size, state
 from pisft.provenance.graph import lineage
 from pisft.provenance.key import unseen
 from pisft.provenance.record import recorded
-from pisft.records.provenance import Accepted, Record
+from pisft.records.provenance import Record
 from pisft.stages import node_of
 
 
@@ -36,7 +36,7 @@ def main() -> int:
     if args.unchecked and not args.accept:
         parser.error("--unchecked goes with --accept")
     if args.accept and any(recorded(node) and state(node) for node in nodes):
-        evidence = Accepted(key="") if args.unchecked else compare(nodes[-1])
+        evidence = None if args.unchecked else compare(nodes[-1])
         for node in nodes:
             if accept(node, evidence):
                 print(f"{node.target}: accepted{' without a comparison' if args.unchecked else ''}")

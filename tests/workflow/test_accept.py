@@ -17,7 +17,8 @@ def commit(project, message):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.long  # five times the small version, from recording to evaluation
+@pytest.mark.timeout(1800)
 def test_code_that_makes_the_same_bytes_is_accepted_and_other_code_is_not(tmp_path):
     project = copy_repository(tmp_path / "project")
     made_at = commit(project, "as it is")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from pisft.canonical import digest, file_facts
@@ -24,43 +24,46 @@ OF_CODE = ("provenance", "key")  # keys of a JSON target that say which code mad
 REMEDY = "compare by hand what the two make, and say --unchecked"
 
 
-def compare(target: Node, root: Path = Path()) -> Accepted:
-    """Build the `~smoke` version of the experiments that `target` is made from twice, by the code that made what is
-    stale and by the code that is committed now, and compare every file but pages.
+def compare(target: Node, root: Path = Path()) -> dict[str, Accepted]:
+    """Build the `~smoke` version of the experiments that `target` is made from by the code that is committed now, and
+    by that of each commit that made something stale, and compare every file but pages.
 
-    Returns the evidence for `accept`. Raises `ProvenanceError` where a file differs or there is nothing to compare.
+    Returns the evidence for `accept`, by commit. Raises `ProvenanceError` where a file differs or there is nothing to
+    compare.
     """
     stale = [node for node in lineage(target, root) if recorded(node, root) and state(node, root)]
+    stale = [node for node in stale if not node.definition.is_page]
     experiments = dict.fromkeys(node.name.removesuffix(SMOKE) for node in stale if node.definition.of_experiment)
     if not experiments:
         raise ProvenanceError(f"{target.target}: no stage of an experiment is stale in it; {REMEDY}")
     goals = [Node("evaluate", name + SMOKE) for name in experiments]
-    commit = _commit(stale, root)
+    commits = dict.fromkeys(_commit(node, root) for node in stale)
     with tempfile.TemporaryDirectory() as temporary:
         now = fresh_clone(Path(temporary) / "now", root)
-        before = fresh_clone(Path(temporary) / "before", root)
-        git("checkout", "--quiet", commit, root=before)
-        for clone in (before, now):
-            run_in(clone, "snakemake", *(goal.target for goal in goals), "--quiet", "all")
+        run_in(now, "snakemake", *(goal.target for goal in goals), "--quiet", "all")
         records = [recorded(node, now) for goal in goals for node in lineage(goal, now)]
         files = sorted({path for record in records if record for path in record.outputs})
-        theirs, ours = ({path: _content(clone / path) for path in files} for clone in (before, now))
-    different = [path for path in files if theirs[path] != ours[path]]
-    if different:
-        raise ProvenanceError(
-            f"{target.target}: cannot be accepted: the code at {commit[:12]} and that of now make different "
-            f"{', '.join(different)}; build it again: snakemake {target.target}"
-        )
-    return Accepted(key="", commit=commit, compared={path: sha256 for path, sha256 in ours.items() if sha256})
+        ours = {path: _content(now / path) for path in files}
+        for commit in commits:
+            before = fresh_clone(Path(temporary) / commit, root)
+            git("checkout", "--quiet", commit, root=before)
+            run_in(before, "snakemake", *(goal.target for goal in goals), "--quiet", "all")
+            if different := [path for path in files if _content(before / path) != ours[path]]:
+                raise ProvenanceError(
+                    f"{target.target}: cannot be accepted: the code at {commit[:12]} and that of now make different "
+                    f"{', '.join(different)}; build it again: snakemake {target.target}"
+                )
+    compared = {path: sha256 for path, sha256 in ours.items() if sha256}
+    return {commit: Accepted(key="", commit=commit, compared=compared) for commit in commits}
 
 
-def accept(node: Node, evidence: Accepted, root: Path = Path()) -> bool:
+def accept(node: Node, evidence: Mapping[str, Accepted] | None, root: Path = Path()) -> bool:
     """Record that `node`, whose code changed, is what the new code would make; True where there was anything to do.
 
-    Call it along a `lineage`, since a parent's new key is part of the child's. One that is not here, such as data that
-    were left elsewhere, is passed over. So are pages, which are drawn again to show the `evidence`, unless something
-    that they are drawn from is not here. Raises `ProvenanceError` where something besides code and parents' keys
-    differs, or the artefact is damaged.
+    Call it along a `lineage`, since a parent's new key is part of the child's. `evidence` is that of `compare`; None
+    records that nobody compared. What is not here, such as data that were left elsewhere, is passed over. So are pages,
+    which are drawn again to show the evidence, unless something that they are drawn from is not here. Raises
+    `ProvenanceError` where something besides code and parents' keys differs, or the artefact is damaged.
     """
     reason = state(node, root)
     if reason is None or not (root / node.target).is_file() or _is_drawn_again(node, root):
@@ -76,7 +79,8 @@ def accept(node: Node, evidence: Accepted, root: Path = Path()) -> bool:
     refused = [line for line in differences(record, now) if not line.startswith("code ") and line not in equivalent]
     if refused:
         raise ProvenanceError(f"{node.target}: cannot be accepted, since not only code changed: {'; '.join(refused)}")
-    accepted = [*record.accepted, evidence.model_copy(update={"key": record.key})]
+    found = Accepted(key="") if evidence is None else evidence[_commit(node, root)]
+    accepted = [*record.accepted, found.model_copy(update={"key": record.key})]
     ingredients = {name: getattr(now, name) for name in Ingredients.model_fields}
     new = Record(**ingredients, outputs=record.outputs, uv_lock=record.uv_lock, accepted=accepted)
     new.write(root / node.provenance)
@@ -93,19 +97,14 @@ def _earlier_keys(target: str, root: Path) -> set[str]:
     return {accepted.key for accepted in record.accepted} if record else set()
 
 
-def _commit(nodes: Iterable[Node], root: Path) -> str:
-    """The one commit whose code made `nodes`."""
-    found: dict[str, str] = {}  # commit → a file that names it
-    for node in nodes:
-        noted = root / node.machine
-        commit = read_json(noted).get("commit") if noted.is_file() else None
-        if commit is None or commit.endswith("+"):
-            what = "changes that were not committed" if commit else "no commit"
-            raise ProvenanceError(f"{noted}: commit: {node.target} was made by code of {what}; {REMEDY}")
-        found.setdefault(commit, noted.as_posix())
-    if len(found) > 1:
-        raise ProvenanceError(f"{', '.join(found.values())}: were made at different commits; {REMEDY}")
-    return next(iter(found))
+def _commit(node: Node, root: Path) -> str:
+    """Return the commit whose code made `node`."""
+    noted = root / node.machine
+    commit = read_json(noted).get("commit") if noted.is_file() else None
+    if commit is None or commit.endswith("+"):
+        what = "changes that were not committed" if commit else "no commit"
+        raise ProvenanceError(f"{noted}: commit: {node.target} was made by code of {what}; {REMEDY}")
+    return commit
 
 
 def _content(path: Path) -> str | None:
