@@ -191,6 +191,9 @@ MISTAKES = {
     "no length": (LIBERO, ("runner.max_steps=-1",), "runner.max_steps: is missing"),
     "no rate": (LIBERO, ("actor.optim.lr=null",), "actor.optim.lr: is missing"),
     "a word for a number": (LIBERO, ("actor.optim.lr=fast",), "actor.optim.lr: found 'fast'; expected a number"),
+    "no node": (LIBERO, ("cluster.num_nodes=0",), "cluster.num_nodes: found 0; expected a whole number, 1 or more"),
+    "half a node": (LIBERO, ("cluster.num_nodes=1.5",), "cluster.num_nodes: found 1.5; expected a whole number"),
+    "no samples": (LIBERO, ("actor.micro_batch_size=0",), "actor.micro_batch_size: found 0; expected a whole number"),
     "a word for a flag": (LIBERO, ("actor.model.is_lora=perhaps",), "is_lora: found 'perhaps'; expected true or false"),
     "an unknown schedule": (LIBERO, ("actor.optim.lr_scheduler=cosin",), "did you mean 'cosine'?"),
     "an open variable": (

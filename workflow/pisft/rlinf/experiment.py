@@ -148,6 +148,12 @@ class _Translation:
             raise self._error(key, f"found {value!r}; expected a number")
         return value
 
+    def _count(self, key: str) -> int:
+        value = self._number(key, 1)
+        if value < 1 or value != int(value):
+            raise self._error(key, f"found {value!r}; expected a whole number, 1 or more")
+        return int(value)
+
     def _flag(self, key: str) -> bool:
         value = self._get(key, False)
         if not isinstance(value, bool):
@@ -441,7 +447,7 @@ class _Translation:
         self._say("translated", key, value, "logging", f"there is no {', '.join(others)}" if others else "")
 
     def _gpus(self) -> None:
-        nodes = cast(int, self._number("cluster.num_nodes", 1))
+        nodes = self._count("cluster.num_nodes")
         placement = self._get("cluster.component_placement.*", {})
         if not isinstance(placement, dict):
             raise ConfigError(f"{self.path}: cluster.component_placement: found {placement!r}; expected actor: 0-3")
@@ -466,10 +472,10 @@ class _Translation:
     def _batch(self) -> None:
         """Report a batch size that RLinf would refuse; there is no such condition here."""
         batch = cast(float, self._number("actor.global_batch_size"))  # without one there is no experiment
-        micro = self._number("actor.micro_batch_size", 1)
+        micro = self._count("actor.micro_batch_size")
         gpus = str(self.ours.get("cluster", {}).get("gpus", 1))
         count = int(gpus) if gpus.isdigit() else gpus.count(",") + 1
-        processes = self._number("cluster.num_nodes", 1) * count
+        processes = self._count("cluster.num_nodes") * count
         if batch % (micro * processes):
             reason = f"{_yaml(batch)} is no multiple of micro_batch_size · processes, {micro} · {processes}"
             self.lines.append(Line("checked", f"actor.global_batch_size: {reason}: RLinf would refuse it"))
