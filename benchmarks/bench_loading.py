@@ -27,12 +27,11 @@ from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.loading.frame_store import build, store_folder
 from pisft.data.loading.preprocess import Preprocessor
 from pisft.data.loading.training_set import TrainingSet
-from pisft.data.sources.manifest import describe
+from pisft.data.sources.library import manifest_of
 from pisft.data.sources.synthetic import generate
 from pisft.data.statistics.norm_stats import compute
 from pisft.data.transforms.format import Format
 from pisft.model.runtime import configure
-from pisft.records.manifest import Manifest
 from pisft.train.distribution.world import World
 from pisft.train.step.batches import Batches
 
@@ -73,18 +72,8 @@ def three_cameras(workers: int) -> tuple[Resolved, Path]:
     if not (root.parent / "manifest.json").is_file():
         root.parent.mkdir(parents=True, exist_ok=True)
         generate(origin, root)
-        data = LeRobotData(root)
-        Manifest(
-            name="three_cameras",
-            source=origin.source,
-            episodes=data.num_episodes,
-            frames=data.num_frames,
-            fps=data.fps,
-            features=data.features,
-            tasks=data.tasks,
-            made_by={},
-            files=describe(root),
-        ).write(root.parent / Manifest.name_of_file)
+        manifest = manifest_of(LeRobotData(root), "three_cameras", origin.source, {})
+        manifest.write(root.parent / manifest.name_of_file)
     model = resolve("pi0_aloha_robotwin~smoke", ROOT).model.model_copy(update={"image_size": 224, "action_horizon": 50})
     return config.model_copy(update={"model": model}), root
 

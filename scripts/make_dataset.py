@@ -15,11 +15,11 @@ from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
 from pisft.config.experiment import load_simulator
 from pisft.data.lerobot.dataset import LeRobotData
-from pisft.data.sources.manifest import describe, files_of
+from pisft.data.sources.library import manifest_of
+from pisft.data.sources.manifest import files_of
 from pisft.data.sources.origin import take
 from pisft.data.sources.synthetic import generate
 from pisft.provenance.build import building
-from pisft.records.manifest import Manifest
 from pisft.simulators.demonstrate import record
 from pisft.stages import Node
 
@@ -43,18 +43,7 @@ def main() -> None:
                 facts = take(origin, root)
             case SyntheticDataset():
                 facts = generate(origin, root)
-        data = LeRobotData(root)
-        Manifest(
-            name=args.dataset,
-            source=origin.source,
-            episodes=data.num_episodes,
-            frames=data.num_frames,
-            fps=data.fps,
-            features=data.features,
-            tasks=list(data.tasks),
-            made_by=facts,
-            files=describe(root),
-        ).write(manifest)
+        manifest_of(LeRobotData(root), args.dataset, origin.source, facts).write(manifest)
         build.outputs.append(manifest)
         if not (isinstance(origin, LocalDataset) and root.is_symlink()):
             build.outputs.extend(files_of(root).values())

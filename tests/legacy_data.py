@@ -8,8 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pyarrow.parquet as pq
-from lerobot_data import make_lerobot_dataset
-from pisft.data.lerobot.camera import episode_images
+from lerobot_data import episode_images, make_lerobot_dataset
 from pisft.data.lerobot.dataset import LeRobotData
 
 CAMERA = "observation.image"

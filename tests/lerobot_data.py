@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pisft.data.lerobot.camera import iter_frames
+from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.sources.manifest import describe
 from pisft.records.manifest import Manifest
 
@@ -64,3 +66,8 @@ def make_manifest(root: Path, path: Path, **changes) -> Manifest:
     manifest = Manifest.model_validate({**facts, "made_by": {}, "files": describe(root)} | changes)
     manifest.write(path)
     return manifest
+
+
+def episode_images(data: LeRobotData, camera_key: str, episode: int) -> np.ndarray:
+    """Return all images of one camera in one episode, uint8 (n, H, W, 3)."""
+    return next(iter_frames(data, camera_key, [episode]))[1]

@@ -18,13 +18,13 @@ from pisft.config.model import ModelConfig
 from pisft.config.paper import Paper
 from pisft.config.simulator import SimulatorFile
 from pisft.config.site import Site
+from pisft.provenance.readme import readmes
 from pisft.records.base import Versioned
 from pisft.records.checkpoint import CheckpointIndex
 from pisft.records.difference import Difference
 from pisft.records.evaluation import Evaluation
 from pisft.records.manifest import Manifest
 from pisft.records.provenance import Record
-from pisft.stages.readme import readmes
 from pydantic import BaseModel, TypeAdapter
 
 FOLDER = Path("config/schema")

@@ -56,7 +56,7 @@ def main() -> None:
 
     node_of("evaluate", run_dir / "config.json")
     config = read_resolved(run_dir / "config.json")
-    checkpoint = CheckpointIndex.read(run_dir)
+    checkpoint = CheckpointIndex.read_from(run_dir)
     verify_checkpoint(config.name, run_dir.parents[1], checkpoint)
     policy = load_policy(config, run_dir / "checkpoint", configure(threads=1))
     about = {

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lerobot_data import make_lerobot_dataset
+from lerobot_data import episode_images, make_lerobot_dataset
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
 from pisft.data.lerobot import video
-from pisft.data.lerobot.camera import episode_images, iter_frames
+from pisft.data.lerobot.camera import iter_frames
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.transforms.fit import check, check_together
 

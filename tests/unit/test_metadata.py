@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from legacy_data import make_legacy_dataset
+from lerobot_data import episode_images
 from PIL import Image
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
-from pisft.data.lerobot.camera import episode_images
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.lerobot.picture import NoPicture, decode
 from pisft.data.sources.legacy import convert
@@ -25,7 +25,7 @@ from pisft.data.transforms.fit import check
 from pisft.data.transforms.format import given_names
 from pisft.errors import PisftError
 from pisft.provenance.key import expected
-from pisft.stages.base import forget
+from pisft.stages import base as stages
 
 ROOT = Path(__file__).parents[2]
 CAMERA = "observation.image"
@@ -191,7 +191,7 @@ def commands(tmp_path, monkeypatch):
         (root / "config/datasets/fuzz.yaml").write_text(json.dumps({"source": "local", "path": str(folder)}))
         shutil.rmtree(root / "data", ignore_errors=True)
         expected.cache_clear()
-        forget()
+        stages._cached.cache_clear()
         refused = []
         for name, arguments in {
             "make_dataset": ["fuzz"],

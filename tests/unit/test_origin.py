@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from legacy_data import CAMERA, make_legacy_dataset
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot_data import episode_images
 from pisft.config.base import ConfigError, parse
 from pisft.config.dataset import HubDataset, LocalDataset
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
 from pisft.data.lerobot import video
-from pisft.data.lerobot.camera import episode_images
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.sources import legacy
 from pisft.data.sources.origin import take

@@ -10,7 +10,7 @@ from pisft.provenance.freshness import SMALL, state
 from pisft.provenance.key import expected, unseen
 from pisft.provenance.rebuild import take
 from pisft.stages import Node, ProvenanceError
-from pisft.stages.base import forget
+from pisft.stages import base as stages
 from typed_project import ROOT, STAND_INS
 
 CHECKPOINT = Node("train", "mine")
@@ -50,7 +50,7 @@ def clone(project, tmp_path_factory):
 def now(node, root):
     """Its state by the configuration that is there now."""
     expected.cache_clear()
-    forget()
+    stages._cached.cache_clear()
     return state(node, root)
 
 

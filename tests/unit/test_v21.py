@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from legacy_data import CAMERA, make_legacy_dataset
+from lerobot_data import episode_images
 from pisft.data import DataError
 from pisft.data.lerobot import video
-from pisft.data.lerobot.camera import episode_images
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.sources.legacy import convert
 

@@ -74,6 +74,19 @@ def test_a_package_version_reruns_what_it_matters_to(project):
     assert "evaluate" in plan and "train" not in plan
 
 
+def test_a_record_of_a_newer_version_is_refused_by_name_and_nothing_replaces_it(project):
+    path = "results/quickstart/provenance/train.json"
+    record = json.loads((project.root / path).read_text())
+    (project.root / path).write_text(json.dumps(record | {"schema_version": 2}))
+    for done in (
+        project.snakemake("-c1", "results/quickstart/report.html", check=False),
+        project.python("tools/why.py", "results/quickstart/report.html", check=False),
+    ):
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and f"{path}: schema_version: found 2; this version of pi-sft reads up to 1" in said
+    assert json.loads((project.root / path).read_text())["schema_version"] == 2
+
+
 def test_comments_layout_unused_code_times_records_and_a_missing_intermediate_rerun_nothing(project):
     assert project.plan() == set(), "nothing changed"
     project.edit(QUICKSTART, "model: quickstart", "# a comment\nmodel:   quickstart   # another")

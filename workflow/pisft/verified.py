@@ -22,7 +22,7 @@ def first_damaged(files: Mapping[str, tuple[Path, str]], notes: Path) -> tuple[s
 
     None where all are. What was seen is written to `notes`, where that may be written.
     """
-    known, seen, damaged, mark = _read(notes), {}, None, None
+    known, seen, damaged, mark = read_notes(notes), {}, None, None
     for name, (path, sha256) in files.items():
         try:
             facts = path.stat()
@@ -70,7 +70,8 @@ class InBackground:
         self.result = first_damaged(files, notes)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_notes(path: Path) -> dict[str, Any]:
+    """What a file of this machine's notes holds, which may be lost or damaged: then nothing."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):

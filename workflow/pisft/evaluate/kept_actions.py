@@ -27,7 +27,7 @@ def save(folder: Path, episodes: Iterable[Episode]) -> None:
 def episodes(run_dir: Path, chosen: Sequence[tuple[str, int]] | None = None) -> list[Episode]:
     """The episodes (task, seed) of the evaluation in `run_dir`, all of them by default; raises `PisftError`."""
     try:
-        evaluation = Evaluation.read(run_dir / Evaluation.name_of_file)
+        evaluation = Evaluation.read_from(run_dir)
         actions = load_file(run_dir / NAME)
     except (RecordError, OSError, ValueError, SafetensorError) as error:
         raise PisftError(f"{run_dir}: holds no eval.json with {NAME} beside it ({error}); evaluate it again") from error

@@ -56,7 +56,7 @@ def evaluate(
     checkpoint, and has to be the same one, served. Raises `PisftError`s.
     """
     policy = load_policy(config, run_dir / "checkpoint", device)
-    checkpoint = CheckpointIndex.read(run_dir)
+    checkpoint = CheckpointIndex.read_from(run_dir)
 
     timing: dict[str, Any] = {}
     started = time.perf_counter()

@@ -32,7 +32,7 @@ def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Pat
         raise PublishError(f"{source}: is missing; build {run_dir}/{how} with snakemake first")
     if target.exists() and any(target.iterdir()) and not _ours(target):
         raise PublishError(f"{target}: holds something else; give an empty or a new folder")
-    evaluation = Evaluation.read(run_dir)
+    evaluation = Evaluation.read_from(run_dir)
     config = read_resolved(run_dir / "config.json")
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as new:

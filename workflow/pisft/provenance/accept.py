@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pisft.canonical import digest, file_facts
+from pisft.config.smoke import SUFFIX
 from pisft.git import git
 from pisft.provenance.freshness import state
 from pisft.provenance.graph import lineage
@@ -19,7 +19,6 @@ from pisft.records.provenance import Accepted, Ingredients, Record
 from pisft.stages import Node, ProvenanceError, node_of
 from pisft.stages.base import subject
 
-SMOKE = "~smoke"
 OF_CODE = ("provenance", "key")  # keys of a JSON target that say which code made it
 REMEDY = "compare by hand what the two make, and say --unchecked"
 
@@ -31,12 +30,15 @@ def compare(target: Node, root: Path = Path()) -> dict[str, Accepted]:
     Returns the evidence for `accept`, by commit. Raises `ProvenanceError` where a file differs or there is nothing to
     compare.
     """
-    stale = [node for node in lineage(target, root) if recorded(node, root) and state(node, root)]
-    stale = [node for node in stale if not node.definition.is_page]
-    experiments = dict.fromkeys(node.name.removesuffix(SMOKE) for node in stale if node.definition.of_experiment)
+    stale = [
+        node
+        for node in lineage(target, root)
+        if recorded(node, root) and state(node, root) and not _is_drawn_again(node, root)
+    ]
+    experiments = dict.fromkeys(node.name.removesuffix(SUFFIX) for node in stale if node.definition.of_experiment)
     if not experiments:
         raise ProvenanceError(f"{target.target}: no stage of an experiment is stale in it; {REMEDY}")
-    goals = [Node("evaluate", name + SMOKE) for name in experiments]
+    goals = [Node("evaluate", name + SUFFIX) for name in experiments]
     commits = dict.fromkeys(_commit(node, root) for node in stale)
     with tempfile.TemporaryDirectory() as temporary:
         now = fresh_clone(Path(temporary) / "now", root)
@@ -102,8 +104,8 @@ def _commit(node: Node, root: Path) -> str:
     noted = root / node.machine
     commit = read_json(noted).get("commit") if noted.is_file() else None
     if commit is None or commit.endswith("+"):
-        what = "changes that were not committed" if commit else "no commit"
-        raise ProvenanceError(f"{noted}: commit: {node.target} was made by code of {what}; {REMEDY}")
+        what = "code that was not committed" if commit else "code of a commit that nobody noted"
+        raise ProvenanceError(f"{noted}: commit: {node.target} was made by {what}; {REMEDY}")
     return commit
 
 
@@ -113,6 +115,6 @@ def _content(path: Path) -> str | None:
     if path.suffix == ".html" or not path.is_file():
         return None
     if path.suffix == ".json":
-        content = json.loads(path.read_text())
+        content = read_json(path)
         return digest({k: v for k, v in content.items() if k not in OF_CODE} if isinstance(content, dict) else content)
     return file_facts(path)["sha256"]

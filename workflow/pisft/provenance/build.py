@@ -65,7 +65,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
     Ingredients are taken at the start, from the configuration, code and parents that this process really uses.
     Parents are verified to the byte. Where another process builds the artefact, it is waited for a little. The old
     record steps aside first, so that an artefact half replaced is never taken for a whole one. Where the stage says
-    so, the target also gets these in short, so that it tells where it comes from when it is handed on alone.
+    so, the target also gets their digests, so that it tells where it comes from when it is handed on alone.
     """
     planned(node, root)  # what cannot be built is refused before anything is written
     path = root / node.provenance

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pisft.canonical import files_below
-from pisft.records.base import FileFacts, RecordError, facts_of
+from pisft.records.base import FileFacts, NewerRecordError, RecordError, facts_of
 from pisft.records.provenance import Record
 from pisft.stages import Node
 
@@ -77,9 +77,14 @@ def altered(path: Path, facts: FileFacts) -> bool:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record at `path`; None where it is missing, is no record, or has a key that is not the hash of the rest."""
+    """The record at `path`; None where it is missing, is no record, or has a key that is not the hash of the rest.
+
+    Raises `NewerRecordError`.
+    """
     try:
         record = Record.read(path)
+    except NewerRecordError:
+        raise
     except RecordError:
         return None
     return record if record.is_true else None

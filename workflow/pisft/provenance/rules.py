@@ -28,7 +28,7 @@ from pisft.stages.base import subject
 
 _needed: dict[str, set[str]] = {}  # stage → the stages whose artefacts its rule names
 _by_size: dict[str, int] = {}
-_warnings: dict[str, str] = {}  # by experiment
+_warnings: dict[str, str] = {}  # by name
 _costs: dict[str, str] = {}  # by target
 
 
@@ -62,13 +62,14 @@ def stamp(stage: str) -> Callable[[Any], str]:
         if missing:
             targets = ", ".join(STAGES[name].target for name in sorted(missing))
             raise WorkflowError(f"rules/{stage}.smk: {node.target} is also made from {targets}: name it as an input")
-        of = subject(node)
-        if not stale:
+        if stale:
+            definition, of = node.definition, subject(node)
+            if cost := definition.cost(of):
+                _costs[node.target] = cost
+            if warning := definition.warning(of):
+                _warnings[node.name] = warning
+        else:
             _by_size.update(by_size(node))
-        elif cost := node.definition.cost(of):
-            _costs[node.target] = cost
-        if stale and stage == "train" and (warning := of.split.without_validation):
-            _warnings[node.name] = warning
         return write_stamp(node, fresh=not stale)
 
     return _told(inputs)
@@ -101,8 +102,8 @@ def say_what_was_not_read() -> None:
 def _say() -> None:
     for target, cost in sorted(_costs.items()):
         print(f"{target}: {cost}", file=sys.stderr)
-    for experiment, warning in sorted(_warnings.items()):
-        print(f"{experiment}: {warning}", file=sys.stderr)
+    for name, warning in sorted(_warnings.items()):
+        print(f"{name}: {warning}", file=sys.stderr)
     if _by_size:
         print(
             f"{len(_by_size)} files ({sum(_by_size.values()) / 2**20:.0f} MiB) were compared by size only; whoever "

@@ -20,6 +20,10 @@ class RecordError(PisftError):
     """A file of ours that is missing, is not what it should be, or is of another version."""
 
 
+class NewerRecordError(RecordError):
+    """A file of a newer version, which nothing here may replace."""
+
+
 class Part(BaseModel):
     """A mapping inside such a file: unknown keys are errors, values are immutable."""
 
@@ -62,11 +66,15 @@ class Versioned(Part):
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """The file at `path`, or that of its usual name in the folder `path`. Raises `RecordError`, whose message names
-        the file, the key, what was found and what to do."""
+        """Read the file at `path`; raises `RecordError`, whose message names the file, the key, what was found and what
+        to do."""
         path = Path(path)
-        path = path / cls.name_of_file if path.is_dir() else path
         return cls.parse(read_json(path, cls.remedy), path)
+
+    @classmethod
+    def read_from(cls, folder: Path) -> Self:
+        """Read the file of the usual name in `folder`; raises `RecordError`."""
+        return cls.read(folder / cls.name_of_file)
 
     @classmethod
     def parse(cls, content: Any, path: str | Path) -> Self:
@@ -77,7 +85,7 @@ class Versioned(Part):
         version = content.get("schema_version", 0)
         if version != VERSION:
             if isinstance(version, int) and version > VERSION:
-                raise RecordError(
+                raise NewerRecordError(
                     f"{path}: schema_version: found {version}; this version of pi-sft reads up to {VERSION}: update it"
                 )
             raise RecordError(f"{path}: schema_version: found {shown(version)}, of an older pi-sft; {remedy}")

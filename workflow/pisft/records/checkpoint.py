@@ -1,4 +1,4 @@
-"""checkpoint.json, as a type. Start from `CheckpointIndex.read(run_dir)`."""
+"""checkpoint.json, as a type. Start from `CheckpointIndex.read_from(run_dir)`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""diff.json, as a type. Start from `Difference.read(folder)`."""
+"""diff.json, as a type. Start from `Difference.read_from(folder)`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""eval.json, as a type. Start from `Evaluation.read(run_dir)`."""
+"""eval.json, as a type. Start from `Evaluation.read_from(run_dir)`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manifest.json of a dataset, as a type. Start from `Manifest.read(folder)`."""
+"""manifest.json of a dataset, as a type. Start from `Manifest.read_from(folder)`."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ def render(run_dir: Path) -> str:
     config = read_json(run_dir / "config.json")
     stats = read_json(run_dir / "norm_stats.json")["norm_stats"]
     health = read_json(run_dir / "norm_stats.report.json")
-    evaluation = Evaluation.read(run_dir / Evaluation.name_of_file)
+    evaluation = Evaluation.read_from(run_dir)
     folders = [run_dir.parents[1] / f"data/{use['name']}" for use in config["datasets"]]
-    manifests = [Manifest.read(folder / Manifest.name_of_file) for folder in folders]
+    manifests = [Manifest.read_from(folder) for folder in folders]
     provenance = {stage: Record.read(run_dir / f"provenance/{stage}.json") for stage in STAGES}
     names = {field: [dim["name"] for dim in health[field]["dims"]] for field in ("state", "actions")}
     return template(Path(__file__).with_name("page.html.j2")).render(
@@ -44,7 +44,7 @@ def render(run_dir: Path) -> str:
         config=config,
         sections={key: yaml.safe_dump(config[key], sort_keys=False, allow_unicode=True) for key in SECTIONS},
         datasets=list(zip(config["datasets"], manifests, strict=True)),
-        checkpoint=CheckpointIndex.read(run_dir / CheckpointIndex.name_of_file),
+        checkpoint=CheckpointIndex.read_from(run_dir),
         evaluation=evaluation,
         loss_name=evaluation.loss_name,
         closed=evaluation.closed_loop,

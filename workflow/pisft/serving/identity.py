@@ -16,7 +16,7 @@ from pisft.serving.client import TOKEN, RemoteError, RemotePolicy
 def identity(run_dir: Path) -> dict[str, str]:
     """Return hashes of all that the actions of the checkpoint of `run_dir` depend on besides observations and noise."""
     config = read_resolved(run_dir / "config.json")
-    files = CheckpointIndex.read(run_dir).files
+    files = CheckpointIndex.read_from(run_dir).files
     code = Path(contract.__file__)  # imports all that is between an observation and its actions
     return {
         "checkpoint_sha256": files["model.safetensors"].sha256,

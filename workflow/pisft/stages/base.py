@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,7 +15,7 @@ from pisft.errors import PisftError
 from pisft.names import shown, why_no_name
 from pisft.stages.source import Source
 
-STAGES: dict[str, Stage[Any]] = {}  # by name; a subclass of `Stage` with a name registers itself
+STAGES: dict[str, Stage[Any]] = {}  # by name; the package fills it in
 
 
 class ProvenanceError(PisftError):
@@ -66,7 +67,7 @@ class Node(NamedTuple):
         return "machine".join(self.provenance.rsplit("provenance", 1))
 
 
-class Stage[Subject]:
+class Stage[Subject](ABC):
     """One step of the graph. A subclass says everything about it in one place; its docstring is the stage's summary.
 
     The subject of an artefact is what the configuration says of its name: a `Resolved` experiment, a dataset's origin.
@@ -82,10 +83,6 @@ class Stage[Subject]:
     is_page: ClassVar[bool] = False  # it shows what its parents were made from, and takes seconds
     of_experiment: ClassVar[bool] = False  # of one experiment, whose config.json it is built from
     locked: ClassVar[bool] = True  # one build at a time; training has a lease of its own
-
-    def __init_subclass__(cls) -> None:
-        if cls.name:
-            STAGES[cls.name] = cls()
 
     @property
     def target(self) -> str:
@@ -103,8 +100,8 @@ class Stage[Subject]:
 
     @staticmethod
     def read(name: str, root: Path) -> Any:
-        """The subject as the configuration files have it now."""
-        raise NotImplementedError
+        """The subject as the configuration files have it now; by default the name itself."""
+        return name
 
     def built_from(self, name: str, root: Path) -> Subject:
         """The subject that a build takes: an experiment's is its config.json. Raises `PisftError`."""
@@ -122,12 +119,12 @@ class Stage[Subject]:
         """Artefacts that make building it faster and are part of no key."""
         return []
 
+    @abstractmethod
     def slice(self, subject: Subject) -> dict[str, Any]:
         """The part of the configuration that its result depends on, as plain JSON values.
 
         A value that is missing here can change without a rerun; one too many reruns what need not be.
         """
-        raise NotImplementedError
 
     def simulator(self, subject: Subject) -> SimulatorConfig | None:
         """The simulator that it runs, whose code and packages are part of its key."""
@@ -143,6 +140,10 @@ class Stage[Subject]:
 
     def cost(self, subject: Subject) -> str | None:
         """What a person should know of a build before it starts: GPUs, downloads."""
+        return None
+
+    def warning(self, subject: Subject) -> str | None:
+        """What a person may not have meant, told by a dry run."""
         return None
 
     def files(self, root: Path) -> list[str]:
@@ -177,11 +178,6 @@ def _cached(read: Callable[[str, Path], Any], name: str, root: Path) -> Any:
 def subject(node: Node, root: Path = Path()) -> Any:
     """What the configuration says of `node` now, read once a process for all stages that read it alike."""
     return _cached(node.definition.read, node.name, root)
-
-
-def forget() -> None:
-    """Read the configuration again from now on."""
-    _cached.cache_clear()
 
 
 def node_of(target: str) -> Node:

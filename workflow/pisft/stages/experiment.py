@@ -20,7 +20,6 @@ class ExperimentStage(Stage[Resolved]):
 
     def __init_subclass__(cls) -> None:
         cls.record = f"results/{{name}}/provenance/{cls.name}.json"
-        super().__init_subclass__()
 
     def built_from(self, name: str, root: Path) -> Resolved:
         return read_resolved(root / Node("resolve", name).target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pisft.stages.base import Node, Output, Stage
@@ -18,10 +17,6 @@ class InspectDataset(Stage[str]):
     )
     record = "data/{name}/inspection.provenance.json"
     named = "a dataset"
-
-    @staticmethod
-    def read(name: str, root: Path) -> str:
-        return name
 
     def parents(self, subject: str) -> list[Node]:
         return [Node("make_dataset", subject)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pisft.names import shown, why_no_key
@@ -27,10 +26,6 @@ class MakeFrames(Stage[str]):
         check_part(dataset, self.named)
         if reason := why_no_key(view):
             raise ProvenanceError(f"{shown(view)} cannot name a camera's frames: {reason}")
-
-    @staticmethod
-    def read(name: str, root: Path) -> str:
-        return name
 
     def parents(self, subject: str) -> list[Node]:
         return [Node("make_dataset", subject.split("/")[0])]

@@ -66,6 +66,9 @@ class Train(ExperimentStage):
             known.append(f"its base weights are missing: {base.path}")
         return ", ".join([*known, f"for {subject.train.steps:,} steps of {subject.train.global_batch_size} samples"])
 
+    def warning(self, subject: Resolved) -> str | None:
+        return subject.split.without_validation or None
+
     def sources(self, subject: Resolved, root: Path) -> dict[str, Source]:
         found, base = {}, subject.model.base
         if isinstance(base, BaseWeights) and base.path is not None:

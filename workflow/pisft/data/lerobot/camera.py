@@ -34,11 +34,6 @@ def open_camera(data: LeRobotData, key: str) -> Camera:
     return Camera(data, key)
 
 
-def episode_images(data: LeRobotData, camera_key: str, episode: int) -> np.ndarray:
-    """Return all images of one camera in one episode, uint8 (n, H, W, 3)."""
-    return next(iter_frames(data, camera_key, [episode]))[1]
-
-
 def iter_frames(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (episode, images as uint8 (n, H, W, 3)) in ascending order; each episode is decoded once."""
     ordered = sorted(episodes)

@@ -7,7 +7,6 @@ keep files of another revision, and not verify any content.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from pisft.canonical import write_json
 from pisft.config.dataset import HubDataset
 from pisft.data.errors import DataError
 from pisft.data.sources.manifest import files_of, is_hidden
+from pisft.verified import read_notes
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
@@ -33,7 +33,7 @@ def fetch(origin: HubDataset, folder: Path) -> dict[str, Any]:
     from huggingface_hub.hf_api import RepoFile
 
     notes = folder.with_name(f"{folder.name}.json")
-    known = _read(notes)
+    known = read_notes(notes)
     if (known.get("repo"), known.get("revision")) == (origin.repo, origin.revision) and folder.is_dir():
         found = files_of(folder)
         if found.keys() == known["files"].keys() and all(_is(found[n], entry) for n, entry in known["files"].items()):
@@ -101,14 +101,6 @@ def list_files(repo: str, revision: str) -> list[str]:
 def _entry(file: RepoFile) -> dict[str, Any]:
     """Return size and hash of a file: the hub lists large files with their sha256, small ones with git's blob hash."""
     return {"size": file.size, **({"sha256": file.lfs.sha256} if file.lfs is not None else {"blob": file.blob_id})}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _check(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pisft.records.base import RecordError, facts_of
+from pisft.records.base import NewerRecordError, RecordError, facts_of
 from pisft.records.checkpoint import CheckpointIndex
 
 METRICS = "metrics.csv"  # of training, step by step
@@ -17,14 +17,14 @@ def state_folder(run_dir: Path, fingerprint: str) -> Path:
 
 def published(run_dir: Path) -> list[Path]:
     """checkpoint.json, the files that it names, and how training went."""
-    weights = (run_dir / "checkpoint" / name for name in CheckpointIndex.read(run_dir).files)
+    weights = (run_dir / "checkpoint" / name for name in CheckpointIndex.read_from(run_dir).files)
     return [run_dir / CheckpointIndex.name_of_file, *weights, run_dir / METRICS]
 
 
 def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:
     """Whether the checkpoint is there, made from what has `key`, and has the files' sizes, or `thorough`, hashes."""
     try:
-        index = CheckpointIndex.read(run_dir / CheckpointIndex.name_of_file)
+        index = CheckpointIndex.read_from(run_dir)
         if index.key != key:
             return False
         paths = {run_dir / "checkpoint" / name: facts for name, facts in index.files.items()}
@@ -32,5 +32,7 @@ def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:
         if thorough:
             return all(facts_of(path) == facts for path, facts in paths.items())
         return all(path.stat().st_size == facts.size for path, facts in paths.items())
+    except NewerRecordError:
+        raise
     except (OSError, RecordError):
         return False

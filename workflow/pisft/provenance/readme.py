@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pisft.stages.base import STAGES
+from pisft.stages import STAGES
 
 HEAD = "| path | what it is |\n|---|---|\n"
 RESULTS = """# results/
