@@ -195,7 +195,7 @@ def _identity(data: LeRobotData, camera: str, size: int) -> dict[str, Any]:
     """
     manifest = data.root.parent / "manifest.json"
     if not manifest.is_file():
-        raise DataError(f"{manifest}: is missing; a frame store is made of a dataset with a manifest (rule make_dataset)")
+        raise DataError(f"{manifest}: is missing; a frame store is made of a dataset that rule make_dataset has made")
     return {
         "camera": camera,
         "size": size,
