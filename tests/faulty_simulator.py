@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pisft.config.simulator import MetaworldConfig
+from pisft.config.simulators.metaworld import MetaworldConfig
 from pisft.simulators.metaworld import Metaworld
 
 

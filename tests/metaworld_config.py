@@ -1,6 +1,6 @@
 """A small MetaWorld configuration for tests."""
 
-from pisft.config.simulator import MetaworldConfig
+from pisft.config.simulators.metaworld import MetaworldConfig
 
 
 def simulator(**changes) -> MetaworldConfig:

@@ -16,7 +16,7 @@ from pisft.config.experiment import Experiment
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
 from pisft.config.paper import Paper
-from pisft.config.simulator import SimulatorFile
+from pisft.config.simulators import SimulatorFile
 from pisft.config.site import Site
 from pisft.provenance.readme import readmes
 from pisft.records.base import Versioned

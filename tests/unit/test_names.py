@@ -10,7 +10,7 @@ from pisft.config import load_paper, resolve
 from pisft.config.base import ConfigError, find_named, parse
 from pisft.config.dataset import DatasetConfig
 from pisft.config.format import FormatConfig
-from pisft.config.simulator import SimulatorFile
+from pisft.config.simulators import SimulatorFile
 from pisft.errors import PisftError
 from pisft.names import printable, shown, why_no_key, why_no_name, why_no_task
 from pisft.provenance.rules import stamp

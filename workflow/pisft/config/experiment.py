@@ -21,7 +21,7 @@ from pisft.config.dataset import DatasetConfig, GeneratedDataset, Origin
 from pisft.config.extends import inherit
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
-from pisft.config.simulator import AnySimulator, SimulatorConfig, SimulatorFile
+from pisft.config.simulators import AnySimulator, SimulatorConfig, SimulatorFile
 from pisft.config.sweep import choose, members, sweep_of
 from pisft.names import shown
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.evaluate import partial
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.finite import finite

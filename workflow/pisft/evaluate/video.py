@@ -14,7 +14,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.evaluate.episode import Episode
 from pisft.progress import bar
 from pisft.simulators.base import SimulatorError

@@ -38,7 +38,7 @@ LEFT_OUT = {
     "pisft.config.experiment:sweep_members": READS,
     "pisft.config.experiment:check_seeds": READS,
     "pisft.config.paper:load_paper": READS,
-    "pisft.config.simulator:AnySimulator": "of a stage's own simulator, the type is given to `code_hashes`",
+    "pisft.config.simulators:AnySimulator": "of a stage's own simulator, the type is given to `code_hashes`",
     "pisft.cluster.launch:train_in_job": WHERE,
     "pisft.slurm": WHERE,
     "pisft.stages": "it says what a key holds and where files lie, which shows in the key",

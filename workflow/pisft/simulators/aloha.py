@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import ALOHA_CAMERAS, AlohaConfig
+from pisft.config.simulators.aloha import AlohaConfig
 from pisft.simulators import gl
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
@@ -29,7 +29,6 @@ from gym_aloha.utils import sample_box_pose  # noqa: E402
 from pisft.simulators.aloha_expert import plan  # noqa: E402
 
 SHOWN = "angle"
-PREFIX = "observation.images."
 
 
 class Aloha(Counted):
@@ -57,12 +56,9 @@ class Aloha(Counted):
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         look = self.config.render
-        pictures = {
-            key: self._draw(ALOHA_CAMERAS[key.removeprefix(PREFIX)], look.height, look.width)
-            for key in self.asked(cameras)
-        }
+        images = {key: self._draw(camera, look.height, look.width) for key, camera in self.asked(cameras).items()}
         state = self._task.get_qpos(self._env.physics).astype(np.float32)
-        return {**pictures, "observation.state": state, "task": self.config.tasks[self.task]}
+        return {**images, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def picture(self) -> np.ndarray:
         return self._draw(SHOWN, PICTURE_SIZE, PICTURE_SIZE)

@@ -16,7 +16,7 @@ from lerobot.configs import RGBEncoderConfig
 from lerobot.datasets import dataset_writer
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.data.lerobot.joining import any_path
 from pisft.data.lerobot.reproducible import same_bytes
 from pisft.progress import bar

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.errors import PisftError
 
 PICTURE_SIZE = 240  # side of `Simulator.picture`, pixels
@@ -88,10 +88,9 @@ class Counted:
             self._env.close()
         self._env = None
 
-    def asked(self, cameras: Collection[str] | None) -> list[str]:
-        """Return the image keys that `cameras` contains, or all if it is None."""
-        pictures = [key for key, feature in self.config.features().items() if feature.is_picture]
-        return [key for key in pictures if cameras is None or key in cameras]
+    def asked(self, cameras: Collection[str] | None) -> dict[str, str]:
+        """Return the simulator's own camera behind each image that `cameras` contains, or behind all if it is None."""
+        return {key: name for key, name in self.config.cameras().items() if cameras is None or key in cameras}
 
     def step(self, actions: np.ndarray) -> None:
         """See `Simulator.step`."""

@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import CalvinConfig
+from pisft.config.simulators.calvin import CalvinConfig
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
-CAMERAS = {"video.image_base": "rgb_static", "video.image_wrist": "rgb_gripper"}
 SEQUENCES = 1000  # CALVIN generates all of them from one seed
 
 
@@ -63,7 +62,7 @@ class Calvin(Counted):
         seen = self._env.get_obs()
         robot = np.asarray(seen["robot_obs"], np.float32)
         return {
-            **{key: seen["rgb_obs"][CAMERAS[key]] for key in self.asked(cameras)},
+            **{key: seen["rgb_obs"][camera] for key, camera in self.asked(cameras).items()},
             "state.ee_pos": robot[:3],
             "state.ee_rot": robot[3:6],
             "state.gripper": robot[14:15],

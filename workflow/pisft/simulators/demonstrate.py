@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pisft.config.dataset import GeneratedDataset
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.progress import bar
 from pisft.simulators.base import SimulatorError
 from pisft.simulators.episodes import demonstrate

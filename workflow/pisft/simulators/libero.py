@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import LiberoConfig
+from pisft.config.simulators.libero import LiberoConfig
 from pisft.simulators import gl
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
@@ -28,7 +28,6 @@ gl.choose()
 
 ASSETS = "lerobot/libero-assets"
 CACHE = Path.home() / ".cache/libero/assets"  # where LIBERO expects them
-CAMERAS = {"image": "agentview", "wrist_image": "robot0_eye_in_hand"}
 STILL = np.array([0, 0, 0, 0, 0, 0, -1.0])
 SEED = 7  # openpi's, for what LIBERO randomises besides the initial state
 
@@ -65,7 +64,7 @@ class Libero(Counted):
         size = self.config.render.size
         hand = self._seen["robot0_eef_pos"], _axis_angle(self._seen["robot0_eef_quat"])
         return {
-            **{key: self._draw(CAMERAS[key], size) for key in self.asked(cameras)},
+            **{key: self._draw(camera, size) for key, camera in self.asked(cameras).items()},
             "state": np.r_[(*hand, self._seen["robot0_gripper_qpos"])].astype(np.float32),
             "task": self.config.tasks[self.task],
         }

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import ManiskillConfig
+from pisft.config.simulators.maniskill import ManiskillConfig
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 
 ICD = "/usr/share/vulkan/icd.d/lvp_icd.json"
@@ -58,7 +58,7 @@ class Maniskill(Counted):
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         return {
-            **{key: self._draw() for key in self.asked(cameras)},
+            **{key: self._draw(camera) for key, camera in self.asked(cameras).items()},
             "observation.state": self._state(),
             "task": self.config.tasks[self.task],
         }
@@ -73,10 +73,10 @@ class Maniskill(Counted):
             return np.array([0, 0, 0, 0, 0, 0, self._plan[-1][6] if self._plan else 1.0], np.float32)
         return self._plan[self.steps]
 
-    def _draw(self) -> np.ndarray:
+    def _draw(self, name: str) -> np.ndarray:
         env = self._env
         env.scene.update_render(update_sensors=True, update_human_render_cameras=False)
-        camera = env.scene.sensors[self.config.render.camera]
+        camera = env.scene.sensors[name]
         camera.capture()
         image = camera.get_obs(rgb=True, depth=False, position=False, segmentation=False)["rgb"][0]
         return image.cpu().numpy()

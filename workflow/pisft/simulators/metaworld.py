@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import MetaworldConfig, MetaworldRender
+from pisft.config.simulators.metaworld import MetaworldConfig, MetaworldRender
 from pisft.simulators import gl
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
 

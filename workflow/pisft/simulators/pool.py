@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import pisft
 from pisft import environments
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.simulators import worker as program
 from pisft.simulators.base import Failed, SimulatorError
 

@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pisft.config.simulator import ROBOTWIN_CAMERAS, RobotwinConfig
+from pisft.config.simulators.robotwin import RobotwinConfig
 from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
-
-PREFIX = "observation.images."
 
 
 class Robotwin(Counted):
@@ -32,7 +30,7 @@ class Robotwin(Counted):
         # one step more than the limit here: at its own limit the wrapper starts the next episode by itself
         self._env = RoboTwinEnv(
             task,
-            camera_names=tuple(ROBOTWIN_CAMERAS.values()),
+            camera_names=tuple(self.config.cameras().values()),
             observation_height=look.height,
             observation_width=look.width,
             episode_length=self.config.cap(task) + 1,
@@ -45,12 +43,12 @@ class Robotwin(Counted):
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         pixels = self._seen["pixels"]
-        pictures = {key: pixels[ROBOTWIN_CAMERAS[key.removeprefix(PREFIX)]] for key in self.asked(cameras)}
+        images = {key: pixels[camera] for key, camera in self.asked(cameras).items()}
         state = np.asarray(self._seen["agent_pos"], np.float32)
-        return {**pictures, "observation.state": state, "task": self.config.tasks[self.task]}
+        return {**images, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def picture(self) -> np.ndarray:
-        pixels = self._seen["pixels"][ROBOTWIN_CAMERAS["cam_high"]]
+        pixels = self._seen["pixels"][next(iter(self.config.cameras().values()))]
         rows, columns = (np.linspace(0, side - 1, PICTURE_SIZE).astype(int) for side in pixels.shape[:2])
         return pixels[rows][:, columns]
 

@@ -6,7 +6,7 @@ import tomllib
 from importlib.metadata import distributions, version
 
 from pisft import environments
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 
 
 def versions(config: SimulatorConfig) -> dict[str, str]:

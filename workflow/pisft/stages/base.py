@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.errors import PisftError
 from pisft.names import shown, why_no_name
 from pisft.stages.source import Source

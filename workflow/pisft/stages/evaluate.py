@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pisft.config.experiment import Resolved
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.stages.base import Node, Output
 from pisft.stages.experiment import ExperimentStage, datasets, simulator_slice
 

@@ -8,7 +8,7 @@ from typing import Any
 from pisft.config import read_resolved, resolve
 from pisft.config.experiment import Resolved
 from pisft.config.model import BaseWeights, ModelConfig
-from pisft.config.simulator import SimulatorConfig
+from pisft.config.simulators import SimulatorConfig
 from pisft.stages.base import Node, Stage
 
 
