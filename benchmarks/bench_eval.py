@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from bench_train import dimensions, features, lerobot_batch, lerobot_policy, make_batch
 from pisft.config import read_resolved
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.config.simulators import SimulatorConfig
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.policy import SAMPLING_STEPS, Policy, load_policy

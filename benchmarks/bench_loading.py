@@ -21,8 +21,9 @@ from pathlib import Path
 import torch
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from pisft.config.dataset import SyntheticDataset
-from pisft.config.experiment import Resolved, resolve
+from pisft.config.experiment import Resolved
 from pisft.config.format import FormatConfig
+from pisft.config.resolution import resolve
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.loading.frame_store import build, store_folder
 from pisft.data.loading.preprocess import Preprocessor

@@ -25,7 +25,8 @@ from unittest import mock
 
 import torch
 from pisft.architecture.flops import needed_flops
-from pisft.config.experiment import Lora, Train
+from pisft.config.finetune import Lora
+from pisft.config.train import Train
 from pisft.model import ModelConfig, Observation, Pi0, load_weights, lora
 from pisft.model.runtime import configure
 from pisft.train.distribution.parallel import compile_blocks

@@ -13,7 +13,7 @@ from pathlib import Path
 from pisft.cli import run
 from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.sources.library import manifest_of
 from pisft.data.sources.manifest import files_of

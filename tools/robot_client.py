@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from pisft.cli import run
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.serving.client import TOKEN, RemotePolicy
 from pisft.serving.robot import Limits, Robot, RobotError, control
 from pisft.simulators.base import open_simulator

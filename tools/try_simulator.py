@@ -8,7 +8,7 @@ Installs the simulator's own environment, if it has one that is not installed ye
 import argparse
 
 from pisft.cli import run
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.simulators.episodes import begin
 from pisft.simulators.pool import Pool
 

@@ -16,7 +16,7 @@ import tiny_checkpoint
 import tiny_lerobot
 import tiny_training
 import torch
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.data.loading.preprocess import Preprocessor
 from pisft.data.statistics import norm_stats
 from pisft.data.statistics.base_stats import base_stats

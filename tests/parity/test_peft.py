@@ -4,7 +4,7 @@ import pytest
 import tiny_lerobot
 import torch
 from peft import PeftModel
-from pisft.config.experiment import Lora
+from pisft.config.finetune import Lora
 from pisft.model import Observation, Pi0, load_weights, lora
 from pisft.train.distribution.parallel import whole
 from safetensors.torch import load_file, save_file

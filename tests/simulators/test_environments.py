@@ -6,7 +6,7 @@ import environment_calls as calls
 import numpy as np
 import pytest
 from pisft import environments
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.errors import PisftError
 from pisft.simulators.base import SimulatorError
 from pisft.simulators.pool import Pool

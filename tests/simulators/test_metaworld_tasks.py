@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.simulators.base import open_simulator
 from typed_project import ROOT
 

@@ -5,7 +5,8 @@ import torch
 from pisft.architecture.memory import estimate
 from pisft.architecture.parameters import parameters, without_gradient
 from pisft.config import resolve
-from pisft.config.experiment import Experiment, load_model
+from pisft.config.experiment import Experiment
+from pisft.config.files import load_model
 from pisft.model import Pi0, lora
 from pisft.train.distribution.parallel import restrict
 from pydantic import TypeAdapter

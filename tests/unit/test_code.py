@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mutation import mutate, places
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.provenance import code, symbols
 from pisft.stages import STAGES
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from made_up import closed_loop, evaluation, rate
-from pisft.config.experiment import Published
+from pisft.config.evaluation import Published
 from pisft.errors import PisftError
 from pisft.evaluate.compare import Value, beside_published, compare, over_suites
 from pisft.evaluate.intervals import difference95, fisher, paired, paired_difference95, wilson95

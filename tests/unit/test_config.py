@@ -11,7 +11,9 @@ import pytest
 import yaml
 from pisft.config import ConfigError, load_dataset, read_resolved, resolve, sweep_members
 from pisft.config.base import parse
-from pisft.config.experiment import Cluster, DatasetUse, load_model
+from pisft.config.experiment import DatasetUse
+from pisft.config.files import load_model
+from pisft.config.train import Cluster
 
 ROOT = Path(__file__).parents[2]
 

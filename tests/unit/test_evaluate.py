@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from faulty_simulator import FaultyConfig
-from pisft.config.experiment import OpenLoop, Split
+from pisft.config.evaluation import OpenLoop
+from pisft.config.experiment import Split
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.loading.preprocess import Preprocessor
 from pisft.data.loading.sampling import noise_and_time

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pisft.config import smoke
 from pisft.config.dataset import SyntheticDataset
-from pisft.config.experiment import load_model
+from pisft.config.files import load_model
 from pisft.config.format import FormatConfig
 from pisft.data import Format
 from pisft.data.lerobot.dataset import LeRobotData

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from full_size import full_size
-from pisft.config.experiment import Lora
+from pisft.config.finetune import Lora
 from pisft.model import ModelConfig, Pi0, WeightsError, load_weights, lora, save_weights
 from pisft.model.weights import file_name
 from pisft.train.distribution.parallel import whole

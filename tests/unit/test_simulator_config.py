@@ -4,7 +4,7 @@ import pytest
 from metaworld_config import simulator
 from pisft.config import resolve
 from pisft.config.base import ConfigError
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.run import chains
 from pisft.simulators.versions import versions

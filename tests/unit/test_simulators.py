@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from metaworld_config import simulator
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.simulators import libero, maniskill
 from pisft.simulators.base import SimulatorError, open_simulator
 from typed_project import ROOT

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from pisft.config.experiment import Train
+from pisft.config.train import Train
 from pisft.train.step.optim import Optimizer, learning_rate
 from torch import nn
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pisft import environments
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.errors import PisftError
 from pisft.serving.wire import pack, unpack
 from pisft.simulators.base import open_simulator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pisft.architecture.names import EXPERT, VLM
-from pisft.config.experiment import Lora
+from pisft.config.finetune import Lora
 
 PROJECTIONS = r"(state_proj|action_in_proj|action_out_proj|(action_)?time_mlp_(in|out))"
 LINEAR = r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"

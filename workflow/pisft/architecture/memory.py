@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 from pisft.architecture.adapters import preset
 from pisft.architecture.names import module_name
 from pisft.architecture.parameters import is_linear, parameters, size, without_gradient
-from pisft.config.experiment import Lora, Resolved
+from pisft.config.experiment import Resolved
+from pisft.config.finetune import Lora
 
 GIB = 2**30
 STATES = 2  # training states that are kept on disk, each as large as weights, moments and average

@@ -12,8 +12,8 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths
 
 from pisft import slurm
 from pisft.cluster.work import Work
-from pisft.config.experiment import Cluster
 from pisft.config.site import Site
+from pisft.config.train import Cluster
 from pisft.slurm import Job
 
 

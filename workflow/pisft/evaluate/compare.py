@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from pisft.config.experiment import Published
+from pisft.config.evaluation import Published
 from pisft.errors import PisftError
 from pisft.evaluate.intervals import between95, difference95, fisher, paired, paired_difference95, wilson95
 from pisft.records.evaluation import ClosedLoop, Evaluation, Interval, Rate

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from pisft import metrics_csv
-from pisft.config.experiment import Resolved, check_seeds
+from pisft.config.checks import check_seeds
+from pisft.config.experiment import Resolved
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.evaluate.run import closed_loop

@@ -11,7 +11,8 @@ import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
 from pisft.config.dataset import GeneratedDataset, HubDataset
-from pisft.config.experiment import Lora, Resolved
+from pisft.config.experiment import Resolved
+from pisft.config.finetune import Lora
 from pisft.config.model import BaseWeights
 from pisft.evaluate.compare import MEAN, Mean, over_suites
 from pisft.names import one_line

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pisft.architecture.adapters import preset
 from pisft.architecture.names import file_name, module_name
 from pisft.canonical import write_json
-from pisft.config.experiment import Lora
+from pisft.config.finetune import Lora
 from pisft.model.pi0 import Pi0
 from pisft.model.weights import WeightsError, fill
 from pisft.tensors import save

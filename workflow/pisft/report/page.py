@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from pisft import metrics_csv
-from pisft.config.experiment import Published
+from pisft.config.evaluation import Published
 from pisft.data.statistics.health import lines
 from pisft.errors import PisftError
 from pisft.evaluate.compare import Beside, beside_published

@@ -18,9 +18,11 @@ import yaml
 
 from pisft.canonical import write_text
 from pisft.config.base import ConfigError, find_named, load_yaml, nearest, parse, read_yaml
-from pisft.config.experiment import Experiment, load_model, resolve
+from pisft.config.experiment import Experiment
 from pisft.config.extends import inherit
+from pisft.config.files import load_model
 from pisft.config.format import FormatConfig
+from pisft.config.resolution import resolve
 from pisft.names import one_line, shown, why_no_name
 from pisft.rlinf.hydra import compose, unresolved
 from pisft.rlinf.vocabulary import VOCABULARY, WORDS, How

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pisft.canonical import digest
-from pisft.config.experiment import read_resolved
+from pisft.config.files import read_resolved
 from pisft.provenance.code import code_hashes, package_versions
 from pisft.records.checkpoint import CheckpointIndex
 from pisft.serving import contract

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pisft.config import ConfigError
-from pisft.config.experiment import load_model
+from pisft.config.files import load_model
 from pisft.config.model import BaseWeights, ModelConfig
 from pisft.stages.base import Output, Stage
 from pisft.stages.experiment import model_slice

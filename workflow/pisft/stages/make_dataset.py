@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
-from pisft.config.experiment import load_simulator
+from pisft.config.files import load_simulator
 from pisft.config.simulators import SimulatorConfig
 from pisft.stages.base import Output, Stage
 from pisft.stages.experiment import simulator_slice

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pisft.architecture.memory import GIB, estimate
-from pisft.config.experiment import Lora, Resolved
+from pisft.config.experiment import Resolved
+from pisft.config.finetune import Lora
 from pisft.config.model import BaseWeights
 from pisft.stages.base import Node, Output
 from pisft.stages.experiment import ExperimentStage, base_weights, datasets, datasets_slice, model_slice

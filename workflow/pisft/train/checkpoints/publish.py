@@ -15,7 +15,8 @@ from typing import Any
 from safetensors import SafetensorError
 
 from pisft.canonical import file_facts, files_below, write_json, write_text
-from pisft.config.experiment import Lora, Resolved
+from pisft.config.experiment import Resolved
+from pisft.config.finetune import Lora
 from pisft.model import Pi0, lora
 from pisft.model.weights import write_weights
 from pisft.records.base import FileFacts, facts_of

@@ -21,7 +21,7 @@ import torch
 from torch import multiprocessing as mp
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, start_processes
 
-from pisft.config.experiment import Cluster, Train
+from pisft.config.train import Cluster, Train
 from pisft.errors import PisftError
 from pisft.train.distribution.world import TIMEOUT_S, World, joined, local_device, started
 from pisft.train.errors import Interrupted, TrainingError

@@ -15,7 +15,8 @@ from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from pisft.architecture.memory import part_of
-from pisft.config.experiment import Lora, Resolved
+from pisft.config.experiment import Resolved
+from pisft.config.finetune import Lora
 from pisft.config.model import BaseWeights
 from pisft.model import Pi0, load_weights, lora
 from pisft.model.weights import put_shard

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from pisft.config.experiment import Train
+from pisft.config.train import Train
 
 
 def learning_rate(step: int, train: Train) -> float:
