@@ -11,10 +11,10 @@ are taken from here. Exit code 1 if the comparison fails.
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
+from pisft.canonical import read_json
 from pisft.cli import run
 from pisft.config import resolve
 from pisft.diff.measure import differ, measure
@@ -85,14 +85,14 @@ def other(here: Path, there: Path) -> list[str]:
     """Return the keys in which two machines differ; `UNKNOWN` if the one of `here` is not recorded."""
     if not here.is_file():
         return [UNKNOWN]
-    one, two = (json.loads(path.read_text()) for path in (here, there))
+    one, two = (read_json(path, kind=object) for path in (here, there))
     return [key for key in sorted(one | two) if key != "commit" and one.get(key) != two.get(key)]
 
 
 def at_random(here: Path, exp: str) -> bool:
     """Whether `exp` was trained on a GPU without train.deterministic."""
     noted = here / Node("train", exp).machine
-    on_gpu = noted.is_file() and json.loads(noted.read_text()).get("gpu") is not None
+    on_gpu = noted.is_file() and read_json(noted).get("gpu") is not None
     return on_gpu and not resolve(exp, here).train.deterministic
 
 

@@ -1,6 +1,6 @@
 """Files that are the same bytes for the same content, never half written, and known by their hash.
 
-Start from `write_json`, `file_facts` and `files_below`.
+Start from `write_json`, `read_json`, `file_facts` and `files_below`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+from pisft.atomic import new_file
+from pisft.errors import PisftError
+from pisft.names import shown
+
+KINDS = {dict: "object", list: "list"}
 
 
 def digest(content: Any) -> str:
@@ -25,18 +31,26 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """UTF-8, put in place by a rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write `text` as UTF-8, whole or not at all."""
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, error: type[PisftError] = PisftError, remedy: str = "", kind: type = dict) -> Any:
+    """Return the content of the JSON file at `path`, a `kind`: by default an object.
+
+    Raises `error`, whose message names the file, says what was found and ends with the `remedy`.
+    """
+    remedy = f"; {remedy}" if remedy else ""
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # its name must not outlive its content when the power fails
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as reason:
+        raise error(f"{path}: cannot be read: {reason.strerror}{remedy}") from reason
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{path}: is not JSON ({reason}){remedy}") from reason
+    if not isinstance(content, kind):
+        raise error(f"{path}: found {shown(content)}; expected a JSON {KINDS[kind]}{remedy}")
+    return content
 
 
 def for_others(path: Path) -> None:

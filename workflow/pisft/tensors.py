@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pisft.atomic import new_file
 from pisft.canonical import for_others
 
 
@@ -18,11 +18,6 @@ def save(tensors: Mapping[str, Any], path: Path, metadata: dict[str, str] | None
         from safetensors.numpy import save_file
     else:
         from safetensors.torch import save_file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with new_file(path) as temporary:
         save_file(dict(tensors), temporary, metadata=metadata)
         for_others(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

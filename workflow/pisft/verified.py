@@ -7,14 +7,14 @@ it had. What was seen is noted in a file, which may be lost or damaged: then all
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pisft.canonical import file_facts, write_json
+from pisft.canonical import file_facts, read_json, write_json
+from pisft.errors import PisftError
 
 
 def first_damaged(files: Mapping[str, tuple[Path, str]], notes: Path) -> tuple[str, str | None] | None:
@@ -73,7 +73,6 @@ class InBackground:
 def read_notes(path: Path) -> dict[str, Any]:
     """What a file of this machine's notes holds, which may be lost or damaged: then nothing."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json(path)
+    except PisftError:
         return {}
-    return content if isinstance(content, dict) else {}

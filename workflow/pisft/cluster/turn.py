@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pisft.canonical import write_json
+from pisft.canonical import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Turn:
 
     def started(self) -> list[str]:
         """Return the nodes on which a process has started."""
-        return sorted({json.loads(path.read_text())["node"] for path in self.folder.glob("started.*.json")})
+        return sorted({read_json(path)["node"] for path in self.folder.glob("started.*.json")})
 
     def leave_out(self, node: str, reason: str) -> None:
         """Record that `node` is not fit for the job."""
@@ -46,7 +46,7 @@ class Turn:
 
     def unfit(self) -> dict[str, str]:
         """Return the reason by node, for the nodes that are not fit."""
-        found = [json.loads(path.read_text()) for path in sorted(self.folder.glob("unfit.*.json"))]
+        found = [read_json(path) for path in sorted(self.folder.glob("unfit.*.json"))]
         return {one["node"]: one["reason"] for one in found}
 
     def fail(self, message: str, **where: Any) -> None:
@@ -64,7 +64,7 @@ class Turn:
     def failure(self) -> dict[str, Any] | None:
         """Return the first failure that was recorded, or None."""
         path = self.folder / "failure.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return read_json(path) if path.is_file() else None
 
     def settle(self, step: int) -> None:
         """Record that the attempt is over and that the last training state was saved at `step`."""
@@ -73,4 +73,4 @@ class Turn:
     def settled(self) -> int | None:
         """Return the step that was saved when the attempt was over; None if it was not recorded."""
         path = self.folder / "settled.json"
-        return json.loads(path.read_text())["step"] if path.is_file() else None
+        return read_json(path)["step"] if path.is_file() else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
+from pisft.atomic import new_folder
 from pisft.errors import PisftError
 from pisft.git import git
 
@@ -28,19 +28,14 @@ def of_revision(name: str) -> tuple[Path, str]:
     folder = CACHE / commit / exp
     if folder.is_dir():
         return folder, commit
-    partial = folder.with_name(f".{exp}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         files = DVCFileSystem(rev=commit)
         if not files.exists(f"results/{exp}/config.json"):
             raise PisftError(f"{name}: its dvc.lock has no results/{exp}; expected an experiment of a paper")
-        files.get(f"results/{exp}", str(partial), recursive=True)
-        partial.rename(folder)
+        with new_folder(folder) as new:
+            files.get(f"results/{exp}", str(new), recursive=True)
     except (DvcException, OSError) as error:
         raise PisftError(f"{name}: DVC cannot give its files ({error}); run: dvc fetch --all-commits") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder, commit
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from pisft import metrics_csv
+from pisft.canonical import read_json
 from pisft.errors import PisftError
-from pisft.records.base import read_json
 from pisft.records.evaluation import Evaluation
 from pisft.records.provenance import Record
 

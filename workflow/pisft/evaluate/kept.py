@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pisft import metrics_csv
+from pisft.canonical import read_json
 from pisft.config.checks import check_seeds
 from pisft.config.experiment import Resolved
 from pisft.errors import PisftError
@@ -58,7 +58,7 @@ def by_step(
 
 
 def _verify(folder: Path) -> None:
-    facts = json.loads(listed(folder).read_text())
+    facts = read_json(listed(folder), remedy=f"remove {folder} to leave it out")
     files = {name: (folder / name, facts[name]["sha256"]) for name in facts}
     if damaged := first_damaged(files, folder.with_name(f".{folder.name}.verified.json")):
         raise PisftError(f"{folder / damaged[0]}: is not what {listed(folder)} says; remove {folder} to leave it out")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pisft.atomic import new_file
 from pisft.evaluate.episode import Episode
 
 
@@ -25,14 +25,11 @@ def save(folder: Path | None, number: int, group: Group) -> None:
     """Save group `number`; without a folder, do nothing."""
     if folder is None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
     outcomes = [[e.task, e.seed, e.success, e.completed, e.steps] for e in group.episodes]
     facts = json.dumps({"episodes": outcomes, "lost": group.lost})
-    temporary = folder / f".{number}.tmp"
-    with open(temporary, "wb") as file:
+    with new_file(folder / f"{number}.npz") as temporary, open(temporary, "wb") as file:
         actions = {str(i): e.actions for i, e in enumerate(group.episodes)}
         np.savez(file, facts=facts, **actions)  # pyright: ignore[reportArgumentType] none is called allow_pickle
-    os.replace(temporary, folder / f"{number}.npz")
 
 
 def load(folder: Path | None, groups: Sequence[Sequence[tuple[str, int]]]) -> dict[int, Group]:

@@ -6,7 +6,6 @@ the files have the same bytes every time.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+from pisft.atomic import new_file
 from pisft.config.simulators import SimulatorConfig
 from pisft.evaluate.episode import Episode
 from pisft.progress import bar
@@ -87,16 +87,14 @@ def file_name(task: str, seed: int) -> str:
 def write_mp4(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:
     """Write H.264 that every browser plays, atomically by a rename; pictures are uint8 (H, W, 3) with even sides."""
     height, width = pictures[0].shape[:2]
-    temporary = path.with_name(f".{path.name}.tmp")
     # x264's output depends on the number of threads, and its macroblock tree is not deterministic.
     options = {"crf": "20", "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
-    try:
-        with av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", fps, options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            for picture in pictures:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-            container.mux(stream.encode())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        new_file(path) as temporary,
+        av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"}) as container,
+    ):
+        stream = container.add_stream("libx264", fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())

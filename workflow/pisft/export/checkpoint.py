@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pisft.atomic import new_folder
 from pisft.config.base import read_yaml
 from pisft.config.format import FormatConfig
 from pisft.config.model import ModelConfig
@@ -128,25 +127,13 @@ def read_checkpoint(run_dir: Path) -> Checkpoint:
 
 @contextlib.contextmanager
 def replacing(final: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of `final` when the block ends well.
-
-    Otherwise `final` is as it was; what the file system refuses (a full disk) is an `ExportError`.
-    """
-    new, old = final.with_name(f".{final.name}.new"), final.with_name(f".{final.name}.old")
+    """Yield an empty folder to fill, as `new_folder` does; what the file system refuses (a full disk) is an
+    `ExportError`."""
     try:
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        new.mkdir(parents=True)
-        yield new
-        if final.exists():
-            os.rename(final, old)
-        os.rename(new, final)
+        with new_folder(final) as new:
+            new.mkdir()
+            yield new
     except OSError as error:
-        if old.exists() and not final.exists():
-            os.rename(old, final)
         raise ExportError(
             f"{final}: cannot be written: {error}; what was there is as it was; make room and run the command again"
         ) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)

@@ -6,7 +6,6 @@ Start from `wrap(model, config)`. On disk an adapter is in PEFT's own format wit
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from pisft.architecture.adapters import preset
 from pisft.architecture.names import file_name, module_name
-from pisft.canonical import write_json
+from pisft.canonical import read_json, write_json
 from pisft.config.finetune import Lora
 from pisft.model.pi0 import Pi0
 from pisft.model.weights import WeightsError, fill
@@ -205,10 +204,7 @@ def _peft_config(sizes: dict[str, tuple[int, float]]) -> dict:
 
 
 def _check_config(file: Path, sizes: dict[str, tuple[int, float]]) -> None:
-    try:
-        stored = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{file}: cannot be read: {error}") from error
+    stored = read_json(file, WeightsError)
     expected = _peft_config(sizes)
     for key in ("peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora"):
         if stored.get(key) != expected[key]:

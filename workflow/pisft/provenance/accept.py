@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from pisft.canonical import digest, file_facts
+from pisft.canonical import digest, file_facts, read_json
 from pisft.config.smoke import SUFFIX
 from pisft.git import git
 from pisft.provenance.freshness import state
@@ -14,7 +14,6 @@ from pisft.provenance.graph import lineage
 from pisft.provenance.key import differences, expected
 from pisft.provenance.rebuild import fresh_clone, run_in
 from pisft.provenance.record import recorded
-from pisft.records.base import read_json
 from pisft.records.provenance import Accepted, Ingredients, Record
 from pisft.stages import Node, ProvenanceError, node_of
 from pisft.stages.base import subject
@@ -115,6 +114,6 @@ def _content(path: Path) -> str | None:
     if path.suffix == ".html" or not path.is_file():
         return None
     if path.suffix == ".json":
-        content = read_json(path)
+        content = read_json(path, kind=object)
         return digest({k: v for k, v in content.items() if k not in OF_CODE} if isinstance(content, dict) else content)
     return file_facts(path)["sha256"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pisft.canonical import digest, file_facts, write_json
+from pisft.canonical import digest, file_facts, read_json, write_json
 from pisft.lease import PATIENCE_S, held
 from pisft.provenance.graph import made_from
 from pisft.provenance.key import ingredients
@@ -85,7 +84,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
             os.replace(path, previous(path))
         yield build
         if stage.hashes_in_target:
-            content = json.loads((root / node.target).read_text())
+            content = read_json(root / node.target)
             origin = build.ingredients.made_from(build.uv_lock).model_dump(mode="json")
             write_json(root / node.target, content | {"provenance": origin})
         files = {path.relative_to(root).as_posix(): facts_of(path) for path in sorted(build.outputs)}

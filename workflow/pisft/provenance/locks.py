@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import sys
 from pathlib import Path
 
+from pisft.canonical import read_json, write_json
+from pisft.errors import PisftError
 from pisft.process import identity, is_dead
 
 
@@ -20,7 +20,6 @@ def unlock(root: Path = Path()) -> None:
     if "--nolock" in sys.argv:
         return
     notes, locks = root / ".snakemake/pisft/running", root / ".snakemake/locks"
-    notes.mkdir(parents=True, exist_ok=True)
     me = identity()
     mine = notes / f"{me['pid']}.{me['started']}.json"
     others = [path for path in notes.glob("*.json") if path != mine]
@@ -28,12 +27,10 @@ def unlock(root: Path = Path()) -> None:
     if others and len(dead) == len(others):
         for path in (*locks.glob("*.lock"), *dead):
             path.unlink(missing_ok=True)
-    aside = notes / f".{mine.name}.tmp"
-    aside.write_text(json.dumps(me))
-    os.replace(aside, mine)
+    write_json(mine, me)
 
 
 def _dead(note: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        return is_dead(json.loads(note.read_text()))
+    with contextlib.suppress(PisftError, KeyError):
+        return is_dead(read_json(note))
     return False

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pisft.canonical import file_facts, write_json
+from pisft.canonical import file_facts, read_json, write_json
 from pisft.errors import PisftError
 from pisft.names import shown
 
@@ -69,7 +68,7 @@ class Versioned(Part):
         """Read the file at `path`; raises `RecordError`, whose message names the file, the key, what was found and what
         to do."""
         path = Path(path)
-        return cls.parse(read_json(path, cls.remedy), path)
+        return cls.parse(read_json(path, RecordError, cls.remedy.format(path=_target(path))), path)
 
     @classmethod
     def read_from(cls, folder: Path) -> Self:
@@ -101,17 +100,6 @@ class Versioned(Part):
     def write(self, path: str | Path) -> None:
         """Write it to `path` as canonical JSON, whole or not at all."""
         write_json(path, self.model_dump(mode="json"))
-
-
-def read_json(path: Path, remedy: str = REMEDY) -> Any:
-    """What the JSON file at `path` holds; raises `RecordError` where it is missing or is no JSON."""
-    remedy = remedy.format(path=_target(path))
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
-    except ValueError as error:
-        raise RecordError(f"{path}: is not JSON ({error}); {remedy}") from error
 
 
 def _target(path: Path) -> str:

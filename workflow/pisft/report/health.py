@@ -6,7 +6,6 @@ No part of any key (`pisft.provenance.code`): how a picture is drawn is no reaso
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pisft.atomic import new_file
 from pisft.data.statistics.health import PADDING, WARNINGS
 from pisft.data.statistics.norm_stats import FIELDS
 from pisft.data.statistics.normalise import Method, Stats, normalise
@@ -37,12 +37,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
         figure.supxlabel(f"{axis}\nat the right, min … max in the dim's own units", fontsize=8, color=INK)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="outside upper center")
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
+        with new_file(path) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _panel(axes: Axes, field: str, report: dict[str, Any]) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from pisft import metrics_csv
+from pisft.canonical import read_json
 from pisft.config.evaluation import Published
 from pisft.data.statistics.health import lines
 from pisft.errors import PisftError
 from pisft.evaluate.compare import Beside, beside_published
-from pisft.records.base import read_json
 from pisft.records.checkpoint import CheckpointIndex
 from pisft.records.evaluation import ClosedLoop, Evaluation
 from pisft.records.manifest import Manifest
@@ -58,7 +58,7 @@ def render(run_dir: Path) -> str:
             "state": figures.statistics(stats, "state", names["state"]),
             "actions": figures.statistics(stats, "actions", names["actions"]),
             "open_loop": figures.action_errors(evaluation.open_loop.action_error.robot),
-            "traces": figures.traces(read_json(run_dir / "traces.json")),
+            "traces": figures.traces(read_json(run_dir / "traces.json", kind=list)),
             "health": _picture(run_dir / "norm_stats.report.png"),
         },
         packages=dict(sorted({k: v for record in provenance.values() for k, v in record.packages.items()}.items())),

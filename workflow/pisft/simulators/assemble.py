@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 
 import av
@@ -16,6 +15,7 @@ from lerobot.configs import RGBEncoderConfig
 from lerobot.datasets import dataset_writer
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
+from pisft.atomic import new_folder
 from pisft.config.simulators import SimulatorConfig
 from pisft.data.lerobot.joining import any_path
 from pisft.data.lerobot.reproducible import same_bytes
@@ -28,25 +28,15 @@ ENCODER = {"vcodec": "h264", "pix_fmt": "yuv444p", "g": 2, "crf": 0, "preset": "
 
 def assemble(episodes: list[Path], simulator: SimulatorConfig, out: Path) -> None:
     """Write the staged `episodes` in this order to the dataset `out`, which is replaced once everything is written."""
-    partial, old = (out.with_name(f".{out.name}.{suffix}") for suffix in ("partial", "old"))
-    for left_over in (partial, old):
-        _remove(left_over)
     try:
-        _write(episodes, simulator, partial)
+        with new_folder(out) as new:
+            _write(episodes, simulator, new)
     except (RuntimeError, av.error.FFmpegError) as error:
         # lerobot's encoder thread reports only the text of its error.
-        _remove(partial)
         for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             if os.strerror(code) in str(error):
                 raise OSError(code, os.strerror(code), str(out)) from error
         raise
-    except BaseException:
-        _remove(partial)
-        raise
-    if os.path.lexists(out):
-        os.rename(out, old)
-    os.rename(partial, out)
-    _remove(old)
 
 
 def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None:
@@ -81,10 +71,3 @@ def _write(episodes: list[Path], simulator: SimulatorConfig, root: Path) -> None
     finally:
         dataset.finalize()
     same_bytes(root)
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)

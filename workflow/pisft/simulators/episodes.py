@@ -5,13 +5,13 @@ Start from `begin` and `advance`. Imports only what every simulator's own enviro
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from pisft.atomic import new_file
 from pisft.simulators.base import Simulator
 
 Cameras = Collection[str] | None  # keys of the images to render; None for all
@@ -72,13 +72,10 @@ def demonstrate(simulator: Simulator, task: str, seed: int, path: Path, noise: f
             action = np.asarray(action + disturbance, np.float32)
         simulator.step(action)
     arrays = {key: np.stack(values) for key, values in frames.items()} if simulator.success else {}
-    temporary = path.with_suffix(".tmp")
     try:
-        with open(temporary, "wb") as file:
+        with new_file(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, success=simulator.success, **arrays)  # pyright: ignore[reportArgumentType] no key is allow_pickle
-        os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
     return simulator.success
 

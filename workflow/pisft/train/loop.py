@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pisft.canonical import read_json
 from pisft.config.experiment import Resolved
 from pisft.config.site import Site
 from pisft.lease import PATIENCE_S, held
@@ -113,7 +114,7 @@ class Trainer:
             self.step = states.step_of(saved)
             states.load(saved, self.tensors())
             self.tables = {name: (saved / name).read_text() for name in COLUMNS}
-            self.val_losses = json.loads((saved / "val_losses.json").read_text())
+            self.val_losses = read_json(saved / "val_losses.json", TrainingError)
             if world.lead:
                 print(f"{config.name}: goes on from step {self.step} of {config.train.steps}", file=sys.stderr)
         elif world.lead and (others := states.elsewhere(self.folder)):

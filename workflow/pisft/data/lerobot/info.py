@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from pisft.canonical import read_json
 from pisft.data.errors import DataError
 from pisft.data.lerobot.template import check_keys
 
@@ -32,16 +32,7 @@ class Info:
 def read_info(root: Path) -> Info:
     """Read the info.json of the dataset at `root`; raises `DataError` if an entry is wrong that every reader needs."""
     path = root / "meta/info.json"
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file; {root} is not a LeRobot dataset") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: found {_shown(content)}; expected a mapping with codebase_version, features and fps")
+    content = read_json(path, DataError, f"{root} is not a LeRobot dataset")
     features = content.get("features")
     if not isinstance(features, dict) or not features:
         raise DataError(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pisft.canonical import for_others, write_json
+from pisft.canonical import for_others, read_json, write_json
+from pisft.data.errors import DataError
 from pisft.data.lerobot.vectors import read_table
 
 
@@ -20,7 +21,7 @@ def same_bytes(root: Path) -> None:
     """
     stats = root / "meta/stats.json"
     if stats.is_file():
-        write_json(stats, json.loads(stats.read_text()))
+        write_json(stats, read_json(stats, DataError))
     for path in root.rglob("*.mp4"):
         for_others(path)
     for path in root.glob("data/*/*.parquet"):

@@ -6,7 +6,6 @@ same. A store is raw bytes, so that reading a frame is one read at a known offse
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pisft.canonical import file_facts, write_json
+from pisft.canonical import file_facts, read_json, write_json
 from pisft.data.errors import DataError
 from pisft.data.lerobot.camera import Camera, open_camera
 from pisft.data.lerobot.dataset import LeRobotData
@@ -218,10 +217,4 @@ def _check_space(folder: Path, total: int, data: LeRobotData) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); delete it and make the store again") from error
-    return content if isinstance(content, dict) else None
+    return read_json(path, DataError, "delete it and make the store again") if path.exists() else None

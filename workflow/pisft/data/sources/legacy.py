@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pisft.canonical import write_json
+from pisft.atomic import new_folder
+from pisft.canonical import read_json, write_json
 from pisft.data.errors import DataError
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.lerobot.info import read_info
@@ -47,10 +48,8 @@ def convert(original: Path, root: Path) -> dict[str, Any]:
         with _named(original, shadow):
             restated = _convert(original, shadow, work / "cache")
             _check_pieces(LeRobotData(shadow))
-        if root.is_symlink():
-            root.unlink()
-        shutil.rmtree(root, ignore_errors=True)
-        os.rename(shadow, root)
+        with new_folder(root) as new:
+            os.rename(shadow, new)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     listing = sorted((name, facts.sha256) for name, facts in describe(original).items())
@@ -115,7 +114,7 @@ def _check_pieces(data: LeRobotData) -> None:
 def _keep_fps(original: Path, root: Path) -> None:
     """Restore a frame rate such as 29.97, which the converter truncates to a whole number."""
     path = root / "meta/info.json"
-    fps, info = json.loads((original / "meta/info.json").read_text())["fps"], json.loads(path.read_text())
+    fps, info = read_json(original / "meta/info.json", DataError)["fps"], read_json(path, DataError)
     if info["fps"] != fps:
         write_json(path, info | {"fps": fps})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import av
 import av.logging
 import numpy as np
 
+from pisft.atomic import new_folder
 from pisft.config.dataset import SyntheticDataset
 from pisft.data.errors import DataError
 from pisft.data.lerobot.joining import any_path
@@ -25,11 +25,8 @@ def generate(origin: SyntheticDataset, root: Path) -> dict[str, Any]:
 
     The content is a function of `origin` alone.
     """
-    partial = root.with_name(f".{root.name}.partial")
-    for folder in (partial, root):
-        shutil.rmtree(folder, ignore_errors=True)
-    _write(origin, partial)
-    partial.rename(root)
+    with new_folder(root) as new:
+        _write(origin, new)
     return {"frames": origin.frames, "seed": origin.seed}
 
 

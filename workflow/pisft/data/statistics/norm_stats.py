@@ -6,7 +6,6 @@ and then `widen`. `save` writes openpi's schema; `load` reads it and lerobot's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from pisft.canonical import write_json
+from pisft.canonical import read_json, write_json
 from pisft.data.errors import DataError
 from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.statistics.measure import measure
@@ -70,10 +69,8 @@ def load(path: str | Path) -> NormStats:
 
 def _openpi(path: Path) -> dict[str, dict[str, np.ndarray]]:
     try:
-        content = json.loads(path.read_text())["norm_stats"]
+        content = read_json(path, DataError)["norm_stats"]
         return {name: {key: np.asarray(content[name][key], float) for key in QUANTITIES} for name in FIELDS}
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: is not openpi's norm_stats.json ({error!r}); expected norm_stats.{{state,actions}}."

@@ -5,7 +5,7 @@ Start from `write_checkpoint`, which writes a folder, and `publish`, which makes
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pisft.canonical import file_facts, files_below, write_json, write_text
+from pisft.atomic import new_folder, sync
+from pisft.canonical import file_facts, files_below, read_json, write_json, write_text
 from pisft.config.experiment import Resolved
 from pisft.config.finetune import Lora
 from pisft.model import Pi0, lora
@@ -22,7 +23,6 @@ from pisft.model.weights import write_weights
 from pisft.records.base import FileFacts, facts_of
 from pisft.records.checkpoint import CheckpointIndex
 from pisft.train.checkpoints.published import METRICS
-from pisft.train.checkpoints.state import sync_folder
 from pisft.train.distribution.parallel import whole
 from pisft.train.errors import TrainingError
 from pisft.verified import listed
@@ -43,19 +43,15 @@ def publish(
     `key` is that of what the weights were made from. A checkpoint that is there already is replaced only once the new
     one is complete; a full disk is a `TrainingError` and leaves it as it was.
     """
-    final, new, old = run_dir / "checkpoint", run_dir / ".checkpoint.new", run_dir / ".checkpoint.old"
+    final = run_dir / "checkpoint"
     try:
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        shutil.copytree(weights, new, copy_function=_link)
-        files = _facts(new)
-        if files != json.loads(listed(weights).read_text()):
-            raise TrainingError(
-                f"{weights}: is not what was written there; remove {run_dir}/train_state to train again"
-            )
-        if final.exists():
-            os.rename(final, old)
-        os.rename(new, final)
+        with new_folder(final) as new:
+            shutil.copytree(weights, new, copy_function=_link)
+            files = _facts(new)
+            if files != read_json(listed(weights), TrainingError):
+                raise TrainingError(
+                    f"{weights}: is not what was written there; remove {run_dir}/train_state to train again"
+                )
         for table in tables:
             write_text(run_dir / table.name, table.read_text())
         CheckpointIndex(
@@ -66,12 +62,9 @@ def publish(
             files={name: FileFacts(**facts) for name, facts in files.items()},
             metrics=facts_of(run_dir / METRICS),
         ).write(run_dir / CheckpointIndex.name_of_file)
-        sync_folder(run_dir)
+        sync(run_dir)
     except OSError as error:
         raise _unwritten(final, error) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:
@@ -79,34 +72,23 @@ def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, le
 
     All processes call it, since they gather what is sharded; the one that has the `lead` writes.
     """
-    temporary = folder.with_name(f".{folder.name}.tmp")
     tensors = {}
     for name, value in lora.merged(model, whole):
         if lead:
             tensors[name] = value
     try:
-        if lead:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            write_weights(config.model, tensors.items(), temporary / "model.safetensors")
-            shutil.copyfile(stats, temporary / "norm_stats.json")
-            write_json(temporary / "model.json", config.model.model_dump(mode="json"))
-            write_json(temporary / "format.json", config.format.model_dump(mode="json"))
-        if isinstance(config.finetune, Lora):
-            lora.save_adapter(model, temporary, whole, lead)
-        if lead:
-            for path in temporary.rglob("*"):
-                if path.is_file():
-                    _sync(path)
-            shutil.rmtree(folder, ignore_errors=True)
-            write_json(listed(folder), _facts(temporary))
-            os.rename(temporary, folder)
-            sync_folder(folder.parent)
+        with new_folder(folder) if lead else contextlib.nullcontext(folder) as new:
+            if lead:
+                write_weights(config.model, tensors.items(), new / "model.safetensors")
+                shutil.copyfile(stats, new / "norm_stats.json")
+                write_json(new / "model.json", config.model.model_dump(mode="json"))
+                write_json(new / "format.json", config.format.model_dump(mode="json"))
+            if isinstance(config.finetune, Lora):
+                lora.save_adapter(model, new, whole, lead)
+            if lead:
+                write_json(listed(folder), _facts(new))
     except (OSError, SafetensorError) as error:
         raise _unwritten(folder, error) from error
-    finally:
-        if lead:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _facts(folder: Path) -> dict[str, Any]:

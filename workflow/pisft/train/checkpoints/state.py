@@ -25,7 +25,9 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
 from pisft.architecture.memory import STATES
-from pisft.canonical import file_facts
+from pisft.atomic import sync
+from pisft.canonical import file_facts, read_json, write_json, write_text
+from pisft.errors import PisftError
 from pisft.train.distribution.world import World
 from pisft.train.errors import TrainingError
 
@@ -118,37 +120,28 @@ def step_of(path: Path) -> int:
 def fault(path: Path) -> str | None:
     """Return what is wrong with the training state at `path`; None if every file matches `state.json`."""
     try:
-        content = json.loads((path / "state.json").read_text())
+        content = read_json(path / "state.json")
         facts = content["files"]
         if content["sha256"] != _digest(facts):
             return "state.json was changed"
         return next((f"{name} was changed" for name in facts if file_facts(path / name) != facts[name]), None)
     except OSError as error:
         return f"{Path(error.filename).name}: {error.strerror}"
-    except (ValueError, KeyError, TypeError):
+    except (PisftError, KeyError, TypeError):
         return "state.json is none of this version"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the directory entries of `folder` durable (fsync)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _complete(temporary: Path, final: Path, step: int, notes: dict[str, str], check: Callable[[], None]) -> None:
     for name, text in notes.items():
-        _write(temporary / name, text)
+        write_text(temporary / name, text)
     facts = {path.name: file_facts(path) for path in sorted(temporary.iterdir())}
     content = {"step": step, "files": facts, "sha256": _digest(facts)}
-    _write(temporary / "state.json", json.dumps(content, sort_keys=True))
+    write_json(temporary / "state.json", content)
     check()
     if final.exists():  # damaged: an intact one would have been resumed from
         shutil.rmtree(final)
     os.rename(temporary, final)
-    sync_folder(final.parent)
+    sync(final.parent)
 
 
 def _digest(facts: dict[str, dict[str, Any]]) -> str:
@@ -164,13 +157,6 @@ def _states(folder: Path, steps: float) -> list[Path]:
 def _remove_unfinished(folder: Path) -> None:
     for path in folder.glob(".step_*.tmp"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _reason(error: BaseException) -> str:
