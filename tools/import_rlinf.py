@@ -3,7 +3,7 @@
 python tools/import_rlinf.py RLinf/examples/sft/config/libero_sft_openpi.yaml --name my_libero
 python tools/import_rlinf.py their.yaml data.train_data_paths=~/datasets/mine runner.max_steps=5000
 
-The file may be followed by Hydra's overrides, as for RLinf's run_vla_sft.sh. docs/import_rlinf.md lists the keys.
+The file may be followed by Hydra's overrides, as RLinf's train_vla_sft.py takes them: see docs/import_rlinf.md.
 """
 
 import argparse

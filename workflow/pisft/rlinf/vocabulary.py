@@ -1,4 +1,4 @@
-"""RLinf's keys: the table in docs/import_rlinf.md, and the keys that experiment.py may read.
+"""RLinf's keys: the table in docs/import_rlinf.md, and the keys that may be read.
 
 Start from `VOCABULARY`. What RLinf's trainer does with a key was read in its code (rlinf/runners/sft_runner.py,
 rlinf/hybrid_engines/fsdp, rlinf/models), not in the comments of its YAML files.
@@ -143,8 +143,8 @@ VOCABULARY = [
     _translated(
         "actor.model.openpi.train_expert_only",
         "finetune.freeze",
-        "true: `[vision, vlm]`, unless `task: sft`, under which RLinf does not read it. RLinf's templates `model/pi0` "
-        "and `model/pi0_5` say true",
+        "true: `[vision, vlm]`, unless `task: sft`, under which RLinf does not read it. RLinf's template `model/pi0_5` "
+        "says true, as `model/pi0` did until January 2026",
     ),
     _checked("actor.model.openpi.action_horizon", "the format's"),
     _checked("actor.model.openpi.discrete_state_input", "the format's"),
