@@ -13,7 +13,7 @@ from pathlib import Path
 from pisft.cli import run
 from pisft.config import read_resolved
 from pisft.errors import PisftError
-from pisft.evaluate.kept_actions import episodes
+from pisft.evaluate.recorded_actions import episodes
 from pisft.evaluate.video import film
 
 

@@ -76,11 +76,11 @@ def observations(policy: Policy) -> list[dict]:
         if policy.preprocessor.format.config.normalisation == "zscore":
             state[-1] += 1e-6  # one epsilon from a constant's mean is one standard deviation
         state = state.astype(np.float32)
-        pictures = {
+        images = {
             key: rng.integers(0, 256, (size, size, 3), np.uint8)
             for key in policy.preprocessor.format.config.cameras.values()
         }
-        observations.append({**pictures, "observation.state": state, "task": task})
+        observations.append({**images, "observation.state": state, "task": task})
     return observations
 
 

@@ -47,7 +47,7 @@ def test_a_command_that_dies_while_the_job_waits_or_runs_is_followed_by_one_that
     run.reaches(15)
     killed(second)
     assert "attached to it" in run.ended(run.start())
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
     assert run.weights() == uninterrupted.weights()
     provenance = run.run_dir / "provenance/train.json"
     assert provenance.exists()
@@ -133,7 +133,7 @@ def test_interrupting_the_command_leaves_the_job(run, name):
     assert f"job {run.job()} goes on without this command; scancel {run.job()} would end it" in said
     assert "run the same command again" in said
     run.ended(run.start())
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
 
 
 def test_scancel_ends_the_job_and_the_command(run):

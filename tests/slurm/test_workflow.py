@@ -42,7 +42,7 @@ def test_snakemake_may_die_and_come_back(run):
     first.wait()
     said = run.ended(run.start(*snakemake))
     assert "makes this already: attached to it" in said
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
 
 
 def test_ctrl_c_leaves_the_job_and_says_so(run):
@@ -54,7 +54,7 @@ def test_ctrl_c_leaves_the_job_and_says_so(run):
     assert f"job {run.job()} goes on without this command" in process.said()
     assert run.state() == "RUNNING"
     run.ended(run.start(*snakemake))
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
 
 
 @pytest.mark.long

@@ -249,7 +249,7 @@ def test_a_model_may_extend_another(tmp_path):
         ("finetune: {method: full, freeze: [visoin]}", "vision"),
         ("cluster: {gpus: 5}", r"global_batch_size: found 32; expected a multiple of the number of processes, 5"),
         ("cluster: {gpus: 3-1}", "neither a number nor a range"),
-        ("eval: {checkpoint: 300}", "expected last, best or a step that is kept"),
+        ("eval: {checkpoint: 300}", "expected last, best or a saved step"),
         ("logging: {profile_steps: [10, 5]}", "expected .first, end. within train.steps"),
         ("train: {steps: 3000}", r"train.steps: found 3000; the learning rate is 0 from decay_steps, 2000, on"),
     ],

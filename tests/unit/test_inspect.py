@@ -181,7 +181,7 @@ def test_the_smallest_and_the_strangest_dataset_get_a_page(tmp_path):
     assert [level for level, words in seen.findings if "not finite" in words] == ["bad"] * 4
     page = render(seen, propose(seen))
     assert "<b>" not in page.replace('<div class="tile"><b>', "") and "$x$_{" in page
-    assert "no colour picture (depth)" in page and "<img" not in page
+    assert "no colour image (depth)" in page and "<img" not in page
 
 
 def test_what_looks_wrong_is_said_with_its_place(robots, tmp_path):
@@ -249,9 +249,9 @@ def test_an_episode_shorter_than_the_chunk_is_allowed_for(tmp_path):
     ],
 )
 def test_cameras_get_a_slot_by_their_names(keys, slots, left_out):
-    picture = {"dtype": "video", "shape": [48, 64, 3]}
+    image = {"dtype": "video", "shape": [48, 64, 3]}
     vectors = {key: {"dtype": "float32", "shape": [4]} for key in ("state", "action")}
-    roles = assign(dict.fromkeys(keys, picture) | vectors, "info.json")
+    roles = assign(dict.fromkeys(keys, image) | vectors, "info.json")
     names = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
     expected = [keys[key] if isinstance(key, int) else key for key in slots]
     assert [roles.cameras.get(slot, (None,))[0] for slot in names] == expected

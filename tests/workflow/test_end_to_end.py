@@ -132,7 +132,7 @@ def test_interrupting_snakemake_stops_training_cleanly_and_the_same_command_goes
 
 @needs_browser
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tiny, width, height):
+def test_the_page_shows_its_images_and_videos_in_a_browser_without_network(tiny, width, height):
     with open_browser() as browser:
         mobile = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", mobile)
@@ -144,10 +144,10 @@ def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tin
         videos = browser.execute_script(ready)
         assert videos, "at least one rollout is shown"
         assert all(state >= 2 and pixels > 0 and error is None for state, pixels, error in videos)
-        pictures = browser.execute_script(
+        images = browser.execute_script(
             "return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().height)"
         )
-        assert len(pictures) == 5 and min(pictures) > 50
+        assert len(images) == 5 and min(images) > 50
         assert "<<<<<<<" not in browser.page_source
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"
         assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

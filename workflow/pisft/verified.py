@@ -41,7 +41,7 @@ def first_damaged(files: Mapping[str, tuple[Path, str]], notes: Path) -> tuple[s
 
 
 def listed(folder: Path) -> Path:
-    """The file beside weights that were kept while training which says what they are: size and sha256 each."""
+    """Return the file beside saved weights that lists the size and sha256 of each of their files."""
     return folder.with_name(f"{folder.name}.json")
 
 

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from pisft import slurm
 from pisft.canonical import digest
+from pisft.cluster.attempt import Attempt
 from pisft.cluster.follow import follow
 from pisft.cluster.settle import given_up, saved_step
 from pisft.cluster.submit import repair, submit
-from pisft.cluster.turn import Turn
 from pisft.cluster.work import Work
 from pisft.config.experiment import Resolved
 from pisft.config.site import Site
 from pisft.lease import held
 from pisft.slurm import Job
-from pisft.train.checkpoints.published import is_published, published, state_folder
+from pisft.train.checkpoints.files import checkpoint_files, is_complete, state_folder
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.monitoring.metrics import TIMING
 
@@ -37,11 +37,11 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     """
     run_dir = root / f"results/{config.name}"
     before = _written(run_dir)
-    if is_published(run_dir, key, thorough=True):
-        return published(run_dir)
+    if is_complete(run_dir, key, thorough=True):
+        return checkpoint_files(run_dir)
 
     def done() -> bool:
-        return _written(run_dir) != before and is_published(run_dir, key)
+        return _written(run_dir) != before and is_complete(run_dir, key)
 
     _leave_job()
     work = Work(root.resolve(), config.name, key, fingerprint, config.cluster.gpus_per_node if site.gpu else 0)
@@ -54,15 +54,15 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
-            job = follow(job, jobs, done, lambda: short_turn(state_folder(run_dir, fingerprint), config, site))
-            if is_published(run_dir, key, thorough=True):
-                return published(run_dir)
+            job = follow(job, jobs, done, lambda: short_attempt(state_folder(run_dir, fingerprint), config, site))
+            if is_complete(run_dir, key, thorough=True):
+                return checkpoint_files(run_dir)
             _go_on(job, run_dir, fingerprint)
     except KeyboardInterrupt:
         raise Interrupted(f"job {job.id} goes on without this command; scancel {job.id} would end it") from None
 
 
-def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
+def short_attempt(state: Path, config: Resolved, site: Site) -> str | None:
     """Return a warning if an attempt ends before a training state is saved to `state`, else None.
 
     None also if the speed is not known yet.
@@ -76,8 +76,8 @@ def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
     if steps >= config.train.save_every:
         return None
     return (
-        f"warning: train.save_every: found {config.train.save_every}, but a turn of {site.train.minutes} minutes has "
-        f"about {steps} steps: what ends one without SLURM's warning would cost all of it; save more often, or give "
+        f"warning: train.save_every: found {config.train.save_every}, but an attempt of {site.train.minutes} minutes "
+        f"has about {steps} steps: one that ends without SLURM's warning loses all of them; save more often, or give "
         "more time (config/site.yaml: train.minutes)"
     )
 
@@ -103,9 +103,9 @@ def _name(run_dir: Path, key: str | None = None) -> str:
 def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
     """Requeue a job that ended without a result, or raise the reason why it ended."""
     jobs = run_dir / "slurm"
-    turns = Turn.all(jobs, job.id)
+    attempts = Attempt.all(jobs, job.id)
     log = _short(jobs)
-    if turns and (failure := turns[-1].failure()):
+    if attempts and (failure := attempts[-1].failure()):
         where = ""
         if "rank" in failure:
             where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
@@ -116,14 +116,14 @@ def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
         )
     if job.state == "OUT_OF_MEMORY":
         raise TrainingError(f"job {job.id} needed more memory than it asked for; config/site.yaml: train.memory_gb")
-    unseen = [] if turns or (jobs / f"{job.id}_0_log.err").exists() else [job.first_node]
+    unseen = [] if attempts or (jobs / f"{job.id}_0_log.err").exists() else [job.first_node]
     if unseen and job.excluded:
         raise TrainingError(
             f"{jobs}: neither {job.excluded} nor {job.first_node} sees it; expected a folder on a disk that all nodes "
             "share: put the project there"
         )
-    if turns and turns[-1].settled() is None:
-        turns[-1].settle(saved_step(run_dir, fingerprint))
+    if attempts and attempts[-1].settled() is None:
+        attempts[-1].settle(saved_step(run_dir, fingerprint))
     if reason := given_up(run_dir, job.id):
         raise TrainingError(reason)
     if unseen:

@@ -155,7 +155,7 @@ class Lora(Strict):
 class Train(Strict):
     """Optimisation; the defaults are openpi's."""
 
-    steps: NonNegativeInt = Field(description="0 publishes the base weights as they are")
+    steps: NonNegativeInt = Field(description="0 makes the base weights the checkpoint, as they are")
     global_batch_size: PositiveInt = 32
     flow_samples_per_prefix: PositiveInt = Field(1, description="noise and time draws that share a prefix pass")
     peak_lr: PositiveFloat = 2.5e-5
@@ -177,7 +177,9 @@ class Train(Strict):
     log_every: PositiveInt = 50
     validate_every: PositiveInt = 1000
     save_every: PositiveInt = 1000
-    keep_every: PositiveInt | None = Field(None, description="weights kept in kept/step_<n>; null for none")
+    keep_every: PositiveInt | None = Field(
+        None, description="how often weights by step are saved, in kept/step_<n>; null for never"
+    )
 
 
 class OpenLoop(Strict):
@@ -204,7 +206,7 @@ class Eval(Strict):
 
     checkpoint: Literal["last", "best"] | PositiveInt = Field(
         default="last",
-        description="the weights that are published: of the last step, of the least val_loss, or of a kept step",
+        description="the weights in the checkpoint: of the last step, of the least val_loss, or of a saved step",
     )
     open_loop: OpenLoop = OpenLoop()
     closed_loop: ClosedLoop | None = None
@@ -263,7 +265,7 @@ class Cluster(Strict):
     )
     frame_store: bool = Field(
         default=True,
-        description="decode a dataset's pictures once, to disk; false: as they are needed, which takes cores",
+        description="decode a dataset's images once, to disk; false: as they are needed, which takes cores",
     )
     activation_checkpointing: bool = Field(
         default=False, description="recompute each block in the backward pass: less memory, more time"
@@ -505,7 +507,7 @@ def _check_train(path: Path, experiment: Experiment) -> None:
     if chosen == "best" and experiment.split.without_validation:
         raise ConfigError(
             f"{path}: eval.checkpoint: found best, which is by the validation loss; split.heldout_fraction is 0, so "
-            "there is none: expected last or a step that is kept, or more than 0 held out"
+            "there is none: expected last or a saved step, or more than 0 held out"
         )
     if (
         isinstance(chosen, int)
@@ -513,7 +515,7 @@ def _check_train(path: Path, experiment: Experiment) -> None:
         and (not train.keep_every or chosen % train.keep_every or chosen > train.steps)
     ):
         raise ConfigError(
-            f"{path}: eval.checkpoint: found {chosen}; expected last, best or a step that is kept "
+            f"{path}: eval.checkpoint: found {chosen}; expected last, best or a saved step "
             f"(train.keep_every is {train.keep_every}, train.steps {train.steps})"
         )
     window = experiment.logging.profile_steps
@@ -569,7 +571,7 @@ def _check_fit(path: Path, key: str, name: str, simulator: SimulatorConfig, fmt:
                     f"which is none of '{name}'; it has {', '.join(features)}"
                 )
             wanted, has = fmt.features.get(feature), features[feature]
-            if wanted and not has.is_picture and wanted.shape != has.shape:
+            if wanted and not has.is_image and wanted.shape != has.shape:
                 raise ConfigError(
                     f"{path}: {key}.simulator: '{feature}' of the format has {wanted.shape[0]} dims, "
                     f"of '{name}' {has.shape[0]}; a policy of one cannot act in the other"

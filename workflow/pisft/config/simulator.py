@@ -101,7 +101,7 @@ class SimulatorConfig(Strict):
         return self
 
 
-def picture(height: int, width: int) -> Feature:
+def image(height: int, width: int) -> Feature:
     """Return the feature of a camera."""
     return Feature(dtype="video", shape=[height, width, 3], names=["height", "width", "channels"])
 
@@ -136,7 +136,7 @@ class MetaworldConfig(SimulatorConfig):
     def features(self) -> dict[str, Feature]:
         """One camera; the hand's position (m) and the gripper's opening; its displacement and the gripper's effort."""
         return {
-            "observation.image": picture(self.render.size, self.render.size),
+            "observation.image": image(self.render.size, self.render.size),
             "observation.state": vector("hand_x", "hand_y", "hand_z", "gripper"),
             "action": vector("delta_x", "delta_y", "delta_z", "gripper"),
         }
@@ -166,7 +166,7 @@ class ManiskillConfig(SimulatorConfig):
     def features(self) -> dict[str, Feature]:
         """One camera; the hand's pose and the gripper's opening; the normalised change of the hand's pose."""
         return {
-            "observation.images.top": picture(self.render.size, self.render.size),
+            "observation.images.top": image(self.render.size, self.render.size),
             "observation.state": vector("x", "y", "z", "rx", "ry", "rz", "gripper"),
             "actions": vector("dx", "dy", "dz", "droll", "dpitch", "dyaw", "gripper"),
         }
@@ -200,7 +200,7 @@ class AlohaConfig(SimulatorConfig):
         """Three cameras; joint angles (rad) and grippers (0 closed to 1 open) of the left and the right arm."""
         joints = vector(*(f"{side}_{joint}" for side in ("left", "right") for joint in ALOHA_JOINTS))
         cameras = {
-            f"observation.images.{camera}": picture(self.render.height, self.render.width) for camera in ALOHA_CAMERAS
+            f"observation.images.{camera}": image(self.render.height, self.render.width) for camera in ALOHA_CAMERAS
         }
         return {**cameras, "observation.state": joints, "action": joints}
 
@@ -227,8 +227,8 @@ class LiberoConfig(SimulatorConfig):
     def features(self) -> dict[str, Feature]:
         """Two cameras; the hand's pose and the fingers' joints; the change of the hand's pose."""
         return {
-            "image": picture(self.render.size, self.render.size),
-            "wrist_image": picture(self.render.size, self.render.size),
+            "image": image(self.render.size, self.render.size),
+            "wrist_image": image(self.render.size, self.render.size),
             "state": vector(
                 "x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "left_finger", "right_finger"
             ),
@@ -261,8 +261,7 @@ class RobotwinConfig(SimulatorConfig):
         """Three cameras; joint angles (rad) and grippers of the left and the right arm."""
         joints = vector(*(f"{side}_{joint}" for side in ("left", "right") for joint in ALOHA_JOINTS))
         cameras = {
-            f"observation.images.{camera}": picture(self.render.height, self.render.width)
-            for camera in ROBOTWIN_CAMERAS
+            f"observation.images.{camera}": image(self.render.height, self.render.width) for camera in ROBOTWIN_CAMERAS
         }
         return {**cameras, "observation.state": joints, "action": joints}
 
@@ -283,8 +282,8 @@ class CalvinConfig(SimulatorConfig):
     def features(self) -> dict[str, Feature]:
         """Two cameras; the hand's position, Euler angles and gripper; their change."""
         return {
-            "video.image_base": picture(200, 200),
-            "video.image_wrist": picture(84, 84),
+            "video.image_base": image(200, 200),
+            "video.image_wrist": image(84, 84),
             "state.ee_pos": vector("x", "y", "z"),
             "state.ee_rot": vector("roll", "pitch", "yaw"),
             "state.gripper": vector("gripper"),

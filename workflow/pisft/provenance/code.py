@@ -26,7 +26,7 @@ LEFT_OUT = {
     "pisft.cli": "a script's arguments, and how its errors are told",
     "pisft.process": "which process this is, and when it ends",
     "pisft.lease": "who may write",
-    "pisft.report.health": "the picture of the statistics' health: no number is made from it",
+    "pisft.report.health": "the figure of the statistics' health: no number is made from it",
     "pisft.config.base": READS,
     "pisft.config.document": READS,
     "pisft.config.site": WHERE,

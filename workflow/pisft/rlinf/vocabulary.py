@@ -59,7 +59,7 @@ VOCABULARY = [
     ),
     _left_out("runner.logger.*", "everything lies in `results/<experiment>/`, and that is its name"),
     _left_out("runner.resume_dir", "the same command goes on where it was stopped"),
-    _left_out("runner.early_stop.*", "`eval: {checkpoint: best}` publishes the weights of the least val_loss"),
+    _left_out("runner.early_stop.*", "`eval: {checkpoint: best}` takes the weights of the least val_loss"),
     _carried("cluster.num_nodes", "cluster.num_nodes"),
     _translated(
         "cluster.component_placement.*",

@@ -11,7 +11,7 @@ import numpy as np
 from pisft.config.simulator import SimulatorConfig
 from pisft.errors import PisftError
 
-PICTURE_SIZE = 240  # side of `Simulator.picture`, pixels
+RENDER_SIZE = 240  # side of `Simulator.render`, pixels
 
 
 class SimulatorError(PisftError):
@@ -51,8 +51,8 @@ class Simulator(Protocol):
         """
         ...
 
-    def picture(self) -> np.ndarray:
-        """Render a view for people, uint8 (PICTURE_SIZE, PICTURE_SIZE, 3), with shadows and antialiasing."""
+    def render(self) -> np.ndarray:
+        """Render a view for people, uint8 (RENDER_SIZE, RENDER_SIZE, 3), with shadows and antialiasing."""
         ...
 
     def expert_action(self) -> np.ndarray:
@@ -90,8 +90,8 @@ class Counted:
 
     def asked(self, cameras: Collection[str] | None) -> list[str]:
         """Return the image keys that `cameras` contains, or all if it is None."""
-        pictures = [key for key, feature in self.config.features().items() if feature.is_picture]
-        return [key for key in pictures if cameras is None or key in cameras]
+        images = [key for key, feature in self.config.features().items() if feature.is_image]
+        return [key for key in images if cameras is None or key in cameras]
 
     def step(self, actions: np.ndarray) -> None:
         """See `Simulator.step`."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from pisft.config.simulator import LiberoConfig
 from pisft.simulators import gl
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 gl.choose()
 
@@ -70,8 +70,8 @@ class Libero(Counted):
             "task": self.config.tasks[self.task],
         }
 
-    def picture(self) -> np.ndarray:
-        return self._draw("agentview", PICTURE_SIZE)[:, ::-1]
+    def render(self) -> np.ndarray:
+        return self._draw("agentview", RENDER_SIZE)[:, ::-1]
 
     def expert_action(self) -> np.ndarray:
         raise SimulatorError("LIBERO has no scripted expert; its demonstrations are datasets of the hub")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pisft.config.simulator import ROBOTWIN_CAMERAS, RobotwinConfig
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 PREFIX = "observation.images."
 
@@ -45,13 +45,13 @@ class Robotwin(Counted):
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
         pixels = self._seen["pixels"]
-        pictures = {key: pixels[ROBOTWIN_CAMERAS[key.removeprefix(PREFIX)]] for key in self.asked(cameras)}
+        images = {key: pixels[ROBOTWIN_CAMERAS[key.removeprefix(PREFIX)]] for key in self.asked(cameras)}
         state = np.asarray(self._seen["agent_pos"], np.float32)
-        return {**pictures, "observation.state": state, "task": self.config.tasks[self.task]}
+        return {**images, "observation.state": state, "task": self.config.tasks[self.task]}
 
-    def picture(self) -> np.ndarray:
+    def render(self) -> np.ndarray:
         pixels = self._seen["pixels"][ROBOTWIN_CAMERAS["cam_high"]]
-        rows, columns = (np.linspace(0, side - 1, PICTURE_SIZE).astype(int) for side in pixels.shape[:2])
+        rows, columns = (np.linspace(0, side - 1, RENDER_SIZE).astype(int) for side in pixels.shape[:2])
         return pixels[rows][:, columns]
 
     def expert_action(self) -> np.ndarray:

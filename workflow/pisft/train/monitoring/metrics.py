@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from pisft.config.experiment import Resolved
-from pisft.train.checkpoints.published import METRICS
+from pisft.train.checkpoints.files import METRICS
 
 LEARNT, TIMING = METRICS, "metrics.timing.csv"
 COLUMNS = {
