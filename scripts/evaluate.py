@@ -21,8 +21,8 @@ from pisft.serving.identity import served
 
 def main() -> None:
     parser = experiment_parser(__doc__)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
-    parser.add_argument("--server", metavar="URI", help="let this server act, which serves the same checkpoint")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
+    parser.add_argument("--server", metavar="URI", help="act through this server, which must serve the same checkpoint")
     args = parser.parse_args()
     root, node = node_of("evaluate", args.config)
     run_dir = root / f"results/{node.name}"

@@ -24,7 +24,7 @@ from pisft.stages import Node
 
 def main() -> None:
     parser = experiment_parser(__doc__)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     parser.add_argument("--seeds", default="tuning", help="the simulator's range of seeds (default: tuning)")
     args = parser.parse_args()
     root, node = node_of("train", args.config)

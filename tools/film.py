@@ -23,7 +23,7 @@ def main() -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--episode", nargs="+", metavar="TASK:SEED", help="these")
     which.add_argument("--all", action="store_true", help="every one")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     args = parser.parse_args()
     chosen = episodes(args.run_dir, [named(text) for text in args.episode] if args.episode else None)
     config = read_resolved(args.run_dir / "config.json")

@@ -23,8 +23,13 @@ def main() -> None:
     parser.add_argument("run_dir", type=Path, metavar="results/<exp>", help="an experiment that was evaluated")
     parser.add_argument("--to", required=True, help="a folder, or hub:<owner>/<name>")
     parser.add_argument("--license", required=True, help="licence of the uploaded model, such as apache-2.0 or gemma")
-    parser.add_argument("--layout", choices=LAYOUTS, default="checkpoint", help="who is to load it (default: pi-sft)")
-    parser.add_argument("--public", action="store_true", help="a repository on the hub that everybody sees")
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default="checkpoint",
+        help="layout of the files: whose code loads them (default: pi-sft)",
+    )
+    parser.add_argument("--public", action="store_true", help="make the repository on the hub public")
     args = parser.parse_args()
     name = args.run_dir.name
     check(args.run_dir, args.layout)
@@ -43,7 +48,7 @@ def check(run_dir: Path, layout: str) -> None:
     name = run_dir.resolve().name
     if run_dir.resolve().parent != Path("results").resolve():
         raise UploadError(
-            f"{run_dir}: is no results/<exp> of this project, whose code and configuration tell whether it is fresh"
+            f"{run_dir}: is not a results/<exp> of this project, whose code and configuration tell whether it is fresh"
         )
     for stage in ["resolve", "train", "evaluate", *([f"export_{layout}"] if layout != "checkpoint" else [])]:
         node = Node(stage, name)

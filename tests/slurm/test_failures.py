@@ -56,7 +56,7 @@ def test_a_killed_process_ends_the_attempt_and_the_job_goes_on(run, uninterrupte
     os.kill(rank(run, number), signal.SIGKILL)
     said = run.ended(process)
     assert "Killed" in said
-    assert "goes back into the queue; step 20 is saved" in said
+    assert "is requeued; step 20 is saved" in said
     assert run.weights() == uninterrupted.weights()
     assert (run.attempts(), len(run.jobs())) == (2, 1)
 
@@ -68,7 +68,7 @@ def test_a_job_killed_with_its_batch_script_is_put_back_by_who_waits(run, uninte
     for pid in (*processes("slurm_script"), rank(run, 0), rank(run, 1)):
         os.kill(pid, signal.SIGKILL)
     said = run.ended(process)
-    assert "it goes back into the queue" in said
+    assert "it is requeued" in said
     assert run.weights() == uninterrupted.weights()
     assert (run.attempts(), len(run.jobs())) == (2, 1)
 
@@ -109,7 +109,7 @@ def test_a_node_whose_gpu_does_not_work_is_named_and_left_out(run, nodes):
     (CLUSTER / "nodes/node2.env").write_text("unset PISFT_DEVICE\n")  # the batch script, elsewhere, hands its own on
     process = run.start()
     said = run.ended(process)
-    assert "node2 is left out from now on: 1 GPUs were given, torch can use 0" in said
+    assert "node2 is excluded from now on: 1 GPUs were allocated, torch can use 0" in said
     assert squeue(run.job(), "%x %N") == "node2 node[1,3]"
 
 
@@ -122,7 +122,7 @@ def test_a_node_without_the_shared_folder_is_named_and_left_out(run, nodes, node
         said = run.ended(run.start())
     finally:
         subprocess.run([*inside, "umount", run.root], check=True)
-    assert f"{node} is left out from now on" in said
+    assert f"{node} is excluded from now on" in said
     assert node not in squeue(run.job(), "%N")
 
 

@@ -51,7 +51,7 @@ def test_more_gpus_than_a_node_has(run):
 def test_a_limit_above_the_partitions(run):
     run.site(partition="short")
     said = run.ended(run.start(), code=1)
-    assert "now cancelled, would wait for ever" in said and "PartitionTimeLimit" in said
+    assert "now cancelled, would wait forever" in said and "PartitionTimeLimit" in said
     assert run.state() == "CANCELLED"
 
 

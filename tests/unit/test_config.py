@@ -245,7 +245,7 @@ def test_a_model_may_extend_another(tmp_path):
         ("finetune: {method: lora}", r"found lora; the model 'quickstart' has no base weights"),
         ("norm_stats: {from: base}", r"found base; the model 'quickstart' has no base weights"),
         ("finetune: {method: lora, targets: rlimf}", "rlinf"),
-        ("finetune: {method: lora, targets: ['(']}", "is no regular expression"),
+        ("finetune: {method: lora, targets: ['(']}", "is not a regular expression"),
         ("finetune: {method: full, freeze: [visoin]}", "vision"),
         ("cluster: {gpus: 5}", r"global_batch_size: found 32; expected a multiple of the number of processes, 5"),
         ("cluster: {gpus: 3-1}", "neither a number nor a range"),

@@ -266,7 +266,7 @@ def test_a_task_that_is_not_listed_is_noticed(copied_dataset):
 def test_a_broken_image_is_named(tmp_path, image_dataset):
     root = shutil.copytree(image_dataset, tmp_path / "image")
     set_value(root / DATA, CAMERA, 2, {"bytes": b"not an image", "path": "x.png"})
-    with pytest.raises(DataError, match=rf"'{CAMERA}' of episode 0, frame 2: found bytes that are no image"):
+    with pytest.raises(DataError, match=rf"'{CAMERA}' of episode 0, frame 2: found bytes that are not an image"):
         episode_images(LeRobotData(root), CAMERA, 0)
 
 

@@ -376,7 +376,7 @@ def test_what_is_no_dataset_or_an_old_one_is_told_in_one_line(copied_dataset, tm
     "old, new, expected",
     [
         ("state", {"state": {"dtype": "float32", "shape": [9]}}, "'state' has 8 values a frame; info.json says 9"),
-        ("actions", {"action": {"dtype": "float32", "shape": [7]}}, "'action' .*mend the dataset's info.json"),
+        ("actions", {"action": {"dtype": "float32", "shape": [7]}}, "'action' .*fix the dataset's info.json"),
     ],
 )
 def test_a_vector_that_is_not_as_info_json_says_is_named(robots, tmp_path, old, new, expected):

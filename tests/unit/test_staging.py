@@ -209,7 +209,7 @@ def test_another_users_copies_are_not_read(store, disk, capsys):
     copy = staged(store, disk)
     os.chown(copy.folder.parent, 12345, 12345)
     assert staged(store, disk) is store
-    assert "(it is another user's)" in capsys.readouterr().err
+    assert "(it belongs to another user)" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_too_small_is_told_and_done_without(small_disk, store, capsys):

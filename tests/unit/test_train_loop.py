@@ -200,7 +200,7 @@ def test_a_run_that_is_made_longer_goes_on_from_where_it_ended(tmp_path, image_d
         make_experiment(tmp_path / "longer", image_dataset, steps=steps)
         run(tmp_path / "longer")
     assert index_of(tmp_path / "longer") == index_of(tmp_path / "whole")
-    assert "goes on from step 8" in capfd.readouterr().err
+    assert "resumes from step 8" in capfd.readouterr().err
 
 
 def test_a_run_that_is_made_shorter_leaves_the_longer_ones_states_alone(tmp_path, image_dataset):

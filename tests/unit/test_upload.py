@@ -55,18 +55,18 @@ def test_uploading_again_replaces_and_something_else_is_never_replaced(run_dir, 
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter").touch()
-    with pytest.raises(UploadError, match="thesis: holds something else; give an empty or a new folder"):
+    with pytest.raises(UploadError, match="thesis: holds other files; expected an empty or a new folder"):
         assemble(run_dir, "checkpoint", "apache-2.0", other)
     with pytest.raises(UploadError, match=r"export/lerobot: is missing; build .*export/lerobot/ with snakemake first"):
         assemble(run_dir, "lerobot", "apache-2.0", tmp_path / "new")
     assert (other / "chapter").is_file() and not (tmp_path / "new").exists()
     (target / ".git").mkdir()
-    with pytest.raises(UploadError, match="uploaded: holds something else"):
+    with pytest.raises(UploadError, match="uploaded: holds other files"):
         assemble(run_dir, "openpi", "apache-2.0", target)
     only_named_alike = tmp_path / "alike"
     only_named_alike.mkdir()
     (only_named_alike / "experiment.json").write_text("somebody's own")
-    with pytest.raises(UploadError, match="alike: holds something else"):
+    with pytest.raises(UploadError, match="alike: holds other files"):
         assemble(run_dir, "openpi", "apache-2.0", only_named_alike)
 
 
@@ -149,7 +149,7 @@ def test_the_hub_gets_the_folder_in_a_private_repository(run_dir, tmp_path, hub)
 def test_what_is_meant_to_be_private_is_not_put_where_everybody_sees_it(run_dir, tmp_path, hub):
     assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "uploaded")
     hub.public = True
-    with pytest.raises(UploadError, match="me/policy: is there, and public; nothing was sent"):
+    with pytest.raises(UploadError, match="me/policy: exists and is public; nothing was uploaded"):
         upload(tmp_path / "uploaded", "me/policy", private=True)
     assert not hub.files
 
@@ -157,5 +157,5 @@ def test_what_is_meant_to_be_private_is_not_put_where_everybody_sees_it(run_dir,
 def test_a_hub_that_is_not_there_is_one_message(run_dir, tmp_path, monkeypatch):
     assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "uploaded")
     point_to("http://127.0.0.1:9", monkeypatch)
-    with pytest.raises(UploadError, match=r"me/policy: the hub did not take it: .*; see hf auth whoami"):
+    with pytest.raises(UploadError, match=r"me/policy: the upload failed: .*; see hf auth whoami"):
         upload(tmp_path / "uploaded", "me/policy", private=True)

@@ -125,7 +125,7 @@ def test_interrupting_snakemake_stops_training_cleanly_and_the_same_command_goes
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "is saved; run the same command again to go on" in output
+    assert "is saved; run the same command again to resume" in output
     file.write_text(file.read_text().replace("steps: 5000,", "steps: 6,"))
     assert clone.plan(target) == {"resolve"}, "the checkpoint that was there still stands"
 

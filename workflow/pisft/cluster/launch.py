@@ -57,9 +57,9 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
             job = follow(job, jobs, done, lambda: short_attempt(state_folder(run_dir, fingerprint), config, site))
             if is_complete(run_dir, key, thorough=True):
                 return checkpoint_files(run_dir)
-            _go_on(job, run_dir, fingerprint)
+            _continue(job, run_dir, fingerprint)
     except KeyboardInterrupt:
-        raise Interrupted(f"job {job.id} goes on without this command; scancel {job.id} would end it") from None
+        raise Interrupted(f"job {job.id} keeps running without this command; scancel {job.id} ends it") from None
 
 
 def short_attempt(state: Path, config: Resolved, site: Site) -> str | None:
@@ -87,10 +87,10 @@ def _running(run_dir: Path, key: str) -> Job | None:
     for job in slurm.alive(_name(run_dir)):
         if job.name != _name(run_dir, key):
             raise TrainingError(
-                f"{run_dir}: job {job.id} ({job.state}) trains it as it was configured when that job was submitted; "
+                f"{run_dir}: job {job.id} ({job.state}) trains it with an earlier configuration, code or data; "
                 f"wait for it, or end it: scancel {job.id}"
             )
-        _tell(f"job {job.id} makes this already: attached to it")
+        _tell(f"job {job.id} trains this already: attached to it")
         return job
     return None
 
@@ -100,7 +100,7 @@ def _name(run_dir: Path, key: str | None = None) -> str:
     return f"{run_dir.name}-{digest(str(run_dir.resolve()))[:8]}-{(key or '')[:12]}"
 
 
-def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
+def _continue(job: Job, run_dir: Path, fingerprint: str) -> None:
     """Requeue a job that ended without a result, or raise the reason why it ended."""
     jobs = run_dir / "slurm"
     attempts = Attempt.all(jobs, job.id)
@@ -108,27 +108,27 @@ def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
     if attempts and (failure := attempts[-1].failure()):
         where = ""
         if "rank" in failure:
-            where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
+            where = f"\n(rank {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
         raise TrainingError(failure["message"] + where)
     if job.state.startswith("CANCELLED"):
         raise TrainingError(
-            f"job {job.id} was cancelled; run the same command again to go on from the last saved state"
+            f"job {job.id} was cancelled; run the same command again to resume from the last saved state"
         )
     if job.state == "OUT_OF_MEMORY":
-        raise TrainingError(f"job {job.id} needed more memory than it asked for; config/site.yaml: train.memory_gb")
+        raise TrainingError(f"job {job.id} ran out of memory; raise train.memory_gb in config/site.yaml")
     unseen = [] if attempts or (jobs / f"{job.id}_0_log.err").exists() else [job.first_node]
     if unseen and job.excluded:
         raise TrainingError(
             f"{jobs}: neither {job.excluded} nor {job.first_node} sees it; expected a folder on a disk that all nodes "
-            "share: put the project there"
+            "share: move the project there"
         )
     if attempts and attempts[-1].settled() is None:
         attempts[-1].settle(saved_step(run_dir, fingerprint))
     if reason := given_up(run_dir, job.id):
         raise TrainingError(reason)
     if unseen:
-        _tell(f"{job.first_node} is left out from now on: it does not see {jobs}")
-    _tell(f"job {job.id} ended by {job.state}; it goes back into the queue")
+        _tell(f"{job.first_node} is excluded from now on: it does not see {jobs}")
+    _tell(f"job {job.id} ended by {job.state}; it is requeued")
     slurm.requeue(job.id, unseen)
 
 

@@ -39,8 +39,8 @@ def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
         return 1
     unfit = attempt.unfit() | never_started(attempt)
     for node, why in unfit.items():
-        print(f"{node} is left out from now on: {why}", file=sys.stderr)
-    print(f"job {job_id} goes back into the queue; step {attempt.settled()} is saved", file=sys.stderr, flush=True)
+        print(f"{node} is excluded from now on: {why}", file=sys.stderr)
+    print(f"job {job_id} is requeued; step {attempt.settled()} is saved", file=sys.stderr, flush=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent by SLURM when it requeues the job
     slurm.requeue(job_id, sorted(unfit))
     time.sleep(60)  # until SLURM kills this script: if it exited, the job would count as finished

@@ -73,8 +73,8 @@ class Work:
 
         if lead and planned(Node("train", self.name), self.root).key != self.key:
             raise TrainingError(
-                f"{run_dir}: configuration, code, packages or data are not what they were when the job was submitted; "
-                "run the same command again to submit what is there now"
+                f"{run_dir}: configuration, code, packages or data have changed since the job was submitted; "
+                "run the same command again to submit them as they are now"
             )
         config = read_resolved(run_dir / "config.json")
         train(config, run_dir, self.root / "data", self.key, self.fingerprint, site.load(self.root))

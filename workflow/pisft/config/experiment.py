@@ -49,7 +49,7 @@ class DatasetUse(Strict):
     weight: PositiveFloat = 1.0
     episodes: list[str] | None = None
     episodes_per_task: PositiveInt | None = Field(
-        None, description="train on the first ones of each instruction only; what is held out stays the same"
+        None, description="train on the first ones of each instruction only; the held-out episodes stay the same"
     )
 
     @field_validator("episodes", mode="before")
@@ -139,7 +139,7 @@ class Lora(Strict):
     alpha: PositiveFloat | None = Field(
         None, description="adapters are scaled by alpha / rank; null for the preset's own"
     )
-    adapter: str | None = Field(None, description="a saved adapter folder to go on from")
+    adapter: str | None = Field(None, description="a saved adapter folder to start from")
 
     @field_validator("targets", "train")
     @classmethod
@@ -148,7 +148,7 @@ class Lora(Strict):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
+                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from None
         return value
 
 
@@ -257,7 +257,7 @@ class Cluster(Strict):
         default=1, description="GPUs of each node: a count, or numbers such as 0-3 or 0,2; without a GPU, processes"
     )
     micro_batch_size: PositiveInt | None = Field(
-        default=None, description="samples that go through the model at once on each process; null for its whole share"
+        default=None, description="samples that go through the model at once on each process; null for all of its share"
     )
     workers: PositiveInt | None = Field(
         default=None,
@@ -471,7 +471,7 @@ def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Pa
             "norm_stats.json: leave it out"
         )
     if base in line:
-        raise ConfigError(f"{path}: model: base.experiment: goes round in a circle through {base}")
+        raise ConfigError(f"{path}: model: base.experiment: is circular, through {base}")
     other = resolve(base, root, line).model
     for key in ModelConfig.model_fields.keys() - {"action_horizon", "max_token_len", "base"}:
         if getattr(model, key) != getattr(other, key):
@@ -501,13 +501,13 @@ def _check_train(path: Path, experiment: Experiment) -> None:
     if train.end_lr == 0 and train.steps > train.decay_steps:
         raise ConfigError(
             f"{path}: train.steps: found {train.steps}; the learning rate is 0 from decay_steps, {train.decay_steps}, "
-            "on: raise end_lr or decay_steps (both are another schedule, so training begins anew)"
+            "on: raise end_lr or decay_steps (both change the schedule, so training starts from step 0)"
         )
     chosen = experiment.eval.checkpoint
     if chosen == "best" and experiment.split.without_validation:
         raise ConfigError(
             f"{path}: eval.checkpoint: found best, which is by the validation loss; split.heldout_fraction is 0, so "
-            "there is none: expected last or a saved step, or more than 0 held out"
+            "there is none: expected last or a saved step, or a fraction above 0"
         )
     if (
         isinstance(chosen, int)

@@ -38,7 +38,7 @@ def of_revision(name: str) -> tuple[Path, str]:
         files.get(f"results/{exp}", str(partial), recursive=True)
         partial.rename(folder)
     except (DvcException, OSError) as error:
-        raise PisftError(f"{name}: DVC cannot give its files ({error}); run: dvc fetch --all-commits") from error
+        raise PisftError(f"{name}: DVC cannot read its files ({error}); run: dvc fetch --all-commits") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder, commit

@@ -22,7 +22,7 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[Slot, str], tokenizer: 
         notes.append(
             "Size: lerobot builds only the published dimensions (So400m/14, gemma_2b, gemma_300m), which this model "
             "does not have. config.json names no variant, so that lerobot refuses it: where shapes differ, it would "
-            f"print a warning and go on with random weights. {OWN}"
+            f"print a warning and continue with random weights. {OWN}"
         )
     if checkpoint.unknown_settings:
         keys = ", ".join(checkpoint.unknown_settings)

@@ -14,7 +14,7 @@ from pisft.records.evaluation import Evaluation
 
 LAYOUTS = {"checkpoint": "checkpoint", "lerobot": "export/lerobot", "openpi": "export/openpi"}
 MARK = "experiment.json"  # with its record, in every folder that `assemble` wrote
-OURS = """In a model of pi-sft, `base: {path: <this folder>}`: an experiment goes on from it, or, with
+OURS = """In a model of pi-sft, `base: {path: <this folder>}`: an experiment starts from it, or, with
 `train: {steps: 0}`, evaluates and serves it as it is. `model.safetensors` has openpi's names."""
 OPENPI = "openpi's PyTorch policies and RLinf load this folder as it is."
 
@@ -31,7 +31,7 @@ def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Pat
         how = "checkpoint.json" if layout == "checkpoint" else f"export/{layout}/"
         raise UploadError(f"{source}: is missing; build {run_dir}/{how} with snakemake first")
     if target.exists() and any(target.iterdir()) and not _ours(target):
-        raise UploadError(f"{target}: holds something else; give an empty or a new folder")
+        raise UploadError(f"{target}: holds other files; expected an empty or a new folder")
     evaluation = Evaluation.read_from(run_dir)
     config = read_resolved(run_dir / "config.json")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def upload(folder: Path, repo: str, private: bool) -> str:
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         if private and not api.repo_info(repo).private:
-            raise UploadError(f"{repo}: is there, and public; nothing was sent: give --public, or another name")
+            raise UploadError(f"{repo}: exists and is public; nothing was uploaded: give --public, or another name")
         told = api.upload_folder(
             repo_id=repo, folder_path=folder, commit_message="Uploaded by pi-sft", delete_patterns="*"
         )
@@ -68,7 +68,7 @@ def upload(folder: Path, repo: str, private: bool) -> str:
         raise UploadError(f"{repo}: no token for the hub; run: hf auth login") from error
     except (HFValidationError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UploadError(f"{repo}: the hub did not take it: {reason}; see hf auth whoami and HF_ENDPOINT") from error
+        raise UploadError(f"{repo}: the upload failed: {reason}; see hf auth whoami and HF_ENDPOINT") from error
     return str(told.repo_url if hasattr(told, "repo_url") else told)
 
 

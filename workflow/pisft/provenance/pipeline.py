@@ -143,5 +143,5 @@ def _files(node: Node, root: Path) -> list[str]:
 
 
 def _persistent(paths: list[str]) -> Outs:
-    """DVC deletes what a stage leaves before it runs, unless told; an interrupted training goes on from it."""
+    """DVC deletes what a stage leaves before it runs, unless told; an interrupted training resumes from it."""
     return [{path: {"persist": True}} for path in paths]

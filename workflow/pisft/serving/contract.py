@@ -90,7 +90,7 @@ class Contract:
             raise DataError(f"{key}: found {_shown(value)}; expected sides of 1 to {LARGEST_SIDE} pixels")
         size = self.policy.preprocessor.model.image_size
         if min(value.shape[:2]) * size < max(value.shape[:2]):
-            raise DataError(f"{key}: found {_shown(value)}; nothing is left of its short side at {size} pixels")
+            raise DataError(f"{key}: found {_shown(value)}; its short side vanishes at {size} pixels")
         return value
 
     def _vector(self, key: str, value: Any) -> np.ndarray:

@@ -93,7 +93,7 @@ def initial_states(task: str) -> np.ndarray:
     allowed = [(rebuild, "numpy.core.multiarray._reconstruct"), np.ndarray, np.dtype, np.dtypes.Float64DType]
     path = _folder("init_files", task).with_suffix(".pruned_init")
     if not path.is_file():
-        raise SimulatorError(f"LIBERO has no task '{task}' ({path} is missing); mend tasks in its configuration")
+        raise SimulatorError(f"LIBERO has no task '{task}' ({path} is missing); fix tasks in its configuration")
     with torch.serialization.safe_globals(allowed):
         return torch.load(path, weights_only=True)
 
@@ -128,7 +128,7 @@ def _check_assets() -> None:
     inside = Path(_package().__file__).parent / "assets"
     if not (inside.is_dir() or (CACHE / "articulated_objects").is_dir()):
         raise SimulatorError(
-            f"LIBERO's meshes and textures are not on this machine ({CACHE} is missing or not whole); fetch them: "
+            f"LIBERO's meshes and textures are not on this machine ({CACHE} is missing or incomplete); fetch them: "
             f"hf download {ASSETS} --repo-type dataset --local-dir {CACHE}"
         )
 

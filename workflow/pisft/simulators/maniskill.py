@@ -124,7 +124,7 @@ class Maniskill(Counted):
             )
         except gymnasium.error.NameNotFound as error:
             raise SimulatorError(
-                f"ManiSkill has no task '{self.task}'; mend tasks in the simulator's configuration"
+                f"ManiSkill has no task '{self.task}'; fix tasks in the simulator's configuration"
             ) from error
         return env.unwrapped
 

@@ -82,7 +82,7 @@ def _environment(task: str) -> type:
     """Return MetaWorld's class for `task`, compiled once: a new environment copies the model in 15 ms, not 200."""
     base = ALL_V3_ENVIRONMENTS.get(f"{task}-v3")
     if base is None:
-        raise SimulatorError(f"MetaWorld has no task '{task}'; mend tasks in the simulator's configuration")
+        raise SimulatorError(f"MetaWorld has no task '{task}'; fix tasks in the simulator's configuration")
 
     class Environment(base):
         compiled: mujoco.MjModel | None = None

@@ -189,4 +189,4 @@ def node_of(target: str) -> Node:
             check_name(node)
             return node
     known = ", ".join(stage.target.replace("{name}", "<name>") for stage in STAGES.values())
-    raise ProvenanceError(f"{shown(target)}: is no artefact; expected one of {known}")
+    raise ProvenanceError(f"{shown(target)}: is not an artefact; expected one of {known}")

@@ -115,11 +115,11 @@ class Trainer:
             self.tables = {name: (saved / name).read_text() for name in COLUMNS}
             self.val_losses = json.loads((saved / "val_losses.json").read_text())
             if world.lead:
-                print(f"{config.name}: goes on from step {self.step} of {config.train.steps}", file=sys.stderr)
+                print(f"{config.name}: resumes from step {self.step} of {config.train.steps}", file=sys.stderr)
         elif world.lead and (others := states.elsewhere(self.folder)):
             print(
-                f"{config.name}: begins anew. {', '.join(map(str, others))}: of another configuration, code or data, "
-                "and left alone: set back what was changed to go on from there, or remove it",
+                f"{config.name}: starts from step 0. The training states of another configuration, code or data are "
+                f"left in {', '.join(map(str, others))}: undo the change to resume from them, or remove them",
                 file=sys.stderr,
             )
 

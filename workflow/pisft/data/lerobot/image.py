@@ -32,7 +32,7 @@ def decode(cell: Any, root: Path) -> np.ndarray:
     except (OSError, TypeError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError("found bytes that are no image; fetch the dataset again") from error
+        raise ImageError("found bytes that are not an image; fetch the dataset again") from error
 
 
 def encoded(cell: Any, root: Path) -> bytes:

@@ -127,7 +127,7 @@ def _episodes(info: Info) -> Iterator[Episode]:
         if not rows or (is_count(length) and length != rows):
             raise DataError(
                 f"{file}: episode {number} has {rows} rows; meta/episodes.jsonl says length {length}: fetch or record "
-                "it again, or mend its line"
+                "it again, or fix its line"
             )
         asked = line.get("tasks")
         texts = [task for task in asked if isinstance(task, str)] if isinstance(asked, list) else []

@@ -61,8 +61,8 @@ class StoredImages:
         """Raise `DataError` if the pixels were found damaged; with `wait`, once verification has finished."""
         if self._verification and (self._verification.wait() if wait else self._verification.result):
             raise DataError(
-                f"{self.folder / PIXELS}: is not what was decoded: its sha256 is not that of {self.folder / INDEX}; no "
-                f"state was saved of what was trained on it: remove {self.folder} and run the same command again"
+                f"{self.folder / PIXELS}: is damaged: its sha256 is not the one in {self.folder / INDEX}; no training "
+                f"state that used it was saved: remove {self.folder} and run the same command again"
             )
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
@@ -195,7 +195,7 @@ def _identity(data: LeRobotData, camera: str, size: int) -> dict[str, Any]:
     """
     manifest = data.root.parent / "manifest.json"
     if not manifest.is_file():
-        raise DataError(f"{manifest}: is missing; a frame store is made of a dataset that rule make_dataset has made")
+        raise DataError(f"{manifest}: is missing; a frame store needs a dataset that rule make_dataset built")
     return {
         "camera": camera,
         "size": size,
@@ -213,7 +213,7 @@ def _check_space(folder: Path, total: int, data: LeRobotData) -> None:
     if total > free:
         raise DataError(
             f"{folder}: needs {total / GIB:.1f} GiB for {data.num_frames:,} frames; {place} has {free / GIB:.1f} GiB "
-            "left: free some, link data/ to a larger disk, or set cluster.frame_store: false to decode as one trains"
+            "left: free some, link data/ to a larger disk, or set cluster.frame_store: false to decode while training"
         )
 
 

@@ -46,7 +46,7 @@ def staged(images: Images, local_disk: Path | None) -> Images:
         local_disk.mkdir(exist_ok=True)  # not its parents: if the disk is not mounted, they would be made on another
         root.mkdir(mode=0o700, exist_ok=True)
         if root.stat().st_uid != os.getuid():
-            raise OSError(errno.EPERM, "it is another user's")
+            raise OSError(errno.EPERM, "it belongs to another user")
         index = (images.folder / INDEX).read_bytes()
         place = root / hashlib.sha256(index).hexdigest()
         copy = _opened(place, images)
@@ -62,7 +62,7 @@ def staged(images: Images, local_disk: Path | None) -> Images:
         disk = next(folder for folder in (root, *root.absolute().parents) if os.path.exists(folder))
         _say(
             f"{root}: cannot take a copy of {images.folder} ({error.strerror or error}): it needs {needed:.1f} GiB, "
-            f"{shutil.disk_usage(disk).free / GIB:.1f} GiB are free; training reads it where it lies. Make room, or "
+            f"{shutil.disk_usage(disk).free / GIB:.1f} GiB are free; training reads the original. Make room, or "
             "name another folder (local_disk in config/site.yaml)"
         )
         return images
