@@ -181,7 +181,7 @@ def test_an_experiment_that_extends_another_differs_only_where_it_says(project):
 def test_extending_in_a_circle_is_refused(project):
     (project / "config/experiments/a.yaml").write_text("extends: b\n")
     (project / "config/experiments/b.yaml").write_text("extends: a\n")
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="circular"):
         resolve("a", project)
 
 
@@ -265,7 +265,7 @@ def test_base_experiments_cannot_go_round_in_a_circle_or_have_another_model(tmp_
         "wide": "extends: quickstart\nhead_dim: 64\nbase: {experiment: quickstart}\n",
     }
     root = files(tmp_path, models, a="extends: quickstart\nmodel: a\n", w="extends: quickstart\nmodel: wide\n")
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="circular"):
         resolve("a", root)
     with pytest.raises(ConfigError, match="head_dim is 64; its base experiment quickstart has 32"):
         resolve("w", root)

@@ -50,7 +50,7 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     with held(jobs / "lease.json"):  # so that two simultaneous commands submit one job
         job = _running(run_dir, key) or submit(work, config.cluster, site, jobs, _name(run_dir, key))
         repair(job, work, jobs)
-    _tell(f"job {job.id}: logs are {_short(jobs)}/{job.id}_<process>_log.err; scancel {job.id} ends it")
+    _tell(f"job {job.id}: logs are {_short(jobs)}/{job.id}_<rank>_log.err; scancel {job.id} ends it")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:

@@ -178,7 +178,7 @@ class Train(Strict):
     validate_every: PositiveInt = 1000
     save_every: PositiveInt = 1000
     keep_every: PositiveInt | None = Field(
-        None, description="how often weights by step are saved, in kept/step_<n>; null for never"
+        None, description="weights are saved every so many steps, in kept/step_<n>; null for none"
     )
 
 
