@@ -1,4 +1,4 @@
-"""However a run is stopped, the same command goes on, and ends with the weights of a run that nobody stopped."""
+"""However a run is stopped, the same command resumes, and ends with the weights of a run that nobody stopped."""
 
 import contextlib
 import csv

@@ -115,7 +115,7 @@ def test_model_inputs_are_ours(exported, loaded):
 
 
 def test_every_weight_arrives(exported, loaded):
-    """Where they do not, lerobot prints a warning and goes on with random ones."""
+    """Where they do not, lerobot prints a warning and continues with random ones."""
     model, (theirs, *_) = Pi0(read_checkpoint(exported[0]).model), loaded
     load_weights(model, exported[0] / "checkpoint")
     found = dict(theirs.model.state_dict())

@@ -1,4 +1,4 @@
-"""Whatever dies, the job ends or goes on in bounded time; a node that is not fit is named and left out."""
+"""Whatever dies, the job ends or resumes in bounded time; a node that is not fit is named and excluded."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def nodes():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_killed_process_ends_the_attempt_and_the_job_goes_on(run, uninterrupted, number):
+def test_a_killed_process_ends_the_attempt_and_the_job_resumes(run, uninterrupted, number):
     process = run.start()
     run.reaches(25)
     os.kill(rank(run, number), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""However a job is interrupted, it goes on by itself and ends with the weights of one that was not."""
+"""However a job is interrupted, it resumes by itself and ends with the weights of one that was not."""
 
 import csv
 import shutil

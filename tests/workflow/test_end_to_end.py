@@ -53,7 +53,7 @@ def test_every_artefact_is_there_and_a_second_run_has_nothing_to_do(tiny):
 
 def test_the_page_shows_the_published_rate_beside_ours(tiny):
     page = (tiny.root / REPORT).read_text()
-    assert "Beside what was published" in page and "a paper, 50 episodes a suite" in page and "90.0 %" in page
+    assert "Compared with published numbers" in page and "a paper, 50 episodes a suite" in page and "90.0 %" in page
 
 
 def test_the_page_tells_how_the_evaluation_went(tiny, tmp_path):

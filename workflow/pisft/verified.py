@@ -1,4 +1,4 @@
-"""Files are what they were, without hashing them each time. Start from `first_damaged`.
+"""Checks that files have not changed, without hashing them each time. Start from `first_damaged`.
 
 A file is hashed once a machine; after that it is looked at: one that nobody touched has the size, times and number that
 it had. What was seen is noted in a file, which may be lost or damaged: then all are hashed again.

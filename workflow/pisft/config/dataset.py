@@ -106,6 +106,6 @@ Origin = Annotated[HubDataset | LocalDataset | GeneratedDataset | SyntheticDatas
 
 
 class DatasetConfig(Strict):
-    """The file holds one of these, told apart by `source`."""
+    """One of these, distinguished by `source`."""
 
     origin: Origin

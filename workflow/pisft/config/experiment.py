@@ -125,7 +125,7 @@ class Full(Strict):
 
 
 class Lora(Strict):
-    """Low-rank adapters by peft, after one of three published choices or on modules of one's own.
+    """Low-rank adapters by peft, after one of three published choices or on modules of your own.
 
     Regular expressions match whole names as in the checkpoint's file, without `.weight`.
     """
@@ -183,8 +183,8 @@ class Train(Strict):
 
 
 class OpenLoop(Strict):
-    """Flow loss and action error on this many held-out episodes (all, if there are fewer), of several datasets one of
-    each in turn."""
+    """Flow loss and action error on this many held-out episodes (all, if there are fewer); with several
+    datasets, taken from each in turn."""
 
     episodes: PositiveInt = 50
 

@@ -300,6 +300,6 @@ AnySimulator = Annotated[
 
 
 class SimulatorFile(Strict):
-    """The file holds one of these, told apart by `simulator`."""
+    """One of these, distinguished by `simulator`."""
 
     origin: AnySimulator

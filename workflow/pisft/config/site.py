@@ -22,7 +22,7 @@ TAKEN = {
 
 
 class Job(Strict):
-    """What a job of an ordinary rule asks for."""
+    """Resources of a job of any rule but training."""
 
     partition: str | None = Field(default=None, description="null for the one above")
     minutes: PositiveInt = Field(default=60, description="wall-clock limit")
@@ -39,7 +39,7 @@ class Evaluation(Job):
 
 
 class TrainJob(Strict):
-    """What a training job asks for, and how it bears its cluster."""
+    """Resources and limits of a training job."""
 
     partition: str | None = Field(default=None, description="null for the one above")
     minutes: PositiveInt = Field(default=1440, description="wall-clock limit of one attempt")

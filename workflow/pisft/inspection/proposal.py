@@ -110,7 +110,7 @@ def action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
         )
     for by, words in (
         ("name", f"{said} by their names"),
-        ("look", "are small and centred on zero, and which state dims they go with cannot be told"),
+        ("look", "are small and centred on zero, and the state dims they belong to are unknown"),
     ):
         if count := sum(r.by == by for r in chosen):
             reasons.append(f"{count} of {len(judged)} dims {words}")

@@ -143,7 +143,7 @@ class Stage[Subject](ABC):
         return None
 
     def warning(self, subject: Subject) -> str | None:
-        """What a person may not have meant, told by a dry run."""
+        """Warnings of a dry run about what may be unintended."""
         return None
 
     def files(self, root: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run will need, told before anything is loaded; a run that cannot fit is refused. Start from `check`."""
+"""Estimates what a run will need before anything is loaded, and refuses one that cannot fit. Start from `check`."""
 
 from __future__ import annotations
 
