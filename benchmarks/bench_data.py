@@ -3,7 +3,7 @@
     python benchmarks/bench_data.py norm-stats        (make bench-data runs both)
     python benchmarks/bench_data.py verify
 
-`norm-stats` compares, in turns and at the same number of workers,
+`norm-stats` compares, alternating and at the same number of workers,
 
     loader      a DataLoader over LeRobotDataset that decodes the video and feeds running statistics, as openpi does
     histogram   the same running statistics, fed from the parquet columns, a share of the episodes a worker
@@ -13,7 +13,7 @@ with the keys of RoboTwin (14 state and 14 action dims, horizon 50, delta mask 6
 pixels. The time to start workers counts for ours alone. Then scripts/norm_stats.py reads a million frames, and the
 memory of its processes is measured.
 
-`verify` trains the quickstart for a few steps in turns, with and without hashing a file of pixels in the background,
+`verify` trains the quickstart for a few steps alternating, with and without hashing a file of pixels in the background,
 which in training happens once on each machine for each store.
 """
 
@@ -102,9 +102,9 @@ def verify(args: argparse.Namespace) -> None:
             for _ in range(round(args.gib * 64)):
                 file.write(block)
         steps(lambda passed: passed > 2)
-        for turn in range(args.turns):
+        for repetition in range(args.turns):
             started = time.perf_counter()
-            background = InBackground({"pixels.u8": (pixels, "")}, Path(folder) / f"notes.{turn}.json")
+            background = InBackground({"pixels.u8": (pixels, "")}, Path(folder) / f"notes.{repetition}.json")
             beside = steps(lambda _, background=background: not background.is_running)
             lasted = time.perf_counter() - started
             rates.append(args.gib / lasted)
@@ -121,11 +121,16 @@ def norm_stats(args: argparse.Namespace) -> None:
         sides[f"histogram, batches of {batch}"] = lambda batch=batch: histograms(root, batch, args.workers)
     sides["ours"] = lambda: ours(root, args.workers)
     rates: dict[str, list[float]] = {side: [] for side in sides}
-    for turn in range(args.turns):
+    for repetition in range(args.turns):
         for side, frames_per_second in sides.items():
             rates[side].append(frames_per_second())
-        print(f"turn {turn + 1}: " + ", ".join(f"{side} {found[-1]:,.0f}" for side, found in rates.items()), flush=True)
-    print(f"\nframes/s with {args.workers} workers, min / median / max of {args.turns} turns; ours is so many times it")
+        print(
+            f"round {repetition + 1}: " + ", ".join(f"{side} {found[-1]:,.0f}" for side, found in rates.items()),
+            flush=True,
+        )
+    print(
+        f"\nframes/s with {args.workers} workers, min / median / max of {args.turns} rounds; ours is so many times it"
+    )
     for side, found in rates.items():
         ratios = [a / b for a, b in zip(rates["ours"], found, strict=True)]
         print(f"  {side:26} {summary(found):>32}   {summary(ratios)}")
@@ -268,8 +273,8 @@ class LeRobotSamples:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         sample = self.dataset[index]
         state, actions = (sample[key].numpy() for key in VECTORS)
-        picture = (255 * sample[CAMERA].numpy()).astype(np.uint8).transpose(1, 2, 0)
-        return {"image": picture, "state": state, "actions": self.format.to_relative(actions, state)}
+        image = (255 * sample[CAMERA].numpy()).astype(np.uint8).transpose(1, 2, 0)
+        return {"image": image, "state": state, "actions": self.format.to_relative(actions, state)}
 
 
 def stacked(samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_draws.py        (make bench-draws)
 
-The quickstart's data and model at a constant learning rate; every setting trains for the same CPU seconds, in turns of
+The quickstart's data and model at a constant learning rate; every setting trains for the same CPU seconds, in rounds of
 a few steps, so that other load on the machine affects all alike.
 """
 

@@ -1,11 +1,11 @@
-"""Compare rollouts a second, and sampling, with lerobot's; the two sides take turns.
+"""Compare rollouts a second, and sampling, with lerobot's; the two sides alternate.
 
     python benchmarks/bench_eval.py        (make bench-eval)
 
 Rollouts: the quickstart's policy acts on both sides with the same noise, in our engine and in lerobot's own evaluation
 of its own MetaWorld, with as many processes. `own settings`: lerobot renders images of 480 pixels, with shadows, at
 every step; ours are the quickstart's. `equal settings`: both render the quickstart's images and infer for as many
-episodes at once; then the episodes are the same, which is checked every turn. Only steps of episodes that have not
+episodes at once; then the episodes are the same, which is checked every round. Only steps of episodes that have not
 ended count; start-up does not, since each side first runs a group of other episodes. Sampling: a chunk for one
 observation, ours against lerobot's `predict_action_chunk`, same dimensions, weights and noise (checked), an eighth as
 wide and a third as deep as π₀, or full size with a GPU. `as shipped`, lerobot computes the cameras, of three, that a
@@ -79,10 +79,10 @@ class Actor(nn.Module):
 
     def select_action(self, batch: dict) -> torch.Tensor:
         if not self.queue:
-            pictures = (batch["observation.image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+            images = (batch["observation.image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
             rows = [
-                {"observation.image": picture, "observation.state": state, "task": PROMPT_OF_OURS}
-                for picture, state in zip(pictures, batch["observation.state"].float().numpy(), strict=True)
+                {"observation.image": image, "observation.state": state, "task": PROMPT_OF_OURS}
+                for image, state in zip(images, batch["observation.state"].float().numpy(), strict=True)
             ]
             draws = [noise(0, TASK, seed, self.replan, self.policy.noise_shape) for seed in self.seeds]
             chunks = self.policy.infer(rows, np.stack(draws))
@@ -152,7 +152,7 @@ def rollouts(args: argparse.Namespace) -> None:
             lambda: theirs(Same, simulator.render.size, cap, policy, seeds, args.workers),
         ),
     }
-    print(f"\n{args.workers} processes, {args.episodes} episodes of {TASK}, {args.turns} turns")
+    print(f"\n{args.workers} processes, {args.episodes} episodes of {TASK}, {args.turns} rounds")
     print(
         "\n| rollouts | ours / lerobot, env steps/s: min, median, max | successes, ours and lerobot's |\n|---|---|---|"
     )

@@ -4,7 +4,7 @@
 
 Two datasets: the quickstart's (one camera, 96 pixels), and three cameras of 480×640 video for a model of 224 pixels.
 Both sides shuffle; theirs returns decoded frames and action chunks, ours the model's inputs: resized, normalised,
-tokenised, as float32, with noise and times. Sides take turns; `cold` drops the page cache before each turn. Starting
+tokenised, as float32, with noise and times. Sides alternate; `cold` drops the page cache before each round. Starting
 workers is not counted on either side. At the end, our resident memory over many batches is printed.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of a turn of each side")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of a round of each side")
     parser.add_argument("--batches", type=int, default=10_000, help="over which resident memory is watched")
     parser.add_argument("--only", choices=["quickstart", "three_cameras"])
     args = parser.parse_args()
@@ -89,13 +89,13 @@ def compare(name: str, config: Resolved, root: Path, args: argparse.Namespace) -
     )
     for cache in ("warm", "cold"):
         rates: dict[str, list[float]] = {"theirs": [], "ours": []}
-        for turn in range(args.turns + (cache == "warm")):
+        for repetition in range(args.turns + (cache == "warm")):
             for side in rates:
                 if cache == "cold":
                     drop_page_cache()
-                batches = theirs() if side == "theirs" else ours.ahead(turn * 1000, 10**9)
+                batches = theirs() if side == "theirs" else ours.ahead(repetition * 1000, 10**9)
                 rate = samples_per_second(batches, args.seconds)
-                if cache == "cold" or turn:  # the first warm turn fills the cache
+                if cache == "cold" or repetition:  # the first warm round fills the cache
                     rates[side].append(rate)
         ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates["theirs"], strict=True)]
         print(

@@ -23,7 +23,7 @@ SEEING, BLIND, NOTHING = "maniskill_tiny", "maniskill_tiny_blind", "doing nothin
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     args = parser.parse_args()
     targets = [f"results/{name}/eval.json" for name in (SEEING, BLIND)]
     if code := subprocess.run([sys.executable, "-m", "snakemake", *targets]).returncode:

@@ -70,20 +70,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         saver = Saver(Path(folder), World(device))
         saver.stage(training.tensors())  # warm up: do not measure page faults of new memory
-        for turn in range(args.turns):
+        for repetition in range(args.turns):
             plain = training.seconds(STEPS)
             start = time.perf_counter()
             saver.stage(training.tensors())
             staging.append((time.perf_counter() - start) / (plain / STEPS))
             rate.append(size / (time.perf_counter() - start) / 2**30)
             start = time.perf_counter()
-            saver.save(2 * turn, training.tensors(), {}, lambda: None)
+            saver.save(2 * repetition, training.tensors(), {}, lambda: None)
             training.seconds(STEPS)
             background.append((time.perf_counter() - start) / plain)
             saver.wait()
             whole.append((time.perf_counter() - start) / plain)
             start = time.perf_counter()
-            saver.save(2 * turn + 1, training.tensors(), {}, lambda: None)
+            saver.save(2 * repetition + 1, training.tensors(), {}, lambda: None)
             saver.wait()
             training.seconds(STEPS)
             waited.append((time.perf_counter() - start) / plain)

@@ -36,7 +36,7 @@ def observation(config) -> dict:
     rng = np.random.default_rng(0)
     found: dict = {"task": "press the button"}
     for key, feature in config.format.features.items():
-        if feature.is_picture:
+        if feature.is_image:
             found[key] = rng.integers(0, 256, feature.shape, np.uint8)
         elif key in config.format.keys("state"):
             found[key] = rng.normal(size=feature.shape).astype(np.float32)
@@ -152,7 +152,7 @@ def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="button_press", help="whose checkpoint is served; it has to be trained")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of a turn")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of a round")
     parser.add_argument("--turns", type=int, default=3)
     args = parser.parse_args()
     run_dir = Path("results") / args.experiment

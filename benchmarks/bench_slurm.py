@@ -130,9 +130,9 @@ def jobs(root: Path, runs: int, steps: int) -> None:
         "requeued from outside": (two, "slurm", ("scontrol", "requeue")),
     }
     pauses: dict[str, list[float]] = {}
-    for turn in range(runs):
+    for repetition in range(runs):
         for kind, (cluster, launcher, command) in kinds.items():
-            training = Training(root, f"{launcher}_{len(pauses)}_{turn}_{kind.split()[0]}", cluster, steps)
+            training = Training(root, f"{launcher}_{len(pauses)}_{repetition}_{kind.split()[0]}", cluster, steps)
             took = training.train(launcher, disturbance(*command) if command else lambda _: True)
             total.setdefault(kind, []).append(took)
             first.setdefault(kind, []).append(training.steps[0][0] - training.started)
@@ -151,10 +151,10 @@ def jobs(root: Path, runs: int, steps: int) -> None:
 def scaling(root: Path, runs: int, steps: int) -> None:
     """Compare 1, 2 and 4 processes on the cores of this machine, with batches large enough to share."""
     speed: dict[int, list[float]] = {}
-    for turn in range(runs):
+    for repetition in range(runs):
         for processes in (1, 2, 4):
             cluster = f"{{gpus: {processes}, workers: 1}}"
-            training = Training(root, f"scaling_{processes}_{turn}", cluster, steps // 3, batch=64)
+            training = Training(root, f"scaling_{processes}_{repetition}", cluster, steps // 3, batch=64)
             training.train("local")
             begin, end = training.steps[len(training.steps) // 4], training.steps[-1]
             speed.setdefault(processes, []).append((end[1] - begin[1]) / (end[0] - begin[0]))

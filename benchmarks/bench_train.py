@@ -1,4 +1,4 @@
-"""Compare samples a second of a training step with lerobot's policy in lerobot's own training step, in turns.
+"""Compare samples a second of a training step with lerobot's policy in lerobot's own training step, alternating.
 
     python benchmarks/bench_train.py        (make bench-train)
 
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def compare(variant: str, ours: Any, theirs: Any, size: int, cameras: int, fed: int, repeats: int) -> None:
-    """Time both sides in turns on the same batch, and print the ratio of their samples a second."""
+    """Time both sides alternately on the same batch, and print the ratio of their samples a second."""
     difference = abs(ours("begin", size, cameras) - theirs("begin", size, cameras, fed))
     seconds = [(ours("step"), theirs("step")) for _ in range(repeats + 2)][2:]  # without the warm-up
     ratios = [b / a for a, b in seconds]

@@ -7,7 +7,7 @@ rule norm_stats:
     output:
         stats=update("results/{exp}/norm_stats.json"),
         health=update("results/{exp}/norm_stats.report.json"),
-        picture=report(
+        figure=report(
             update("results/{exp}/norm_stats.report.png"),
             caption="../workflow/report/norm_stats.rst",
             category="Statistics",

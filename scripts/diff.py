@@ -34,11 +34,13 @@ def main() -> int:
     parser.add_argument("a", help="an experiment's name, a folder like results/<exp>, or <revision>:<exp>")
     parser.add_argument("b", help="the other one")
     parser.add_argument("--tolerance", type=float, help="relative distance of statistics, weights and loss")
-    parser.add_argument("--json", type=Path, help="write the whole there")
-    parser.add_argument("--html", type=Path, help="write the page there")
+    parser.add_argument("--json", type=Path, help="write the whole comparison there as JSON")
+    parser.add_argument("--html", type=Path, help="write the page there as HTML")
     parser.add_argument("--write", action="store_true", help="write both to results/diff/<a>..<b>/, of two experiments")
-    parser.add_argument("--films", type=int, default=MOST, help="flips of each kind to film for the page (default: 12)")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument(
+        "--films", type=int, default=MOST, help="flipped episodes of each kind to film for the page (default: 12)"
+    )
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 also where something differs")
     args = parser.parse_args()
     try:
@@ -56,7 +58,7 @@ def recorded(args: argparse.Namespace) -> Difference:
     for name in (args.a, args.b):
         if not Path("results", name, "config.json").is_file() or "/" in name:
             raise PisftError(
-                f"{one_line(name)}: is no experiment in results/; expected the name of one that was built for --write"
+                f"{one_line(name)}: is not an experiment in results/; --write expects the name of a built one"
             )
     with building(node) as build:
         target = Path(node.target)
@@ -88,7 +90,7 @@ def side(name: str) -> Side:
     if not folder.is_dir() and ":" in name:
         folder, commit = of_revision(name)
     if not folder.is_dir():
-        raise PisftError(f"{name}: is no folder and no experiment that was built; expected results/<exp> or its name")
+        raise PisftError(f"{name}: is neither a folder nor a built experiment; expected results/<exp> or its name")
     return Side.read(folder.absolute(), name.rstrip("/").removeprefix("results/"), commit)
 
 

@@ -21,24 +21,24 @@ from pisft.serving.identity import served
 
 def main() -> None:
     parser = experiment_parser(__doc__)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
-    parser.add_argument("--server", metavar="URI", help="let this server act, which serves the same checkpoint")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
+    parser.add_argument("--server", metavar="URI", help="act through this server, which must serve the same checkpoint")
     args = parser.parse_args()
     root, node = node_of("evaluate", args.config)
     run_dir = root / f"results/{node.name}"
     with building(node, root) as build:
         config = read_resolved(args.config)
-        kept = run_dir / "eval_state" / build.key[:16]
+        state = run_dir / "eval_state" / build.key[:16]
         device = configure(threads=1)
         with served(args.server, run_dir) if args.server else nullcontext() as actor:
-            content, timing = evaluate(config, run_dir, root / "data", device, args.workers, kept, actor)
+            content, timing = evaluate(config, run_dir, root / "data", device, args.workers, state, actor)
         write_json(run_dir / "eval.timing.json", timing)
         content.write(root / node.target)
         files = [content.name_of_file, "traces.json"]
         if loop := content.closed_loop:
             files += ["rollouts.safetensors", *(episode.video for episode in loop.episodes if episode.video)]
         build.outputs.extend(run_dir / path for path in files)
-    shutil.rmtree(kept.parent, ignore_errors=True)
+    shutil.rmtree(state.parent, ignore_errors=True)
     if lost := timing.get("lost_simulators"):
         print(f"simulator processes that were lost, and whose episodes were repeated: {len(lost)} ({', '.join(lost)})")
     for why in timing.get("not_filmed", []):

@@ -27,7 +27,7 @@ from pisft.stages import Node
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="name of a file in config/datasets/, without .yaml")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     args = parser.parse_args()
     node = Node("make_dataset", args.dataset)
     manifest = Path(node.target)

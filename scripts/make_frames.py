@@ -22,7 +22,7 @@ from pisft.stages import Node
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="data/<dataset>/frames/<camera>.<pixels>")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="threads that decode")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="decoding threads")
     args = parser.parse_args()
     camera, _, size = args.folder.name.rpartition(".")
     if len(args.folder.parts) != 4 or args.folder.parts[::2] != ("data", "frames") or not camera or not size.isdigit():

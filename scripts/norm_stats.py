@@ -113,12 +113,12 @@ def compute(
     names = {"state": format.state_names(features), "actions": format.action_names(features)}
     report = health(measured, names, format.config.normalisation, *limits, base)
     report["format"] = {"warnings": agreement(datasets, format)}
-    stats, told, picture = (folder / f"norm_stats{suffix}" for suffix in (".json", ".report.json", ".report.png"))
+    stats, told, figure = (folder / f"norm_stats{suffix}" for suffix in (".json", ".report.json", ".report.png"))
     write_json(told, report)
-    draw(report, picture)
+    draw(report, figure)
     save(base or widen(measured, *limits), stats)
     print(stats, relative(format, names["actions"]), *lines(report), sep="\n")
-    return [stats, told, picture]
+    return [stats, told, figure]
 
 
 def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], format: Format) -> list[str]:

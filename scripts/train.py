@@ -18,7 +18,7 @@ from pisft.train.loop import train
 LAUNCHERS = {
     "inline": "in this process",
     "local": "in a process for each of cluster.gpus, on this machine",
-    "slurm": "in a job of cluster.num_nodes × cluster.gpus processes, as config/site.yaml asks for it",
+    "slurm": "in a SLURM job of cluster.num_nodes × cluster.gpus processes, with the settings of config/site.yaml",
 }
 
 

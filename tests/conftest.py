@@ -19,7 +19,7 @@ def video_dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def image_dataset(tmp_path_factory) -> Path:
-    """The same with its pictures as images; not to be changed."""
+    """The same dataset stored as images, not videos; not to be changed."""
     return make_lerobot_dataset(tmp_path_factory.mktemp("datasets") / "image", video=False)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def along(sim, task, seed, steps):
-    """What is seen along some fixed actions: vectors, a checksum of each picture, and what came of it."""
+    """What is seen along some fixed actions: vectors, a checksum of each image, and what came of it."""
     rng = np.random.default_rng(0)
     sim.reset(task, seed)
     seen = []
@@ -16,11 +16,11 @@ def along(sim, task, seed, steps):
 
 
 def by_expert(sim, task, seed):
-    """Success and steps of the scripted expert, and the picture at the end."""
+    """Success and steps of the scripted expert, and the image at the end."""
     sim.reset(task, seed)
     while not sim.done:
         sim.step(sim.expert_action())
-    return sim.success, sim.steps, sim.picture()
+    return sim.success, sim.steps, sim.render()
 
 
 def modules(sim):

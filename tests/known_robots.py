@@ -32,8 +32,8 @@ def write(
     """Episodes with `vectors[key][episode]` (frames, d); `names[key]` stand in info.json as they are given."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    picture = {"dtype": "video" if video else "image", "shape": (*size, 3), "names": ["height", "width", "channels"]}
-    features = dict.fromkeys(cameras, picture) | {
+    image = {"dtype": "video" if video else "image", "shape": (*size, 3), "names": ["height", "width", "channels"]}
+    features = dict.fromkeys(cameras, image) | {
         key: {"dtype": "float32", "shape": (episodes[0].shape[1],), "names": names.get(key)}
         for key, episodes in vectors.items()
     }

@@ -28,19 +28,19 @@ def make_lerobot_dataset(
 ) -> Path:
     """Write episodes of the given lengths to `path`; episode e is of task e modulo their count.
 
-    The pictures move and differ between frames, the vectors are smooth walks. By default the keys are those of
+    The images move and differ between frames, the vectors are smooth walks. By default the keys are those of
     config/formats/metaworld_quickstart.yaml.
     """
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     rng = np.random.default_rng(seed)
     vectors = vectors or VECTORS
-    picture = {
+    image = {
         "dtype": "video" if video else "image",
         "shape": (*size, 3),
         "names": ["height", "width", "channels"],
     }
-    features = dict.fromkeys(cameras, picture) | {
+    features = dict.fromkeys(cameras, image) | {
         key: {"dtype": "float32", "shape": (width,), "names": [f"dim_{i}" for i in range(width)]}
         for key, width in vectors.items()
     }

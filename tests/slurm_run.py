@@ -112,7 +112,7 @@ class Run:
         (job,) = self.jobs()
         return job
 
-    def turns(self) -> int:
+    def attempts(self) -> int:
         """How often its job was started."""
         return len([path for path in (self.run_dir / "slurm" / self.job()).iterdir() if path.name.isdigit()])
 

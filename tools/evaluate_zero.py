@@ -46,7 +46,7 @@ def floor(path: Path, workers: int) -> tuple[Rate, list[str]]:
 
 def main() -> None:
     parser = experiment_parser(__doc__)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     args = parser.parse_args()
     root, name = place(args.config)
     found, lost = floor(args.config, args.workers)

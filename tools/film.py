@@ -13,7 +13,7 @@ from pathlib import Path
 from pisft.cli import run
 from pisft.config import read_resolved
 from pisft.errors import PisftError
-from pisft.evaluate.kept_actions import episodes
+from pisft.evaluate.recorded_actions import episodes
 from pisft.evaluate.video import film
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--episode", nargs="+", metavar="TASK:SEED", help="these")
     which.add_argument("--all", action="store_true", help="every one")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     args = parser.parse_args()
     chosen = episodes(args.run_dir, [named(text) for text in args.episode] if args.episode else None)
     config = read_resolved(args.run_dir / "config.json")

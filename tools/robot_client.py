@@ -51,19 +51,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", help="address that tools/serve.py printed, ws://host:port")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--robot", metavar="MODULE:CLASS", help="your robot, made without arguments")
+    which.add_argument("--robot", metavar="MODULE:CLASS", help="your robot's class, called without arguments")
     which.add_argument("--simulator", help="one of config/simulators/ that runs in this environment")
-    parser.add_argument("--task", help="of the simulator")
-    parser.add_argument("--seed", type=int, default=0, help="of the simulator")
+    parser.add_argument("--task", help="task of the simulator")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the episode in the simulator")
     parser.add_argument("--hz", type=float, default=20.0, help="actions a second")
-    parser.add_argument("--execute", type=int, default=5, help="actions of a chunk that are executed")
+    parser.add_argument("--execute", type=int, default=5, help="actions to execute of each chunk")
     parser.add_argument("--max-steps", type=int, default=1000)
     parser.add_argument(
         "--max-step", type=_numbers, help="largest change of a command: one number, or one a dim: 0.1,0.1"
     )
-    parser.add_argument("--max-velocity", type=_numbers, help="the same, per second")
+    parser.add_argument("--max-velocity", type=_numbers, help="largest change per second, likewise")
     parser.add_argument(
-        "--watchdog-s", type=float, default=1.0, help="an observation and its chunk that take longer stop it"
+        "--watchdog-s", type=float, default=1.0, help="stop the robot if an observation and its chunk take longer"
     )
     args = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT too: a shell ignores it for background commands

@@ -32,10 +32,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="results/<exp>/checkpoint")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="0 for a free one")
-    parser.add_argument("--no-token", action="store_true", help="let everybody in who reaches a --host of the network")
-    parser.add_argument("--max-batch", type=int, default=16, help="observations that share an inference at most")
-    parser.add_argument("--max-wait-ms", type=float, default=2.0, help="that an observation waits for others")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for a free one")
+    parser.add_argument(
+        "--no-token", action="store_true", help="accept clients without a token on a --host that the network reaches"
+    )
+    parser.add_argument("--max-batch", type=int, default=16, help="most observations in one inference")
+    parser.add_argument("--max-wait-ms", type=float, default=2.0, help="longest wait of an observation for others")
     parser.add_argument(
         "--max-group",
         type=int,
@@ -44,12 +46,12 @@ def main() -> None:
     )
     parser.add_argument("--max-message-mb", type=float, default=64.0)
     parser.add_argument("--max-clients", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling noise, for clients that send none")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling noise, for clients that send none")
     args = parser.parse_args()
     _check(args)
     run_dir = args.checkpoint.absolute().parent
     if args.checkpoint.name != "checkpoint" or not (run_dir / "checkpoint.json").is_file():
-        raise PisftError(f"{args.checkpoint}: is no trained checkpoint; expected results/<exp>/checkpoint")
+        raise PisftError(f"{args.checkpoint}: is not a trained checkpoint; expected results/<exp>/checkpoint")
     token = os.environ.get(TOKEN) or None
     if token is None and not args.no_token and not _is_loopback(args.host):
         raise PisftError(f"--host {args.host}: can be reached from the network; set {TOKEN}, or say --no-token")

@@ -30,7 +30,7 @@ def main() -> int:
             wrong.append(f"{folder}: is not a folder")
         for path, outputs in records(folder):
             if outputs is None:
-                wrong.append(f"{path}: is no record that can be read; build again what it is of")
+                wrong.append(f"{path}: is not a readable record; build its artefact again")
                 continue
             files += len(outputs)
             wrong += [f"{what}; {path} says so" for what in damage(outputs)]
@@ -43,7 +43,7 @@ def main() -> int:
         wrong += [f"{path}: has no record of what it was made from; build it again" for path in unrecorded(folder)]
     if not wrong and not files:
         wrong.append(f"no record was found in {', '.join(map(str, folders))}: nothing was built there, or it is gone")
-    print("\n".join(wrong) or f"{files} files are what they were")
+    print("\n".join(wrong) or f"{files} files match their records")
     return 1 if wrong else 0
 
 

@@ -22,7 +22,7 @@ from pisft.stages import Node
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paper", nargs="?", default=DEFAULT, help="name of a file in config/papers/, without .yaml")
-    parser.add_argument("--keep", type=Path, help="clone into this folder, and leave the clones there")
+    parser.add_argument("--keep", type=Path, help="clone into this folder, and keep the clones")
     args = parser.parse_args()
     path = "dvc.yaml" if args.paper == DEFAULT else f"papers/{args.paper}/dvc.yaml"
     taken = given(lineage(Node("paper", args.paper)))

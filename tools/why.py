@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("target", help="an artefact, such as results/<exp>/eval.json")
     parser.add_argument("--files", action="store_true", help="list each artefact's files with their sha256")
     parser.add_argument("--accept", action="store_true", help="compare, and record that changed code is equivalent")
-    parser.add_argument("--unchecked", action="store_true", help="with --accept: do not compare; pages will say so")
+    parser.add_argument("--unchecked", action="store_true", help="with --accept: do not compare; reports will say so")
     args = parser.parse_args()
     nodes = lineage(node_of(Path(args.target).as_posix()))
     if args.unchecked and not args.accept:
@@ -45,13 +45,15 @@ def main() -> int:
         record = recorded(node)
         print(f"{node.target}: {reason or 'fresh'}{made(record) if record else ''}")
         for path in unseen(node):
-            print(f"    {path}: is not here{', and taken for what it was when this was made' if record else ''}")
+            print(f"    {path}: is not here{', and assumed unchanged since this was made' if record else ''}")
         for path, facts in record.outputs.items() if record and args.files else ():
             print(f"    {facts.sha256}  {path}")
     large = {path: size for node, reason in states.items() if reason is None for path, size in by_size(node).items()}
     if large:
         size = sum(large.values()) / 2**20
-        print(f"{len(large)} files ({size:.0f} MiB) were compared by size only; make verify reads all", file=sys.stderr)
+        print(
+            f"{len(large)} files ({size:.0f} MiB) were compared by size only; make verify hashes all", file=sys.stderr
+        )
     return int(any(reason for node, reason in states.items() if not (args.accept and node.definition.is_page)))
 
 

@@ -1,4 +1,4 @@
-"""However a run is stopped, the same command goes on, and ends with the weights of a run that nobody stopped."""
+"""However a run is stopped, the same command resumes, and ends with the weights of a run that nobody stopped."""
 
 import contextlib
 import csv
@@ -15,7 +15,7 @@ LONG = {"steps": 60, "decay_steps": 60, "save_every": 7, "validate_every": 20}
 
 
 def result(folder):
-    """What was published, but for the key, which tells how often states were saved."""
+    """The checkpoint, but for the key, which tells how often states were saved."""
     index = json.loads((folder / "results/tiny/checkpoint.json").read_text())
     return index | {"key": None}
 
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_the_last_state_and_the_checkpoint(tmp_path, image_da
     assert result(tmp_path) == result(undisturbed)
 
 
-def test_a_full_disk_while_publishing_leaves_the_checkpoint_before(tmp_path, image_dataset):
+def test_a_full_disk_while_promoting_leaves_the_checkpoint_before(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset)
     assert finish(tmp_path) == 0
     checkpoint = tmp_path / "results/tiny/checkpoint"
@@ -141,7 +141,7 @@ def test_a_full_disk_while_publishing_leaves_the_checkpoint_before(tmp_path, ima
     assert before == {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in checkpoint.iterdir()}
 
 
-def test_a_run_that_ended_before_it_published_only_publishes(tmp_path, image_dataset, undisturbed):
+def test_a_run_that_ended_before_it_promoted_only_promotes(tmp_path, image_dataset, undisturbed):
     make_experiment(tmp_path, image_dataset, **LONG)
     assert finish(tmp_path) == 0
     table = steps_and_losses(tmp_path)

@@ -1,4 +1,4 @@
-"""Writes data/augmax.npz: what augmax makes of small pictures, as JAX openpi calls it, and the numbers that it drew.
+"""Writes data/augmax.npz: what augmax makes of small images, as JAX openpi calls it, and the numbers that it drew.
 
     uv run --with augmax==0.4.1 --with jax --with numpy python tests/parity/make_augmax_fixture.py
 
@@ -15,7 +15,7 @@ import numpy as np
 SIZE, SAMPLES = 32, 8
 
 
-def pictures() -> np.ndarray:
+def make_images() -> np.ndarray:
     """float32 (SAMPLES, SIZE, SIZE, 3) in [0, 1]: smooth ones, and one of pure colours, greys, black and white."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE
@@ -49,7 +49,7 @@ def drawn(rng, wrist: bool) -> list[float]:
 
 
 def main() -> None:
-    images = pictures()
+    images = make_images()
     keys = jax.random.split(jax.random.key(3), SAMPLES)
     content = {"images": images}
     for name, wrist in (("base", False), ("wrist", True)):

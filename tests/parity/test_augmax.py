@@ -1,4 +1,4 @@
-"""Given augmax's draws, our augmentation makes of a picture what augmax makes of it."""
+"""Given augmax's draws, our augmentation makes of an image what augmax makes of it."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pisft.train.step.augment import COLOURS, DRAWS, WARP, WRIST_COLOURS, augmen
 
 
 @pytest.mark.parametrize(("name", "slot"), [("base", "base_0_rgb"), ("wrist", "left_wrist_0_rgb")])
-def test_pictures_are_augmaxs(name, slot):
+def test_images_are_augmaxs(name, slot):
     with np.load(Path(__file__).parent / "data/augmax.npz") as stored:
         images, expected, drawn = (torch.from_numpy(stored[key]) for key in ("images", name, f"{name}_draws"))
     draws = torch.zeros(len(images), DRAWS)

@@ -76,11 +76,11 @@ def observations(policy: Policy) -> list[dict]:
         if policy.preprocessor.format.config.normalisation == "zscore":
             state[-1] += 1e-6  # one epsilon from a constant's mean is one standard deviation
         state = state.astype(np.float32)
-        pictures = {
+        images = {
             key: rng.integers(0, 256, (size, size, 3), np.uint8)
             for key in policy.preprocessor.format.config.cameras.values()
         }
-        observations.append({**pictures, "observation.state": state, "task": task})
+        observations.append({**images, "observation.state": state, "task": task})
     return observations
 
 
@@ -115,7 +115,7 @@ def test_model_inputs_are_ours(exported, loaded):
 
 
 def test_every_weight_arrives(exported, loaded):
-    """Where they do not, lerobot prints a warning and goes on with random ones."""
+    """Where they do not, lerobot prints a warning and continues with random ones."""
     model, (theirs, *_) = Pi0(read_checkpoint(exported[0]).model), loaded
     load_weights(model, exported[0] / "checkpoint")
     found = dict(theirs.model.state_dict())

@@ -1,6 +1,6 @@
 """lerobot's rollouts and ours are the same episodes: its policy from our export in its MetaWorld, and ours in ours.
 
-The noise of each chunk is ours on both sides, since lerobot draws its own from torch's global state. Pictures are
+The noise of each chunk is ours on both sides, since lerobot draws its own from torch's global state. Images are
 rendered at the model's size, since lerobot's policy resizes others without smoothing, unlike openpi and us. A seed puts
 things in the same places on both sides; lerobot's evaluation gives its n-th episode the seed `--seed` + n.
 """
@@ -106,10 +106,10 @@ def _theirs(run_dir):
 
 
 def _as_ours(seen, step, task):
-    """lerobot's observation (pictures as floats) in our keys and types."""
-    picture = (seen["observation.image"][0, step].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    """lerobot's observation (images as floats) in our keys and types."""
+    image = (seen["observation.image"][0, step].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     return {
-        "observation.image": picture,
+        "observation.image": image,
         "observation.state": seen["observation.state"][0, step].float().numpy(),
         "task": task,
     }
@@ -165,7 +165,7 @@ def test_the_same_seed_is_the_same_episode(run_dir, played):
 
 
 @pytest.mark.parametrize("task", ["button-press-topdown", "push", "drawer-open"])
-def test_states_and_pictures_are_lerobots(task):
+def test_states_and_images_are_lerobots(task):
     theirs, ours = MetaworldEnv(f"{task}-v3", obs_type="pixels_agent_pos"), open_simulator(_simulator())
     ours.reset(task, SEED)
     seen, _ = theirs.reset(seed=SEED)

@@ -71,7 +71,7 @@ def test_observations_are_what_the_configuration_says(name):
     assert seen.keys() == features.keys() - set(pool.config.action_keys)
     for key, value in seen.items():
         assert list(value.shape) == features[key].shape
-        assert value.dtype == (np.uint8 if features[key].is_picture else np.float32)
+        assert value.dtype == (np.uint8 if features[key].is_image else np.float32)
 
 
 @pytest.mark.long

@@ -47,7 +47,7 @@ def test_a_command_that_dies_while_the_job_waits_or_runs_is_followed_by_one_that
     run.reaches(15)
     killed(second)
     assert "attached to it" in run.ended(run.start())
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
     assert run.weights() == uninterrupted.weights()
     provenance = run.run_dir / "provenance/train.json"
     assert provenance.exists()
@@ -110,7 +110,7 @@ def test_a_job_of_another_configuration_is_not_attached_to(run, busy):
     run.project.edit("config/experiments/tiny.yaml", "steps: 60", "steps: 50")
     run.project.python("scripts/resolve.py", "tiny")
     said = run.ended(run.start(), code=1)
-    assert f"job {job} (PENDING) trains it as it was configured" in said and f"scancel {job}" in said
+    assert f"job {job} (PENDING) trains it with an earlier configuration" in said and f"scancel {job}" in said
 
 
 @pytest.mark.long
@@ -120,7 +120,7 @@ def test_a_job_does_not_train_what_was_changed_while_it_waited(run, busy):
     run.project.edit("config/experiments/tiny.yaml", "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
     run.project.python("scripts/resolve.py", "tiny")
     busy()
-    assert "are not what they were when the job was submitted" in run.ended(process, code=1)
+    assert "have changed since the job was submitted" in run.ended(process, code=1)
 
 
 @pytest.mark.long
@@ -130,10 +130,10 @@ def test_interrupting_the_command_leaves_the_job(run, name):
     run.reaches(5)
     os.kill(process.pid, getattr(signal, name))
     said = run.ended(process, code=130)
-    assert f"job {run.job()} goes on without this command; scancel {run.job()} would end it" in said
+    assert f"job {run.job()} keeps running without this command; scancel {run.job()} ends it" in said
     assert "run the same command again" in said
     run.ended(run.start())
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
 
 
 def test_scancel_ends_the_job_and_the_command(run):
@@ -142,7 +142,7 @@ def test_scancel_ends_the_job_and_the_command(run):
     subprocess.run(["scancel", run.job()], check=True)
     assert "was cancelled" in run.ended(process, code=1)
     assert run.saved() > 20, "the step was finished and saved"
-    assert "goes on from step" in run.ended(run.start())
+    assert "resumes from step" in run.ended(run.start())
     assert len(run.jobs()) == 2
 
 

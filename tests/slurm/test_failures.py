@@ -1,4 +1,4 @@
-"""Whatever dies, the job ends or goes on in bounded time; a node that is not fit is named and left out."""
+"""Whatever dies, the job ends or resumes in bounded time; a node that is not fit is named and excluded."""
 
 import os
 import signal
@@ -50,15 +50,15 @@ def nodes():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_killed_process_ends_the_turn_and_the_job_goes_on(run, uninterrupted, number):
+def test_a_killed_process_ends_the_attempt_and_the_job_resumes(run, uninterrupted, number):
     process = run.start()
     run.reaches(25)
     os.kill(rank(run, number), signal.SIGKILL)
     said = run.ended(process)
     assert "Killed" in said
-    assert "goes back into the queue; step 20 is saved" in said
+    assert "is requeued; step 20 is saved" in said
     assert run.weights() == uninterrupted.weights()
-    assert (run.turns(), len(run.jobs())) == (2, 1)
+    assert (run.attempts(), len(run.jobs())) == (2, 1)
 
 
 @pytest.mark.long
@@ -68,9 +68,9 @@ def test_a_job_killed_with_its_batch_script_is_put_back_by_who_waits(run, uninte
     for pid in (*processes("slurm_script"), rank(run, 0), rank(run, 1)):
         os.kill(pid, signal.SIGKILL)
     said = run.ended(process)
-    assert "it goes back into the queue" in said
+    assert "it is requeued" in said
     assert run.weights() == uninterrupted.weights()
-    assert (run.turns(), len(run.jobs())) == (2, 1)
+    assert (run.attempts(), len(run.jobs())) == (2, 1)
 
 
 def test_a_dead_node_is_left_for_another(run, uninterrupted, nodes):
@@ -102,14 +102,14 @@ def test_a_controller_that_comes_back_finds_the_job_as_it_was(uninterrupted, new
         subprocess.run(["slurmctld"], check=True)
     run.ended(process)
     assert run.weights() == uninterrupted.weights()
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
 
 
 def test_a_node_whose_gpu_does_not_work_is_named_and_left_out(run, nodes):
     (CLUSTER / "nodes/node2.env").write_text("unset PISFT_DEVICE\n")  # the batch script, elsewhere, hands its own on
     process = run.start()
     said = run.ended(process)
-    assert "node2 is left out from now on: 1 GPUs were given, torch can use 0" in said
+    assert "node2 is excluded from now on: 1 GPUs were allocated, torch can use 0" in said
     assert squeue(run.job(), "%x %N") == "node2 node[1,3]"
 
 
@@ -122,7 +122,7 @@ def test_a_node_without_the_shared_folder_is_named_and_left_out(run, nodes, node
         said = run.ended(run.start())
     finally:
         subprocess.run([*inside, "umount", run.root], check=True)
-    assert f"{node} is left out from now on" in said
+    assert f"{node} is excluded from now on" in said
     assert node not in squeue(run.job(), "%N")
 
 
@@ -146,7 +146,7 @@ def test_a_failure_that_a_person_must_mend_is_told_once_and_not_tried_again(run)
     assert said.count("the loss is nan") == 1, said
     assert "Traceback" not in said.split("error: ")[1]
     assert "_log.out)" in said
-    assert run.turns() == 1
+    assert run.attempts() == 1
 
 
 @pytest.mark.long
@@ -156,5 +156,5 @@ def test_a_job_that_gets_no_further_is_given_up(run):
         "import os\nif os.environ.get('SLURM_PROCID') == '1': os.kill(os.getpid(), 9)\n"
     )
     said = run.ended(run.start(), code=1)
-    assert "2 turns of job" in said and "without getting further than the start" in said
-    assert run.turns() == 2
+    assert "2 attempts of job" in said and "without getting further than the start" in said
+    assert run.attempts() == 2

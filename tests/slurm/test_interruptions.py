@@ -1,4 +1,4 @@
-"""However a job is interrupted, it goes on by itself and ends with the weights of one that was not."""
+"""However a job is interrupted, it resumes by itself and ends with the weights of one that was not."""
 
 import csv
 import shutil
@@ -10,13 +10,13 @@ from slurm_run import squeue, wait_for
 
 @pytest.fixture
 def same_weights(uninterrupted, run):
-    """Checks that training has ended as without a disturbance, in one job of at least two turns."""
+    """Checks that training has ended as without a disturbance, in one job of at least two attempts."""
 
-    def check(process, turns=2):
+    def check(process, attempts=2):
         run.ended(process)
         assert run.weights() == uninterrupted.weights()
         assert run.losses() == uninterrupted.losses()
-        assert run.turns() >= turns
+        assert run.attempts() >= attempts
         assert len(run.jobs()) == 1
 
     return check
@@ -56,7 +56,7 @@ def test_a_limit_far_below_the_jobs_length_is_met_as_often_as_it_takes(run, unin
     run.project.python("scripts/resolve.py", "tiny")
     run.site(train={"minutes": 1, "warning_s": 44})
     run.ended(run.start(), within=600)
-    assert run.turns() > 4
+    assert run.attempts() > 4
     weights, losses = run.weights(), run.losses()
 
     shutil.rmtree(run.run_dir / "train_state")

@@ -51,15 +51,15 @@ def test_more_gpus_than_a_node_has(run):
 def test_a_limit_above_the_partitions(run):
     run.site(partition="short")
     said = run.ended(run.start(), code=1)
-    assert "now cancelled, would wait for ever" in said and "PartitionTimeLimit" in said
+    assert "now cancelled, would wait forever" in said and "PartitionTimeLimit" in said
     assert run.state() == "CANCELLED"
 
 
-def test_a_turn_too_short_to_save_once(run):
+def test_an_attempt_too_short_to_save_once(run):
     run.project.edit("config/experiments/tiny.yaml", "save_every: 10", "save_every: 100000")
     run.project.python("scripts/resolve.py", "tiny")
     said = run.ended(run.start())
-    assert "train.save_every: found 100000, but a turn of 10 minutes has about" in said
+    assert "train.save_every: found 100000, but an attempt of 10 minutes has about" in said
 
 
 def test_no_slurm_on_the_path(run, path_without_slurm):

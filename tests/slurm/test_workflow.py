@@ -41,8 +41,8 @@ def test_snakemake_may_die_and_come_back(run):
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     said = run.ended(run.start(*snakemake))
-    assert "makes this already: attached to it" in said
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert "trains this already: attached to it" in said
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
 
 
 def test_ctrl_c_leaves_the_job_and_says_so(run):
@@ -51,10 +51,10 @@ def test_ctrl_c_leaves_the_job_and_says_so(run):
     run.reaches(5)
     os.killpg(process.pid, signal.SIGINT)
     process.wait(60)
-    assert f"job {run.job()} goes on without this command" in process.said()
+    assert f"job {run.job()} keeps running without this command" in process.said()
     assert run.state() == "RUNNING"
     run.ended(run.start(*snakemake))
-    assert (run.turns(), len(run.jobs())) == (1, 1)
+    assert (run.attempts(), len(run.jobs())) == (1, 1)
 
 
 @pytest.mark.long

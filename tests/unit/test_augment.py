@@ -10,7 +10,7 @@ from pisft.train.step.augment import COLOURS, DRAWS, WARP, WRIST_COLOURS, augmen
 SLOTS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 
 
-def pictures(batch=4, size=32):
+def make_images(batch=4, size=32):
     g = torch.Generator().manual_seed(0)
     smooth = torch.nn.functional.interpolate(torch.rand(batch, 3, 5, 5, generator=g), size, mode="bilinear")
     return dict.fromkeys(SLOTS, smooth * 2 - 1)
@@ -41,7 +41,7 @@ def test_draws_are_uniform():
 
 
 def test_each_sample_is_augmented_by_its_own_draw():
-    images, draws = pictures(), torch.from_numpy(draw(0, 0, range(4)))
+    images, draws = make_images(), torch.from_numpy(draw(0, 0, range(4)))
     whole = augment(images, draws)
     for slot in SLOTS:
         one = augment({slot: images[slot][2:3]}, draws[2:3])[slot]
@@ -51,7 +51,7 @@ def test_each_sample_is_augmented_by_its_own_draw():
 def test_wrist_cameras_are_not_warped_and_share_their_colours():
     draws = torch.from_numpy(draw(0, 0, range(4)))
     draws[:, WRIST_COLOURS.start] = 0
-    images = pictures()
+    images = make_images()
     found = augment(images, draws)
     for slot in SLOTS[1:]:
         torch.testing.assert_close(found[slot], images[slot])
@@ -62,7 +62,7 @@ def test_wrist_cameras_are_not_warped_and_share_their_colours():
 
 
 def test_half_of_the_samples_keep_their_colours():
-    images = {SLOTS[1]: pictures(1, 8)[SLOTS[1]].expand(400, -1, -1, -1)}
+    images = {SLOTS[1]: make_images(1, 8)[SLOTS[1]].expand(400, -1, -1, -1)}
     found = augment(images, torch.from_numpy(draw(0, 0, range(400))))[SLOTS[1]]
     kept = (found - images[SLOTS[1]]).abs().amax((1, 2, 3)) < 1e-6
     assert 0.42 < kept.float().mean() < 0.58
@@ -77,7 +77,7 @@ def test_a_crop_without_a_turn_enlarges_the_middle():
     assert side == pytest.approx(20 * 40 / 38, abs=0.05)
 
 
-def test_pictures_stay_in_range_and_corners_turn_black():
+def test_images_stay_in_range_and_corners_turn_black():
     draws = torch.from_numpy(draw(0, 0, range(64)))
     draws[:, WARP] = torch.tensor([0.0, 0.0, 1.0])
     found = augment({"base_0_rgb": torch.ones(64, 3, 48, 48)}, draws)["base_0_rgb"]

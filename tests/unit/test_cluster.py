@@ -6,9 +6,9 @@ import os
 import pytest
 import torch
 from pisft import slurm
-from pisft.cluster.launch import short_turn
+from pisft.cluster.attempt import Attempt
+from pisft.cluster.launch import short_attempt
 from pisft.cluster.settle import given_up, saved_step
-from pisft.cluster.turn import Turn
 from pisft.config.site import Site
 from pisft.train.distribution.world import started
 from pisft.train.errors import TrainingError, lost_peer
@@ -70,24 +70,24 @@ def test_a_lost_process_is_told_from_a_failing_one(error, lost):
 
 
 def test_the_first_failure_is_the_one_that_counts(tmp_path):
-    turn = Turn(tmp_path / "7/0")
-    assert turn.failure() is None
-    turn.fail("first", rank=3, node="b")
-    turn.fail("second", rank=0, node="a")
-    assert turn.failure() == {"message": "first", "rank": 3, "node": "b"}
-    assert [path.name for path in turn.folder.iterdir()] == ["failure.json"]
+    attempt = Attempt(tmp_path / "7/0")
+    assert attempt.failure() is None
+    attempt.fail("first", rank=3, node="b")
+    attempt.fail("second", rank=0, node="a")
+    assert attempt.failure() == {"message": "first", "rank": 3, "node": "b"}
+    assert [path.name for path in attempt.folder.iterdir()] == ["failure.json"]
 
 
-def test_a_job_is_given_up_after_as_many_turns_as_the_site_says(tmp_path):
+def test_a_job_is_given_up_after_as_many_attempts_as_the_site_says(tmp_path):
     run_dir = tmp_path / "results/x"
     (tmp_path / "config").mkdir()
     (tmp_path / "config/site.yaml").write_text("train: {turns: 3}")
     for n, step in enumerate((10, 20, 20)):
-        Turn(run_dir / f"slurm/7/{n}").settle(step)
+        Attempt(run_dir / f"slurm/7/{n}").settle(step)
         assert given_up(run_dir, "7") is None
-    Turn(run_dir / "slurm/7/3").settle(20)
-    assert "3 turns of job 7 have ended without getting further than step 20" in given_up(run_dir, "7")
-    Turn(run_dir / "slurm/7/10").settle(30)
+    Attempt(run_dir / "slurm/7/3").settle(20)
+    assert "3 attempts of job 7 have ended without getting further than step 20" in given_up(run_dir, "7")
+    Attempt(run_dir / "slurm/7/10").settle(30)
     assert given_up(run_dir, "7") is None
 
 
@@ -98,21 +98,21 @@ def test_the_last_saved_step(tmp_path):
     assert saved_step(tmp_path, "f" * 64) == 10
 
 
-def test_a_turn_in_which_nothing_is_saved_is_warned_of(tmp_path, image_dataset):
+def test_an_attempt_in_which_nothing_is_saved_is_warned_of(tmp_path, image_dataset):
     config = make_experiment(tmp_path, image_dataset, save_every=100)
     run_dir = tmp_path / "results/tiny"
-    assert short_turn(run_dir, config, Site()) is None
+    assert short_attempt(run_dir, config, Site()) is None
 
     def measured(samples_per_s):
         with (run_dir / "metrics.timing.csv").open("w") as file:
             writer = csv.DictWriter(file, ["step", "samples_per_s"])
             writer.writeheader()
             writer.writerow({"step": 1, "samples_per_s": samples_per_s})
-        return short_turn(run_dir, config, Site.model_validate({"train": {"minutes": 1}}))
+        return short_attempt(run_dir, config, Site.model_validate({"train": {"minutes": 1}}))
 
     batch = config.train.global_batch_size
     assert measured(batch * 100 / 59) is None
-    assert "found 100, but a turn of 1 minutes has about 97 steps" in measured(batch * 97.5 / 60)
+    assert "found 100, but an attempt of 1 minutes has about 97 steps" in measured(batch * 97.5 / 60)
 
 
 @pytest.mark.parametrize(

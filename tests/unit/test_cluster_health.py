@@ -46,7 +46,7 @@ def test_a_disk_that_does_not_answer(tmp_path, monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_gpus_that_torch_cannot_use_are_a_fault_unless_they_are_not_wanted(tmp_path, monkeypatch):
     monkeypatch.delenv("PISFT_DEVICE", raising=False)
-    assert health.fault(tmp_path, 2, 0).startswith("2 GPUs were given, torch can use 0")
+    assert health.fault(tmp_path, 2, 0).startswith("2 GPUs were allocated, torch can use 0")
     assert health.fault(tmp_path, 0, 0) is None
     monkeypatch.setenv("PISFT_DEVICE", "cpu")
     assert health.fault(tmp_path, 2, 0) is None

@@ -135,7 +135,7 @@ def test_configuration_code_that_runs_later_is_in_the_key(package):
 def test_what_only_reads_a_configuration_makes_nothing_stale(package):
     old = closures(package)
     for file, before, after in (
-        ("experiment.py", "0 publishes the base weights", "0 publishes base weights"),
+        ("experiment.py", "0 makes the base weights", "0 makes base weights"),
         ("document.py", "def ", "def _new():\n    pass\ndef "),
     ):
         path = package / "workflow/pisft/config" / file

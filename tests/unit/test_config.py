@@ -183,7 +183,7 @@ def test_an_experiment_that_extends_another_differs_only_where_it_says(project):
 def test_extending_in_a_circle_is_refused(project):
     (project / "config/experiments/a.yaml").write_text("extends: b\n")
     (project / "config/experiments/b.yaml").write_text("extends: a\n")
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="circular"):
         resolve("a", project)
 
 
@@ -247,11 +247,11 @@ def test_a_model_may_extend_another(tmp_path):
         ("finetune: {method: lora}", r"found lora; the model 'quickstart' has no base weights"),
         ("norm_stats: {from: base}", r"found base; the model 'quickstart' has no base weights"),
         ("finetune: {method: lora, targets: rlimf}", "rlinf"),
-        ("finetune: {method: lora, targets: ['(']}", "is no regular expression"),
+        ("finetune: {method: lora, targets: ['(']}", "is not a regular expression"),
         ("finetune: {method: full, freeze: [visoin]}", "vision"),
         ("cluster: {gpus: 5}", r"global_batch_size: found 32; expected a multiple of the number of processes, 5"),
         ("cluster: {gpus: 3-1}", "neither a number nor a range"),
-        ("eval: {checkpoint: 300}", "expected last, best or a step that is kept"),
+        ("eval: {checkpoint: 300}", "expected last, best or a saved step"),
         ("logging: {profile_steps: [10, 5]}", "expected .first, end. within train.steps"),
         ("train: {steps: 3000}", r"train.steps: found 3000; the learning rate is 0 from decay_steps, 2000, on"),
     ],
@@ -267,7 +267,7 @@ def test_base_experiments_cannot_go_round_in_a_circle_or_have_another_model(tmp_
         "wide": "extends: quickstart\nhead_dim: 64\nbase: {experiment: quickstart}\n",
     }
     root = files(tmp_path, models, a="extends: quickstart\nmodel: a\n", w="extends: quickstart\nmodel: wide\n")
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="circular"):
         resolve("a", root)
     with pytest.raises(ConfigError, match="head_dim is 64; its base experiment quickstart has 32"):
         resolve("w", root)

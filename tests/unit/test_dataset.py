@@ -69,10 +69,10 @@ def test_columns_tasks_and_pixels_are_those_that_lerobot_reads(fixture, request)
     assert (data.num_frames, data.num_episodes, data.fps) == (len(reference), reference.num_episodes, 80)
     for episode, frames in iter_frames(data, CAMERA, range(data.num_episodes)):
         assert frames.dtype == np.uint8
-        for row, picture in zip(range(data.num_frames)[data.episode_slices[episode]], frames, strict=True):
+        for row, image in zip(range(data.num_frames)[data.episode_slices[episode]], frames, strict=True):
             sample = reference[row]
             assert sample["episode_index"] == episode
-            np.testing.assert_array_equal(picture, (sample[CAMERA] * 255).round().permute(1, 2, 0).numpy())
+            np.testing.assert_array_equal(image, (sample[CAMERA] * 255).round().permute(1, 2, 0).numpy())
             np.testing.assert_array_equal(state[row], sample["observation.state"].numpy())
             np.testing.assert_array_equal(action[row], sample["action"].numpy())
             assert data.task(row) == sample["task"]
@@ -92,7 +92,7 @@ def test_an_episode_by_itself_has_the_frames_that_it_has_among_the_others(fixtur
 
 
 def write_video(path, times, rate=30):
-    """Grey pictures that grow lighter, shown at `times` (frames), with frames that refer to later ones."""
+    """Grey images that grow lighter, shown at `times` (frames), with frames that refer to later ones."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -237,7 +237,7 @@ def test_widths_that_differ_from_info_are_named(copied_dataset):
         check(LeRobotData(copied_dataset), make_format())
 
 
-def test_pictures_of_another_size_than_info_says_are_named(copied_dataset):
+def test_images_of_another_size_than_info_says_are_named(copied_dataset):
     info = json.loads((copied_dataset / "meta/info.json").read_text())
     info["features"][CAMERA]["shape"] = [64, 64, 3]
     edit_info(copied_dataset, features=info["features"])
@@ -263,10 +263,10 @@ def test_a_task_that_is_not_listed_is_noticed(copied_dataset):
         LeRobotData(copied_dataset)
 
 
-def test_a_broken_picture_is_named(tmp_path, image_dataset):
+def test_a_broken_image_is_named(tmp_path, image_dataset):
     root = shutil.copytree(image_dataset, tmp_path / "image")
-    set_value(root / DATA, CAMERA, 2, {"bytes": b"not a picture", "path": "x.png"})
-    with pytest.raises(DataError, match=rf"'{CAMERA}' of episode 0, frame 2: found bytes that are no picture"):
+    set_value(root / DATA, CAMERA, 2, {"bytes": b"not an image", "path": "x.png"})
+    with pytest.raises(DataError, match=rf"'{CAMERA}' of episode 0, frame 2: found bytes that are not an image"):
         episode_images(LeRobotData(root), CAMERA, 0)
 
 

@@ -83,8 +83,8 @@ def test_lerobot_reads_what_was_recorded(recorded):
     seen = sim.observation()
     np.testing.assert_array_equal(frame["observation.state"].numpy(), seen["observation.state"])
     np.testing.assert_array_equal(frame["action"].numpy(), sim.expert_action())
-    picture = frame["observation.image"].numpy().transpose(1, 2, 0) * 255
-    assert np.abs(picture - seen["observation.image"]).max() <= 3
+    image = frame["observation.image"].numpy().transpose(1, 2, 0) * 255
+    assert np.abs(image - seen["observation.image"]).max() <= 3
 
 
 def test_an_expert_that_fails_is_given_another_seed_of_the_range(tmp_path):

@@ -370,7 +370,7 @@ def test_the_command_ends_as_diff_does(make, tmp_path):
     (tmp_path / "results/c/metrics.csv").write_text("step,loss\n10,much\n")
     assert run("a", "c").returncode == 2
     missing = run("a", "nowhere")
-    assert missing.returncode == 2 and "nowhere: is no folder and no experiment that was built" in missing.stderr
+    assert missing.returncode == 2 and "nowhere: is neither a folder nor a built experiment" in missing.stderr
 
 
 def test_each_page_has_its_own_films(make, tmp_path, monkeypatch):
@@ -395,7 +395,5 @@ def test_only_a_diff_of_two_experiments_is_an_artefact(make, tmp_path, monkeypat
     make("a")
     recorded = runpy.run_path(str(ROOT / "scripts/diff.py"))["recorded"]
     for a, b, found in (("a", "results/a", "results/a"), ("main:a", "a", "main:a")):
-        with pytest.raises(
-            PisftError, match=f"{found}: is no experiment in results/; expected the name of one that was"
-        ):
+        with pytest.raises(PisftError, match=f"{found}: is not an experiment in results/; --write expects the name"):
             recorded(argparse.Namespace(a=a, b=b))

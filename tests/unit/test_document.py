@@ -35,10 +35,10 @@ REFUSED = {
     "a control character": ("a: \x07", "(special|control) characters are not allowed"),
     "two documents": ("a: 1\n---\nb: 2\n", "expected a single document"),
     "a megabyte too many": (b"#" * (2 << 20), "is longer than"),
-    "a key twice": ("a: 1\nb: {c: 1}\na: 2\n", "f.yaml: a: stands twice, on lines 1 and 3; keep one of them"),
-    "a key twice, below": ("a:\n  b: 1\n  c: 1\n  b: 2\n", "f.yaml: a.b: stands twice, on lines 2 and 4"),
-    "a key twice, on a line": ("a: [{b: 1, b: 1}]", "f.yaml: a.0.b: stands twice, on lines 1 and 1"),
-    "a key twice, quoted": ("a: 1\n'a': 1", "f.yaml: a: stands twice, on lines 1 and 2"),
+    "a key twice": ("a: 1\nb: {c: 1}\na: 2\n", "f.yaml: a: is given twice, on lines 1 and 3; keep one of them"),
+    "a key twice, below": ("a:\n  b: 1\n  c: 1\n  b: 2\n", "f.yaml: a.b: is given twice, on lines 2 and 4"),
+    "a key twice, on a line": ("a: [{b: 1, b: 1}]", "f.yaml: a.0.b: is given twice, on lines 1 and 1"),
+    "a key twice, quoted": ("a: 1\n'a': 1", "f.yaml: a: is given twice, on lines 1 and 2"),
 }
 
 
@@ -74,7 +74,7 @@ def test_what_is_one_is_read_as_ever():
 def test_interpolations_without_end_are_refused_in_one_line(tmp_path, lines):
     path = tmp_path / "theirs.yaml"
     path.write_text("\n".join(reversed(lines)))
-    with pytest.raises(ConfigError, match="unfold to more than") as error:
+    with pytest.raises(ConfigError, match="expand to more than") as error:
         compose(path)
     assert "\n" not in str(error.value) and len(str(error.value)) < 1000
 

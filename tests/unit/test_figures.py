@@ -1,4 +1,4 @@
-"""Pictures of a page are part of its HTML, and say nothing that it would run."""
+"""Figures of a page are part of its HTML, and say nothing that it would run."""
 
 from xml.etree import ElementTree
 
@@ -8,5 +8,5 @@ from pisft.report.figures import traces
 def test_a_tasks_words_are_words_and_no_markup():
     task = 'press the "A" key" onload="alert(1)'
     content = traces([{"task": task, "dims": ["x"], "recorded": [[0.0], [1.0]], "predicted": [[0.0], [0.5]]}])
-    picture = ElementTree.fromstring(content)
-    assert picture.get("aria-label").endswith(task) and picture.get("onload") is None
+    figure = ElementTree.fromstring(content)
+    assert figure.get("aria-label").endswith(task) and figure.get("onload") is None

@@ -69,10 +69,10 @@ STATE_IN_PROMPT = ("pi05_droid", "pi05_aloha_robotwin")
 
 
 def dataset(name: str, kind: str, folder: Path) -> tuple[LeRobotData, SyntheticDataset]:
-    """A dataset with the keys, shapes and dtypes of a format, its pictures stored as `kind`."""
+    """A dataset with the keys, shapes and dtypes of a format, its images stored as `kind`."""
     config = FormatConfig.from_yaml(ROOT / f"config/formats/{name}.yaml")
     features = {
-        key: feature.model_copy(update={"dtype": kind}) if feature.is_picture else feature
+        key: feature.model_copy(update={"dtype": kind}) if feature.is_image else feature
         for key, feature in config.features.items()
     }
     origin = SyntheticDataset(features=features, fps=config.fps or 10, episodes=2, frames=config.action_horizon + 2)

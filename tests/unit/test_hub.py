@@ -107,7 +107,7 @@ def test_what_a_mirror_does_not_have_whole_is_named_and_not_kept(tmp_path, image
         hub.replaced[table.name] = bad
         done = take(hub.url, tmp_path)
         assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert f"original/{table.relative_to(image_dataset)}: did not come as the hub lists it" in done.stderr
+        assert f"original/{table.relative_to(image_dataset)}: differs from the hub's listing" in done.stderr
         assert not (tmp_path / "data/small/lerobot").exists()
         hub.replaced.clear()
         assert take(hub.url, tmp_path).returncode == 0

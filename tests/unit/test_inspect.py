@@ -181,7 +181,7 @@ def test_the_smallest_and_the_strangest_dataset_get_a_page(tmp_path):
     assert [level for level, words in seen.findings if "not finite" in words] == ["bad"] * 4
     page = render(seen, propose(seen))
     assert "<b>" not in page.replace('<div class="tile"><b>', "") and "$x$_{" in page
-    assert "no colour picture (depth)" in page and "<img" not in page
+    assert "no colour image (depth)" in page and "<img" not in page
 
 
 def test_what_looks_wrong_is_said_with_its_place(robots, tmp_path):
@@ -249,9 +249,9 @@ def test_an_episode_shorter_than_the_chunk_is_allowed_for(tmp_path):
     ],
 )
 def test_cameras_get_a_slot_by_their_names(keys, slots, left_out):
-    picture = {"dtype": "video", "shape": [48, 64, 3]}
+    image = {"dtype": "video", "shape": [48, 64, 3]}
     vectors = {key: {"dtype": "float32", "shape": [4]} for key in ("state", "action")}
-    roles = assign(dict.fromkeys(keys, picture) | vectors, "info.json")
+    roles = assign(dict.fromkeys(keys, image) | vectors, "info.json")
     names = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
     expected = [keys[key] if isinstance(key, int) else key for key in slots]
     assert [roles.cameras.get(slot, (None,))[0] for slot in names] == expected
@@ -376,7 +376,7 @@ def test_what_is_no_dataset_or_an_old_one_is_told_in_one_line(copied_dataset, tm
     "old, new, expected",
     [
         ("state", {"state": {"dtype": "float32", "shape": [9]}}, "'state' has 8 values a frame; info.json says 9"),
-        ("actions", {"action": {"dtype": "float32", "shape": [7]}}, "'action' .*mend the dataset's info.json"),
+        ("actions", {"action": {"dtype": "float32", "shape": [7]}}, "'action' .*fix the dataset's info.json"),
     ],
 )
 def test_a_vector_that_is_not_as_info_json_says_is_named(robots, tmp_path, old, new, expected):

@@ -93,10 +93,10 @@ def test_the_episodes_needed_are_the_least_in_reach():
     n = episodes_needed(0.9, 0.5)
     assert power(0.9, 0.5, n) >= 0.8 > power(0.9, 0.5, n - 1)
     assert episodes_needed(0.99, 0.5) < n < episodes_needed(0.9, 0.6)
-    with pytest.raises(ValueError, match="not told apart by 20"):
+    with pytest.raises(ValueError, match="cannot be distinguished with 20"):
         episodes_needed(0.9, 0.89, most=20)
     assert episodes_needed(0.9, 0.5, most=n) == n
-    with pytest.raises(ValueError, match=f"not told apart by {n - 1}"):
+    with pytest.raises(ValueError, match=f"cannot be distinguished with {n - 1}"):
         episodes_needed(0.9, 0.5, most=n - 1)
 
 

@@ -10,7 +10,7 @@ from made_up import closed_loop, evaluation
 from pisft.config.model import ModelConfig
 from pisft.diff.weights import changes
 from pisft.errors import PisftError
-from pisft.evaluate import kept_actions
+from pisft.evaluate import recorded_actions
 from pisft.model import Pi0, load_weights
 from pisft.model.lora import _fill_file
 from tiny_training import MODEL
@@ -50,7 +50,7 @@ LIES = {
 
 def read_rollouts(path):
     evaluation("x", closed_loop({"a": [True]})).write(path.parent / "eval.json")
-    kept_actions.episodes(path.parent)
+    recorded_actions.episodes(path.parent)
 
 
 READERS = {

@@ -19,7 +19,7 @@ from PIL import Image
 from pisft.config.format import FormatConfig
 from pisft.data import DataError, Format
 from pisft.data.lerobot.dataset import LeRobotData
-from pisft.data.lerobot.picture import NoPicture, decode
+from pisft.data.lerobot.image import ImageError, decode
 from pisft.data.sources.legacy import convert
 from pisft.data.transforms.fit import check
 from pisft.data.transforms.format import given_names
@@ -256,7 +256,7 @@ def test_without_task_index_the_episodes_say_what_was_asked_for(copied_dataset):
 
 
 @pytest.mark.parametrize("how", ["shorter", "next begins early"])
-def test_an_episode_is_never_shown_pictures_of_another(copied_dataset, how):
+def test_an_episode_is_never_shown_images_of_another(copied_dataset, how):
     (file,) = (copied_dataset / "meta/episodes").glob("*/*.parquet")
     table = pq.read_table(file, partitioning=None)
     name = f"videos/{CAMERA}/{'to' if how == 'shorter' else 'from'}_timestamp"
@@ -293,7 +293,7 @@ def test_images_are_read_as_people_store_them(tmp_path):
     palette = colours.quantize(16)
     np.testing.assert_array_equal(decode(encoded(palette), tmp_path), np.asarray(palette.convert("RGB")))
     for deep in (Image.fromarray(np.full((8, 8), 40000, np.uint16)), Image.fromarray(np.ones((8, 8), np.float32))):
-        with pytest.raises(NoPicture, match=r"of mode .*, whose range does not fit into 8 bits"):
+        with pytest.raises(ImageError, match=r"of mode .*, whose range does not fit into 8 bits"):
             decode(encoded(deep, "TIFF"), tmp_path)
     for cell in (
         None,
@@ -306,7 +306,7 @@ def test_images_are_read_as_people_store_them(tmp_path):
         b"",
         b"x",
     ):
-        with pytest.raises(NoPicture):
+        with pytest.raises(ImageError):
             decode(cell, tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_sampling_with_the_cached_prefix_is_integrating_the_velocity(variant):
 
 
 @torch.no_grad()
-def test_a_blind_policy_needs_no_picture():
+def test_a_blind_policy_needs_no_image():
     model = tiny("pi0")
     obs, actions, noise, time = draw(0)
     masked = replace(obs, image_masks={slot: torch.zeros_like(m) for slot, m in obs.image_masks.items()})

@@ -100,8 +100,8 @@ def test_no_camera_and_no_task_may_be_called_so(name):
     with pytest.raises(ConfigError, match=r"f.yaml: cameras.*a camera's key names a folder") as error:
         parse(format | {"cameras": {"base_0_rgb": name}}, FormatConfig, "f.yaml")
     assert one_line(error.value)
-    picture = {name: {"dtype": "video", "shape": [8, 8, 3]}}
-    made_up = {"source": "synthetic", "features": picture, "fps": 10, "episodes": 1, "frames": 9}
+    image = {name: {"dtype": "video", "shape": [8, 8, 3]}}
+    made_up = {"source": "synthetic", "features": image, "fps": 10, "episodes": 1, "frames": 9}
     with pytest.raises(ConfigError, match="a camera's key names a folder") as error:
         parse({"origin": made_up}, DatasetConfig, "f.yaml")
     assert one_line(error.value)

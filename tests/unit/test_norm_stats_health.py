@@ -75,7 +75,7 @@ def test_under_the_statistics_of_a_base_its_own_say_how_far_off_the_data_are():
     json.dumps(content, allow_nan=False)
 
 
-def test_the_picture_is_the_same_bytes_for_the_same_report(tmp_path):
+def test_the_figure_is_the_same_bytes_for_the_same_report(tmp_path):
     base = NormStats(*(Stats(*(np.zeros(3) + value for value in (0.0, 1.0, -2.0, 2.0))) for _ in range(2)))
     reports = [report(), report("zscore"), report(min_std=0.01, min_range=0.1), report(base=base)]
     seen = set()
@@ -85,12 +85,12 @@ def test_the_picture_is_the_same_bytes_for_the_same_report(tmp_path):
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes(), i
         seen.add((tmp_path / "a.png").read_bytes())
     assert len(seen) == len(reports)
-    with Image.open(tmp_path / "a.png") as picture:
-        assert picture.width > 600 and picture.height > 200
+    with Image.open(tmp_path / "a.png") as figure:
+        assert figure.width > 600 and figure.height > 200
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
 
 
-def test_how_the_picture_is_drawn_is_no_reason_to_train_again():
+def test_how_the_figure_is_drawn_is_no_reason_to_train_again():
     hashes = code_hashes(ROOT / "scripts/norm_stats.py")
     assert "pisft/data/statistics/measure.py" in hashes
     assert not [path for path in hashes if path.startswith("pisft/report/")]

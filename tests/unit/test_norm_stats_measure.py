@@ -43,8 +43,8 @@ def chunk_by_chunk(data: LeRobotData, format: Format, horizon: int, episodes) ->
             ahead = [min(row + step, rows[-1]) for step in range(horizon)]
             sample = {source.key: columns[source.key][row] for source in format.config.state}
             sample |= {source.key: columns[source.key][ahead] for source in format.config.actions}
-            pictures = dict.fromkeys(format.config.cameras.values(), np.zeros((1, 1, 3), np.uint8))
-            encoded = format.encode({**sample, **pictures, "task": "reach"})
+            images = dict.fromkeys(format.config.cameras.values(), np.zeros((1, 1, 3), np.uint8))
+            encoded = format.encode({**sample, **images, "task": "reach"})
             states.append(encoded["state"])
             actions += list(encoded["actions"])
     return {"state": np.array(states, np.float64), "actions": np.array(actions, np.float64)}

@@ -118,7 +118,7 @@ def test_a_broken_video_is_named_where_it_lies_and_nothing_is_left(tmp_path):
 def test_a_current_dataset_is_linked_also_in_the_place_of_a_converted_one(tmp_path, video_dataset):
     old, root = make_legacy_dataset(tmp_path / "old", "v2.1"), tmp_path / "data/mine/lerobot"
     take(LocalDataset(path=str(old)), root)
-    with pytest.raises(DataError, match="lies in the way"):
+    with pytest.raises(DataError, match="is in the way"):
         take(LocalDataset(path=str(video_dataset)), root)
     (root.parent / "manifest.json").write_text("{}")
     take(LocalDataset(path=str(video_dataset)), root)

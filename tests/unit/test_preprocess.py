@@ -117,10 +117,10 @@ def test_a_batch_holds_only_the_cameras_of_the_format_in_the_range_of_the_model(
     assert observation.images["left_wrist_0_rgb"].dtype == torch.uint8
     observation = observation.to("cpu")
     assert list(observation.images) == list(observation.image_masks) == ["left_wrist_0_rgb"]
-    pictures = observation.images["left_wrist_0_rgb"]
-    assert (pictures.shape, pictures.dtype) == ((3, 3, SIZE, SIZE), torch.float32)
+    images = observation.images["left_wrist_0_rgb"]
+    assert (images.shape, images.dtype) == ((3, 3, SIZE, SIZE), torch.float32)
     expected = np.stack([sample["wrist"] for sample in samples]).transpose(0, 3, 1, 2) / 127.5 - 1
-    np.testing.assert_allclose(pictures.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(images.numpy(), expected, atol=1e-6)
     assert observation.image_masks["left_wrist_0_rgb"].all()
     assert (observation.state.shape, actions.shape) == ((3, WIDTH), (3, HORIZON, WIDTH))
 
@@ -145,9 +145,9 @@ def test_a_sample_without_actions_gives_an_observation_alone():
     assert observation.state.shape == (1, WIDTH)
 
 
-def test_a_picture_of_the_right_size_is_not_touched():
-    picture = make_sample()["wrist"]
-    assert resize_with_pad(picture, SIZE) is picture
+def test_an_image_of_the_right_size_is_not_touched():
+    image = make_sample()["wrist"]
+    assert resize_with_pad(image, SIZE) is image
 
 
 @pytest.mark.parametrize(("shape", "inner"), [((60, 90), (21, 32)), ((90, 60), (32, 21)), ((16, 16), (32, 32))])
@@ -162,10 +162,10 @@ def test_aspect_is_kept_and_the_rest_is_black(shape, inner):
 
 def test_shrinking_is_antialiased_as_torch_does_it():
     smooth = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)).resize((97, 97))
-    picture = np.array(smooth)
-    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    image = np.array(smooth)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     expected = torch.nn.functional.interpolate(tensor, (SIZE, SIZE), mode="bilinear", antialias=True)[0]
-    found = resize_with_pad(picture, SIZE).astype(float)
+    found = resize_with_pad(image, SIZE).astype(float)
     assert np.abs(found - expected.permute(1, 2, 0).numpy()).max() <= 1.01
 
 
@@ -191,8 +191,8 @@ def test_another_horizon_than_the_models_is_a_config_error():
         Preprocessor(make_model(), make_format(action_horizon=4), make_stats())
 
 
-@pytest.mark.parametrize("picture", [np.zeros((8, 8, 3)), np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8), np.uint8)])
-def test_a_picture_of_another_kind_is_an_error(picture):
+@pytest.mark.parametrize("image", [np.zeros((8, 8, 3)), np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8), np.uint8)])
+def test_an_image_of_another_kind_is_an_error(image):
     preprocessor = Preprocessor(make_model(), make_format(), make_stats())
     with pytest.raises(DataError, match="expected uint8"):
-        preprocessor.item(make_sample() | {"front": picture})
+        preprocessor.item(make_sample() | {"front": image})

@@ -35,7 +35,9 @@ class Reacher:
         return chunks
 
 
-def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps=60, kept=None, sim=None, cameras=None):
+def _rollout(
+    workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps=60, state=None, sim=None, cameras=None
+):
     return rollout(
         sim or simulator(max_steps=max_steps),
         episodes,
@@ -45,7 +47,7 @@ def _rollout(workers, policy, episodes=EPISODES, batch_size=4, seed=0, max_steps
         seed=seed,
         workers=workers,
         cameras=cameras,
-        kept=kept,
+        state=state,
     )
 
 
@@ -101,18 +103,18 @@ def faulty(monkeypatch, tmp_path):
 
 def test_an_episode_whose_simulator_raises_is_repeated_and_also_a_later_run_tells(by_one_worker, faulty, tmp_path):
     sim, told = faulty("raises once"), ["failed: RuntimeError: the joints exploded"]
-    done, lost = _rollout(2, Reacher(), sim=sim, kept=tmp_path / "kept")
+    done, lost = _rollout(2, Reacher(), sim=sim, state=tmp_path / "state")
     assert all(_same(a, b) for a, b in zip(by_one_worker[1], done, strict=True))
     assert lost == told
-    (tmp_path / "kept/1.npz").unlink()
-    _, lost = _rollout(1, Reacher(), sim=sim, kept=tmp_path / "kept")
+    (tmp_path / "state/1.npz").unlink()
+    _, lost = _rollout(1, Reacher(), sim=sim, state=tmp_path / "state")
     assert lost == told
 
 
 def test_a_simulator_that_raises_every_time_ends_the_evaluation_and_what_was_finished_is_kept(faulty, tmp_path):
     with pytest.raises(SimulatorError, match=r"3 processes in a row .*12.*failed: RuntimeError: the joints exploded"):
-        _rollout(1, Reacher(), EPISODES[:3], batch_size=2, sim=faulty("raises"), kept=tmp_path / "kept")
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["0.npz"]
+        _rollout(1, Reacher(), EPISODES[:3], batch_size=2, sim=faulty("raises"), state=tmp_path / "state")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["0.npz"]
 
 
 def test_what_was_finished_before_an_interruption_is_not_run_again(by_one_worker, tmp_path):
@@ -124,16 +126,16 @@ def test_what_was_finished_before_an_interruption_is_not_run_again(by_one_worker
             return super().infer(observations, draws)
 
     with pytest.raises(KeyboardInterrupt):
-        _rollout(1, Interrupted(), batch_size=3, kept=tmp_path)
+        _rollout(1, Interrupted(), batch_size=3, state=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["0.npz"]
     whole, _ = _rollout(1, Reacher(), batch_size=3)
     policy = Reacher()
-    rest, _ = _rollout(1, policy, batch_size=3, kept=tmp_path)
+    rest, _ = _rollout(1, policy, batch_size=3, state=tmp_path)
     assert all(_same(a, b) for a, b in zip(rest, whole, strict=True))
     assert len(policy.batches) == max(-(-e.steps // 5) for e in whole[3:])
     (tmp_path / "0.npz").write_bytes(b"half of it")
     (tmp_path / "1.npz").unlink()
-    again, _ = _rollout(1, Reacher(), batch_size=3, kept=tmp_path)
+    again, _ = _rollout(1, Reacher(), batch_size=3, state=tmp_path)
     assert all(_same(a, b) for a, b in zip(again, whole, strict=True))
 
 

@@ -406,7 +406,7 @@ def test_a_server_that_cannot_start_says_why(run, server, tmp_path):
     assert "cannot be listened on" in fails(checkpoint, "--port", server.rpartition(":")[2])
     assert "can be reached from the network; set PISFT_POLICY_TOKEN" in fails(checkpoint, "--host", "0.0.0.0")
     assert "--max-group: found 0; expected 1 or more" in fails(checkpoint, "--max-group", "0")
-    assert "is no trained checkpoint; expected results/<exp>/checkpoint" in fails(str(tmp_path / "checkpoint"))
+    assert "is not a trained checkpoint; expected results/<exp>/checkpoint" in fails(str(tmp_path / "checkpoint"))
 
 
 def test_another_policy_is_not_evaluated_by_mistake(run, server, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""A simulated episode is a function of its task, seed and actions, and pictures are what the configuration says."""
+"""A simulated episode is a function of its task, seed and actions, and images are what the configuration says."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def test_an_episode_does_not_depend_on_those_before_or_beside_it(task):
     _episode(used, task, 1)
     while not used.done:
         used.step(used.expert_action()[None])
-    beside.picture()
+    beside.render()
     _assert_same(_episode(used, task, 3), fresh)
     _assert_same(_episode(used, task, 3), fresh)
 
@@ -65,10 +65,10 @@ def test_an_observation_has_the_keys_and_types_of_lerobot_datasets():
     assert seen["observation.image"].shape == (32, 32, 3) and seen["observation.image"].dtype == np.uint8
     assert seen["observation.state"].shape == (4,) and seen["observation.state"].dtype == np.float32
     assert seen["task"] == "close the drawer"
-    assert sim.picture().shape == (240, 240, 3)
+    assert sim.render().shape == (240, 240, 3)
 
 
-def test_only_the_pictures_that_are_asked_for_are_drawn(monkeypatch):
+def test_only_the_images_that_are_asked_for_are_drawn(monkeypatch):
     sim = open_simulator(simulator())
     sim.reset("drawer-close", 0)
     whole = sim.observation()
@@ -127,17 +127,17 @@ def test_the_environment_of_an_episode_is_closed_before_the_next_one_is_built(mo
     assert Environment.there == []
 
 
-def test_pictures_are_upright_and_follow_the_render_settings():
-    picture = {}
+def test_images_are_upright_and_follow_the_render_settings():
+    image = {}
     for turned in (True, False):
         render = simulator().render.model_copy(update={"rotate_180": turned})
         sim = open_simulator(simulator(render=render.model_dump()))
         sim.reset("drawer-close", 0)
-        picture[turned] = sim.observation()["observation.image"]
-    np.testing.assert_array_equal(picture[True], picture[False][::-1, ::-1])
-    # Upright, the top of the picture is the grey back wall, all of one colour.
-    assert np.ptp(picture[True][:2].reshape(-1, 3), axis=0).max() < 40
-    assert np.ptp(picture[False][:2].reshape(-1, 3), axis=0).max() > 40
+        image[turned] = sim.observation()["observation.image"]
+    np.testing.assert_array_equal(image[True], image[False][::-1, ::-1])
+    # Upright, the top of the image is the grey back wall, all of one colour.
+    assert np.ptp(image[True][:2].reshape(-1, 3), axis=0).max() < 40
+    assert np.ptp(image[False][:2].reshape(-1, 3), axis=0).max() > 40
 
 
 def test_the_camera_is_where_it_is_configured():

@@ -18,7 +18,7 @@ from lerobot_data import make_lerobot_dataset, make_manifest
 from pisft.canonical import file_facts, write_json
 from pisft.data import DataError
 from pisft.data.lerobot.dataset import LeRobotData
-from pisft.data.loading.frame_store import StoredPictures, build, store_folder
+from pisft.data.loading.frame_store import StoredImages, build, store_folder
 from pisft.data.loading.staging import staged
 from pisft.provenance.code import code_hashes
 from pisft.train.step import corpus
@@ -32,7 +32,7 @@ STAGE = f"""
 import os, sys
 from pathlib import Path
 from pisft.data.loading import staging
-from pisft.data.loading.frame_store import StoredPictures
+from pisft.data.loading.frame_store import StoredImages
 from tqdm import tqdm
 
 class Pausing(tqdm):
@@ -46,34 +46,34 @@ store, disk, pausing = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "Tru
 if pausing:
     staging.CHUNK, staging.MIB = 2**16, 1
     staging.bar = lambda total, desc, unit: Pausing(total=total, file=open(os.devnull, "w"))
-pictures = staging.staged(StoredPictures(store, {SIZE}), disk)
-print(pictures.folder, os.fstat(pictures.fileno()).st_ino, flush=True)
+images = staging.staged(StoredImages(store, {SIZE}), disk)
+print(images.folder, os.fstat(images.fileno()).st_ino, flush=True)
 sys.stdin.read()
 """
 
 
-def make_store(folder: Path, seed: int = 0, frames: int = FRAMES) -> StoredPictures:
+def make_store(folder: Path, seed: int = 0, frames: int = FRAMES) -> StoredImages:
     """A store of noise."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (frames, 3, SIZE, SIZE), np.uint8)
     (folder / "pixels.u8").write_bytes(pixels.tobytes())
     write_json(folder / "index.json", {"pixels": file_facts(folder / "pixels.u8")})
-    return StoredPictures(folder, SIZE)
+    return StoredImages(folder, SIZE)
 
 
 def copies(disk: Path) -> set[Path]:
     return set((disk / "pisft-frames").glob("*"))
 
 
-def assert_same_pixels(pictures, store):
+def assert_same_pixels(images, store):
     a, b = (np.zeros((FRAMES, 3, SIZE, SIZE), np.uint8) for _ in range(2))
-    pictures.read(np.arange(FRAMES), a)
+    images.read(np.arange(FRAMES), a)
     store.read(np.arange(FRAMES), b)
     np.testing.assert_array_equal(a, b)
 
 
 @pytest.fixture
-def store(tmp_path) -> StoredPictures:
+def store(tmp_path) -> StoredImages:
     return make_store(tmp_path / "data/mine/frames/image.32")
 
 
@@ -98,7 +98,7 @@ def process():
     """Starts processes that stage a store."""
     started = []
 
-    def start(store: StoredPictures, disk: Path, pausing: bool = False) -> subprocess.Popen:
+    def start(store: StoredImages, disk: Path, pausing: bool = False) -> subprocess.Popen:
         command = [sys.executable, "-c", STAGE, str(store.folder), str(disk), str(pausing)]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         started.append(subprocess.Popen(command, text=True, **pipes))
@@ -145,7 +145,7 @@ def test_while_one_process_copies_others_wait_and_read_its_copy(store, disk, pro
     first.stdin.flush()
     places = {each.stdout.readline() for each in (first, *others)}
     assert len(places) == 1 and len(copies(disk)) == 1
-    assert_same_pixels(StoredPictures(Path(places.pop().split()[0]), SIZE), store)
+    assert_same_pixels(StoredImages(Path(places.pop().split()[0]), SIZE), store)
 
 
 def test_one_that_is_killed_in_mid_copy_blocks_nobody_and_leaves_nothing(store, disk, process):
@@ -156,7 +156,7 @@ def test_one_that_is_killed_in_mid_copy_blocks_nobody_and_leaves_nothing(store, 
     os.kill(first.pid, signal.SIGKILL)
     folder = Path(second.stdout.readline().split()[0])
     assert copies(disk) == {folder}
-    assert_same_pixels(StoredPictures(folder, SIZE), store)
+    assert_same_pixels(StoredImages(folder, SIZE), store)
 
 
 def test_what_a_killed_process_left_is_taken_for_no_copy(store, disk, process):
@@ -209,7 +209,7 @@ def test_another_users_copies_are_not_read(store, disk, capsys):
     copy = staged(store, disk)
     os.chown(copy.folder.parent, 12345, 12345)
     assert staged(store, disk) is store
-    assert "(it is another user's)" in capsys.readouterr().err
+    assert "(it belongs to another user)" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_too_small_is_told_and_done_without(small_disk, store, capsys):

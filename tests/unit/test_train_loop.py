@@ -1,4 +1,4 @@
-"""Training learns, publishes what it validated, and depends on nothing but its configuration and data."""
+"""Training learns, promotes what it validated, and depends on nothing but its configuration and data."""
 
 import csv
 import hashlib
@@ -30,7 +30,7 @@ def trainer(folder, dataset, **changes):
     return Trainer(config, folder / "results/tiny", folder / "data", KEY, World())
 
 
-def published(folder):
+def index_of(folder):
     return json.loads((folder / "results/tiny/checkpoint.json").read_text())
 
 
@@ -66,7 +66,7 @@ def test_the_same_run_gives_the_same_files(tmp_path, image_dataset):
     for name in ("a", "b"):
         make_experiment(tmp_path / name, image_dataset)
         run(tmp_path / name)
-    assert published(tmp_path / "a") == published(tmp_path / "b")
+    assert index_of(tmp_path / "a") == index_of(tmp_path / "b")
     one, other = ((tmp_path / name / "results/tiny/metrics.csv").read_bytes() for name in ("a", "b"))
     assert one == other
 
@@ -82,7 +82,7 @@ def test_the_validation_loss_depends_on_the_weights_alone(tmp_path, image_datase
     assert t.validate() != before
 
 
-def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_path, image_dataset):
+def test_the_final_weights_are_the_averaged_ones_that_were_validated(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset)
     files = run(tmp_path)
     run_dir = tmp_path / "results/tiny"
@@ -92,7 +92,7 @@ def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_pat
     for name, average in state.items():
         if name.startswith("ema."):
             assert hashlib.sha256(average.numpy().tobytes()).hexdigest() in values
-    index = published(tmp_path)
+    index = index_of(tmp_path)
     assert index["step"] == 8
     assert index["val_loss"] == pytest.approx(float(rows(tmp_path)[-1]["val_loss"]), rel=1e-5)
     assert index["train_loss"] == pytest.approx(state["history"][:, 0].mean().item())
@@ -106,12 +106,12 @@ def test_the_published_weights_are_the_averaged_ones_that_were_validated(tmp_pat
         assert facts == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def test_without_averaging_the_plain_weights_are_published(tmp_path, image_dataset):
+def test_without_averaging_the_plain_weights_are_final(tmp_path, image_dataset):
     t = trainer(tmp_path, image_dataset, ema=None)
     t.run(lambda: False, lambda: None)
-    t.publish("k")
+    t.promote("k")
     stored = load_file(tmp_path / "results/tiny/checkpoint/model.safetensors")
-    assert published(tmp_path)["step"] == 8
+    assert index_of(tmp_path)["step"] == 8
     for name, parameter in t.model.named_parameters():
         assert torch.equal(stored[file_name(name)], parameter.detach()), name
 
@@ -199,34 +199,34 @@ def test_a_run_that_is_made_longer_goes_on_from_where_it_ended(tmp_path, image_d
     for steps in (8, 14):
         make_experiment(tmp_path / "longer", image_dataset, steps=steps)
         run(tmp_path / "longer")
-    assert published(tmp_path / "longer") == published(tmp_path / "whole")
-    assert "goes on from step 8" in capfd.readouterr().err
+    assert index_of(tmp_path / "longer") == index_of(tmp_path / "whole")
+    assert "resumes from step 8" in capfd.readouterr().err
 
 
 def test_a_run_that_is_made_shorter_leaves_the_longer_ones_states_alone(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset, steps=14)
     run(tmp_path)
-    longer = published(tmp_path)
+    longer = index_of(tmp_path)
     make_experiment(tmp_path, image_dataset, steps=5)
     run(tmp_path)
-    assert published(tmp_path)["step"] == 5
+    assert index_of(tmp_path)["step"] == 5
     make_experiment(tmp_path, image_dataset, steps=14)
     run(tmp_path)
-    assert published(tmp_path) == longer
+    assert index_of(tmp_path) == longer
 
 
-def test_weights_are_kept_for_success_against_steps(tmp_path, image_dataset):
+def test_weights_are_saved_for_success_against_steps(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset, steps=9, keep_every=3)
     run(tmp_path)
-    (kept,) = (tmp_path / "results/tiny/train_state").glob("*/kept")
-    assert {path.name for path in kept.iterdir() if path.is_dir()} == {"step_3", "step_6", "step_9"}
+    (by_step,) = (tmp_path / "results/tiny/train_state").glob("*/kept")
+    assert {path.name for path in by_step.iterdir() if path.is_dir()} == {"step_3", "step_6", "step_9"}
     final = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
-    assert (kept / "step_9/model.safetensors").read_bytes() == final
-    assert (kept / "step_6/model.safetensors").read_bytes() != final
+    assert (by_step / "step_9/model.safetensors").read_bytes() == final
+    assert (by_step / "step_6/model.safetensors").read_bytes() != final
     assert all(row["val_loss"] for row in rows(tmp_path) if int(row["step"]) % 3 == 0)
 
 
-def test_what_was_published_stands_until_another_run_has_ended(tmp_path, image_dataset):
+def test_the_checkpoint_stands_until_another_run_has_ended(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset)
     files = {path: path.read_bytes() for path in run(tmp_path)}
     t = trainer(tmp_path, image_dataset, steps=16)
@@ -235,7 +235,7 @@ def test_what_was_published_stands_until_another_run_has_ended(tmp_path, image_d
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_a_damaged_table_is_published_again(tmp_path, image_dataset):
+def test_a_damaged_table_is_written_again(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset)
     run(tmp_path)
     table = tmp_path / "results/tiny/metrics.csv"
@@ -249,7 +249,7 @@ def test_where_nothing_is_held_out_it_is_trained_without_validation_and_said(tmp
     make_experiment(tmp_path, image_dataset, parts={"split": {"heldout_fraction": 0}})
     run(tmp_path)
     assert "split.heldout_fraction is 0: trained without validation" in capsys.readouterr().err
-    assert published(tmp_path)["val_loss"] is None and published(tmp_path)["train_loss"] > 0
+    assert index_of(tmp_path)["val_loss"] is None and index_of(tmp_path)["train_loss"] > 0
     assert not any(row["val_loss"] for row in rows(tmp_path))
 
 
@@ -261,13 +261,13 @@ def test_the_checkpoint_is_the_one_that_the_config_chooses(tmp_path, image_datas
     monkeypatch.setattr(Validation, "__call__", lambda *_: {"val_loss": next(losses), "val_loss_real_dims": 0.0})
     t = Trainer(config, tmp_path / "results/tiny", tmp_path / "data", KEY, World())
     t.run(lambda: False, lambda: None)
-    t.publish(KEY)
+    t.promote(KEY)
     step, loss = (6, 3.0) if chosen == "best" else (4, 4.0)
-    index = published(tmp_path)
+    index = index_of(tmp_path)
     assert (index["step"], index["val_loss"]) == (step, loss)
-    (kept,) = (tmp_path / "results/tiny/train_state").glob(f"*/kept/step_{step}")
-    published_weights = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
-    assert published_weights == (kept / "model.safetensors").read_bytes()
+    (by_step,) = (tmp_path / "results/tiny/train_state").glob(f"*/kept/step_{step}")
+    final = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
+    assert final == (by_step / "model.safetensors").read_bytes()
 
 
 def test_chosen_steps_are_traced(tmp_path, image_dataset):
@@ -283,7 +283,7 @@ def test_recomputing_activations_changes_nothing(tmp_path, image_dataset):
     for name, cluster in (("plain", {}), ("recomputed", {"activation_checkpointing": True})):
         make_experiment(tmp_path / name, image_dataset, cluster)
         run(tmp_path / name)
-    assert published(tmp_path / "plain") == published(tmp_path / "recomputed")
+    assert index_of(tmp_path / "plain") == index_of(tmp_path / "recomputed")
 
 
 @pytest.mark.slow
@@ -291,20 +291,20 @@ def test_compiling_changes_no_loss(tmp_path, image_dataset):
     for name, cluster in (("plain", {}), ("compiled", {"compile": True})):
         make_experiment(tmp_path / name, image_dataset, cluster)
         run(tmp_path / name)
-    plain, compiled = published(tmp_path / "plain"), published(tmp_path / "compiled")
+    plain, compiled = index_of(tmp_path / "plain"), index_of(tmp_path / "compiled")
     assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
     assert compiled["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-4)
     # the compiler's cache tells kernels for other numbers of threads apart
     assert torch._inductor.config.cpp.threads == torch.get_num_threads()
 
 
-def test_no_step_at_all_publishes_the_base_weights(tmp_path, image_dataset):
+def test_no_step_at_all_makes_the_base_weights_final(tmp_path, image_dataset):
     torch.manual_seed(7)
     model = Pi0(make_experiment(tmp_path, image_dataset).model)
     save_weights(model, tmp_path / "base.safetensors")
     make_experiment(tmp_path, image_dataset, model={"base": {"path": str(tmp_path / "base.safetensors")}}, steps=0)
     run(tmp_path)
-    assert published(tmp_path)["step"] == 0
+    assert index_of(tmp_path)["step"] == 0
     weights = (tmp_path / "results/tiny/checkpoint/model.safetensors").read_bytes()
     assert weights == (tmp_path / "base.safetensors").read_bytes()
 
@@ -339,11 +339,11 @@ def test_all_processes_and_micro_batches_see_the_same_shapes(tmp_path, image_dat
                 assert batch.observation.tokens.shape == (1, -(-longest // 8) * 8)
 
 
-def test_weights_that_were_not_kept_cannot_be_chosen(tmp_path, image_dataset):
+def test_weights_that_were_not_saved_cannot_be_chosen(tmp_path, image_dataset):
     make_experiment(tmp_path, image_dataset)
     run(tmp_path)
-    before = published(tmp_path)
+    before = index_of(tmp_path)
     make_experiment(tmp_path, image_dataset, parts={"eval": {"checkpoint": 4}}, keep_every=4)
     with pytest.raises(TrainingError, match=r"eval.checkpoint: found 4; .*kept/step_4 is not there"):
         run(tmp_path)
-    assert published(tmp_path) == before
+    assert index_of(tmp_path) == before

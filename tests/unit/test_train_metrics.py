@@ -1,4 +1,4 @@
-"""What a run tells never stops it, and its tables belong to the state that it goes on from."""
+"""What a run tells never stops it, and its tables belong to the state that it resumes from."""
 
 import sys
 

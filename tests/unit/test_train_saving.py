@@ -1,4 +1,4 @@
-"""States saved while training goes on are those of their step, and nothing that goes wrong meanwhile is lost."""
+"""States saved while training continues are those of their step, and nothing that goes wrong meanwhile is lost."""
 
 import threading
 

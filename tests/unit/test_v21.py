@@ -39,7 +39,7 @@ def video_of(old, episode):
     return old / f"videos/chunk-000/{CAMERA}/episode_{episode:06d}.mp4"
 
 
-def pictures(file, fps, count):
+def make_images(file, fps, count):
     return np.stack(list(video.Video(file, fps).frames(np.arange(count) / fps)))
 
 
@@ -56,7 +56,7 @@ def edit_lines(old, name, edit):
 
 
 def assert_holds(data, old, episodes):
-    """`data` are the `episodes` of `old`: vectors, instructions and pictures."""
+    """`data` are the `episodes` of `old`: vectors, instructions and images."""
     texts = dict(json.loads(line).values() for line in (old / "meta/tasks.jsonl").read_text().splitlines())
     assert data.num_episodes == len(episodes)
     for place, episode in enumerate(episodes):
@@ -65,7 +65,7 @@ def assert_holds(data, old, episodes):
         np.testing.assert_array_equal(data.column("action")[rows], np.stack(table["action"].to_numpy()))
         if "task_index" in table.column_names:
             assert data.task(rows[0]) == texts[table["task_index"][0].as_py()]
-        wanted = pictures(video_of(old, episode), data.fps, len(rows))
+        wanted = make_images(video_of(old, episode), data.fps, len(rows))
         np.testing.assert_array_equal(episode_images(data, CAMERA, place), wanted)
     files = [pq.read_table(file, partitioning=None) for file in data.data_files]
     numbers = np.concatenate([table["episode_index"].to_numpy() for table in files])
@@ -133,7 +133,7 @@ def test_videos_of_another_encoder_are_kept_apart_and_shown_as_they_are(old, cod
     for episode in (1, 2):
         file = video_of(old, episode)
         rows = pq.read_metadata(parquet_of(old, episode)).num_rows
-        encode(file, pictures(file, fps, rows), int(fps), codec, **options)
+        encode(file, make_images(file, fps, rows), int(fps), codec, **options)
     assert_holds(converted(old)[0], old, range(5))
 
 
@@ -141,7 +141,7 @@ def test_a_video_of_another_rate_or_with_too_few_frames_is_named_with_its_episod
     info = json.loads((old / "meta/info.json").read_text())
     file, kept = video_of(old, 3), video_of(old, 3).read_bytes()
     rows = pq.read_metadata(parquet_of(old, 3)).num_rows
-    shown = pictures(file, info["fps"], rows)
+    shown = make_images(file, info["fps"], rows)
     encode(file, shown, int(info["fps"]) // 2, "libx264")
     with pytest.raises(DataError, match=rf"'{CAMERA}' of episode 3: {file}: has .* frames/s; meta/info.json says"):
         converted(old)

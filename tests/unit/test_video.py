@@ -43,7 +43,7 @@ def test_the_same_episode_makes_the_same_bytes_and_stale_videos_go(episode, tmp_
     sim = open_simulator(simulator())
     sim.reset("drawer-close", 10)
     sim.step(episode.actions)
-    assert np.abs(frames[-1].astype(int) - sim.picture()).mean() < 6
+    assert np.abs(frames[-1].astype(int) - sim.render()).mean() < 6
 
 
 def test_a_replay_that_differs_from_the_rollout_is_told_and_the_others_are_filmed(episode, tmp_path):

@@ -53,7 +53,7 @@ def test_every_artefact_is_there_and_a_second_run_has_nothing_to_do(tiny):
 
 def test_the_page_shows_the_published_rate_beside_ours(tiny):
     page = (tiny.root / REPORT).read_text()
-    assert "Beside what was published" in page and "a paper, 50 episodes a suite" in page and "90.0 %" in page
+    assert "Compared with published numbers" in page and "a paper, 50 episodes a suite" in page and "90.0 %" in page
 
 
 def test_the_page_tells_how_the_evaluation_went(tiny, tmp_path):
@@ -125,14 +125,14 @@ def test_interrupting_snakemake_stops_training_cleanly_and_the_same_command_goes
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "is saved; run the same command again to go on" in output
+    assert "is saved; run the same command again to resume" in output
     file.write_text(file.read_text().replace("steps: 5000,", "steps: 6,"))
     assert clone.plan(target) == {"resolve"}, "the checkpoint that was there still stands"
 
 
 @needs_browser
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tiny, width, height):
+def test_the_page_shows_its_images_and_videos_in_a_browser_without_network(tiny, width, height):
     with open_browser() as browser:
         mobile = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", mobile)
@@ -144,10 +144,10 @@ def test_the_page_shows_its_pictures_and_videos_in_a_browser_without_network(tin
         videos = browser.execute_script(ready)
         assert videos, "at least one rollout is shown"
         assert all(state >= 2 and pixels > 0 and error is None for state, pixels, error in videos)
-        pictures = browser.execute_script(
+        images = browser.execute_script(
             "return [...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().height)"
         )
-        assert len(pictures) == 5 and min(pictures) > 50
+        assert len(images) == 5 and min(images) > 50
         assert "<<<<<<<" not in browser.page_source
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"
         assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

@@ -68,5 +68,5 @@ def test_a_flipped_bit_stops_whoever_reads_it(bare_project):
     shutil.rmtree(project.root / f"{RUN}/train_state")
     flip(pixels)
     done = project.python("scripts/train.py", CONFIG, check=False)
-    assert done.returncode == 1 and f"{pixels}: is not what was decoded" in done.stderr, done.stderr
+    assert done.returncode == 1 and f"{pixels}: is damaged: its sha256" in done.stderr, done.stderr
     assert not list(project.root.glob(f"{RUN}/train_state/*/step_*"))

@@ -173,7 +173,7 @@ def test_verify_finds_records_that_cannot_be_read_and_what_a_broken_build_left(p
     (project.root / "results/quickstart/provenance/others.json").write_text('{"of": "somebody else"}')
     record.write_text("{half")
     assert verify()[0] == 1 and "others.json" not in verify()[1]
-    assert "provenance/train.json: is no record that can be read" in verify()[1]
+    assert "provenance/train.json: is not a readable record" in verify()[1]
 
 
 def test_only_what_is_fresh_is_rebuilt_and_compared(project):
@@ -183,9 +183,9 @@ def test_only_what_is_fresh_is_rebuilt_and_compared(project):
     assert "train.peak_lr: 0.001 → 0.002; run: snakemake results/quickstart/eval.json" in refused.stderr
 
 
-def test_only_what_is_fresh_and_whole_in_its_own_project_is_published(project, bare_project):
-    def publish(where):
-        asked = ("tools/publish.py", project.root / "results/quickstart", "--license", "mit", "--to", "published")
+def test_only_what_is_fresh_and_whole_in_its_own_project_is_uploaded(project, bare_project):
+    def upload(where):
+        asked = ("tools/upload.py", project.root / "results/quickstart", "--license", "mit", "--to", "uploaded")
         return where.python(*asked, check=False).stderr
 
     name = "results/quickstart/checkpoint/model.safetensors"
@@ -195,12 +195,12 @@ def test_only_what_is_fresh_and_whole_in_its_own_project_is_published(project, b
     content["outputs"][name] = file_facts(weights)
     record.write_text(json.dumps(content))
     weights.write_bytes(b"x" * (SMALL + 1))
-    assert f"{name}: changed; its sha256 was" in publish(project), "planning would not have seen it"
-    assert "results/quickstart: is no results/<exp> of this project" in publish(bare_project)
+    assert f"{name}: changed; its sha256 was" in upload(project), "planning would not have seen it"
+    assert "results/quickstart: is not a results/<exp> of this project" in upload(bare_project)
     weights.write_bytes(bytes(SMALL + 1))
     project.edit(QUICKSTART, "peak_lr: 1.0e-3", "peak_lr: 2.0e-3")
-    assert "train.peak_lr: 0.001 → 0.002; run: snakemake" in publish(project)
-    assert not (project.root / "published").exists() and not (bare_project.root / "published").exists()
+    assert "train.peak_lr: 0.001 → 0.002; run: snakemake" in upload(project)
+    assert not (project.root / "uploaded").exists() and not (bare_project.root / "uploaded").exists()
 
 
 def test_the_reason_is_told(project):
@@ -309,5 +309,5 @@ def test_base_weights_that_were_not_brought_along_are_no_reason_to_convert_and_t
     shutil.rmtree(project.root / "jax")
     assert project.plan(target) == set()
     why = project.python("tools/why.py", target, "--files").stdout
-    assert "    jax/params: is not here, and taken for what it was when this was made" in why
+    assert "    jax/params: is not here, and assumed unchanged since this was made" in why
     assert re.search(r"^    [0-9a-f]{64}  results/converted/checkpoint\.json$", why, re.MULTILINE)

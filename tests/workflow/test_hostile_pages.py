@@ -58,7 +58,7 @@ def project(tmp_path_factory):
     names = {"observation.state": [f"x {MARKUP}", "y"], key: [f"dx {MARKUP}", "</svg><script>window.hit=1</script>"]}
     known_robots.write(project.root.parent / "robot", vectors, names, ["top"], 10, [SAID, f"{MARKUP} again"])
     project.snakemake("-c2", *PAGES)
-    project.python("tools/publish.py", "results/hostile", "--license", "mit", "--to", "published")
+    project.python("tools/upload.py", "results/hostile", "--license", "mit", "--to", "uploaded")
     return project
 
 
@@ -80,7 +80,7 @@ def test_a_browser_shows_it_and_runs_nothing(project, page):
 
 
 def test_the_card_holds_no_markup(project):
-    card = (project.root / "published/README.md").read_text()
+    card = (project.root / "uploaded/README.md").read_text()
     front, text = card.split("---", 2)[1:]
     assert "<img" not in text and "&lt;img src=x" in text
     rows = [line for line in text.splitlines() if line.startswith("| mean error of")]

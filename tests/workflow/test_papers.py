@@ -286,12 +286,12 @@ def test_an_experiment_is_rebuilt_elsewhere_and_compared(clone):
     assert not (clone.root / FULL / "machine").exists(), "nobody has to know where it was made"
 
 
-def test_only_what_is_fresh_is_published(clone, tmp_path):
-    publish = ("tools/publish.py", FULL, "--license", "apache-2.0", "--to", tmp_path / "published")
-    clone.python(*publish)
-    assert (tmp_path / "published/model.safetensors").is_file()
+def test_only_what_is_fresh_is_uploaded(clone, tmp_path):
+    upload = ("tools/upload.py", FULL, "--license", "apache-2.0", "--to", tmp_path / "uploaded")
+    clone.python(*upload)
+    assert (tmp_path / "uploaded/model.safetensors").is_file()
     clone.edit("config/experiments/quickstart.yaml", "peak_lr: 1.0e-3", "peak_lr: 5.0e-4")
-    refused = clone.python(*publish, check=False)
+    refused = clone.python(*upload, check=False)
     assert refused.returncode == 1 and "peak_lr: 0.001 → 0.0005" in refused.stderr
 
 

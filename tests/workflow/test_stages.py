@@ -77,7 +77,7 @@ def test_a_new_stage_is_a_file_a_script_a_rule_and_a_line_of_the_snakefile(count
     counting.snakemake("-c1", TARGET)
     assert counting.plan(TARGET) == set() and '"provenance"' in (counting.root / TARGET).read_text()
     assert f"{TARGET}: fresh" in counting.python("tools/why.py", TARGET).stdout
-    assert "are what they were" in counting.python("tools/verify.py", "results").stdout
+    assert "match their records" in counting.python("tools/verify.py", "results").stdout
     counting.edit("workflow/pisft/stages/count.py", '{"seed": subject.train.seed}', '{"steps": subject.train.steps}')
     assert "count" in counting.plan(TARGET)
 

@@ -25,9 +25,9 @@ def run(main: Callable[[], int | None]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         where = f" while writing {error.filename}" if error.filename else ""
-        code = _say(f"no space left{where}; free some and run the same command again: what was built is still there")
+        code = _say(f"no space left{where}; free some and run the same command again: what was built so far is kept")
     except KeyboardInterrupt as interruption:
-        code = _say(f"{interruption or 'interrupted'}; run the same command again to go on") and 130
+        code = _say(f"{interruption or 'interrupted'}; run the same command again to resume") and 130
     sys.exit(code or 0)
 
 

@@ -125,7 +125,7 @@ def _hub() -> list[Finding]:
         reached, found = False, f"cannot be reached ({type(error).__name__})"
     token = "one is set" if get_token() else "none"
     return [
-        Finding("hub", reached, found, "datasets and base weights by their names"),
+        Finding("hub", reached, found, "datasets and base weights named by hub id"),
         Finding("hub token", bool(get_token()), token, "gated repositories, such as PaliGemma's tokenizer"),
     ]
 

@@ -85,7 +85,7 @@ def _take(path: Path, owner: str) -> None:
             return
         except FileExistsError:
             _clear_stale(path)
-    raise LeaseError(f"{path}: another process was faster; run the command again once it has ended")
+    raise LeaseError(f"{path}: another process took it first; run the command again when that one has ended")
 
 
 def _clear_stale(path: Path) -> None:
@@ -100,7 +100,7 @@ def _clear_stale(path: Path) -> None:
         job = f", job {who['job']}" if who.get("job") else ""
         raise LeaseError(
             f"{path}: held by process {who.get('pid', '?')} on {who.get('host', '?')}{job}, which still writes, "
-            f"last heard of {max(0.0, age):.0f} s ago; wait for it or stop it (a dead one is taken over, after "
+            f"last renewed {max(0.0, age):.0f} s ago; wait for it or stop it (a dead one is taken over, after "
             f"{STALE_S:.0f} s at the latest)"
         )
     aside = path.with_name(f".lease.{uuid.uuid4().hex}")

@@ -1,4 +1,4 @@
-"""Files are what they were, without hashing them each time. Start from `first_damaged`.
+"""Checks that files have not changed, without hashing them each time. Start from `first_damaged`.
 
 A file is hashed once a machine; after that it is looked at: one that nobody touched has the size, times and number that
 it had. What was seen is noted in a file, which may be lost or damaged: then all are hashed again.
@@ -41,7 +41,7 @@ def first_damaged(files: Mapping[str, tuple[Path, str]], notes: Path) -> tuple[s
 
 
 def listed(folder: Path) -> Path:
-    """The file beside weights that were kept while training which says what they are: size and sha256 each."""
+    """Return the file beside saved weights that lists the size and sha256 of each of their files."""
     return folder.with_name(f"{folder.name}.json")
 
 

@@ -1,1 +1,1 @@
-"""What a π₀ or π₀.₅ is made of and what it costs, told without torch and without building one."""
+"""Parameters, memory and FLOPs of a π₀ or π₀.₅, computed without torch and without building one."""

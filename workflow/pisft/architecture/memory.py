@@ -60,8 +60,8 @@ def estimate(config: Resolved, processes: int) -> Estimate:
     # in a checkpoint, what adapters change is merged in fp32
     checkpoint = sum(p.numbers * (4 if p.adapted else p.bytes) for p in every)
     state = 12 * trained + average
-    kept = config.train.steps // config.train.keep_every if config.train.keep_every else 0
-    kept += config.eval.checkpoint == "best"
+    snapshots = config.train.steps // config.train.keep_every if config.train.keep_every else 0
+    snapshots += config.eval.checkpoint == "best"
     return Estimate(
         parameters=sum(p.numbers for p in every if not p.adapter),
         trainable=trained,
@@ -72,7 +72,7 @@ def estimate(config: Resolved, processes: int) -> Estimate:
         gathered=_gathered(every, config, processes),
         activations=_activations(config, processes),
         copy=state // processes,
-        disk=(STATES + 1) * state + (2 + kept) * checkpoint,
+        disk=(STATES + 1) * state + (2 + snapshots) * checkpoint,
     )
 
 
@@ -157,7 +157,7 @@ def _activations(config: Resolved, processes: int) -> int:
     joint += suffix * (8 * model.expert.width + 3 * model.expert.mlp + 3 * inner)
     if config.cluster.activation_checkpointing:
         # each block keeps what it is given; one at a time is computed again in full
-        kept = model.vision.depth * patches * model.vision.width
-        kept += model.depth * (prefix * model.vlm.width + suffix * model.expert.width)
-        return samples * size * (kept + max(vision, joint))
+        saved = model.vision.depth * patches * model.vision.width
+        saved += model.depth * (prefix * model.vlm.width + suffix * model.expert.width)
+        return samples * size * (saved + max(vision, joint))
     return samples * size * (model.vision.depth * vision + model.depth * joint)

@@ -33,7 +33,7 @@ def follow(job: Job, jobs: Path, done: Callable[[], bool], remark: Callable[[], 
             silent.tell(None)
             standing.tell(_standing(found))
         except SlurmError as error:
-            silent.tell(f"{error}; the job goes on without, and this command waits")
+            silent.tell(f"{error}; the job keeps running, and this command waits for SLURM to answer")
             found = job
         log.show()
         if remarked.line is None:
@@ -42,7 +42,7 @@ def follow(job: Job, jobs: Path, done: Callable[[], bool], remark: Callable[[], 
         if hopeless == PATIENCE:
             slurm.cancel(job.id)
             why = f"{found.reason}: {HOPELESS[found.reason]}"
-            raise slurm.refused(f"job {job.id}, now cancelled, would wait for ever", why)
+            raise slurm.refused(f"job {job.id}, now cancelled, would wait forever", why)
         if found.ended:
             time.sleep(LOOK_S[0])  # the last lines of the log may arrive late
             log.show()

@@ -40,7 +40,7 @@ def _probe(shared: Path, free_gb: float) -> str | None:
     except OSError as error:
         return f"{shared}: {error.strerror}"
     if read != "written":
-        return f"{shared}: what is read is not what was written"
+        return f"{shared}: what was read back differs from what was written"
     if free < free_gb:
         return f"{shared}: {free:.1f} GiB free, {free_gb} needed (config/site.yaml: train.free_gb)"
     return None
@@ -54,7 +54,9 @@ def _gpus(count: int) -> str | None:
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if found < count:
         why = f" ({' '.join(str(said[0].message).split())})" if said else ""
-        return f"{count} GPUs were given, torch can use {found}{why}; it needs a driver for CUDA {torch.version.cuda}"
+        return (
+            f"{count} GPUs were allocated, torch can use {found}{why}; it needs a driver for CUDA {torch.version.cuda}"
+        )
     for number in range(count):
         try:
             torch.ones(8, device=f"cuda:{number}").sum().item()

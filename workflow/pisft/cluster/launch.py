@@ -15,16 +15,16 @@ from pathlib import Path
 
 from pisft import slurm
 from pisft.canonical import digest
+from pisft.cluster.attempt import Attempt
 from pisft.cluster.follow import follow
 from pisft.cluster.settle import given_up, saved_step
 from pisft.cluster.submit import repair, submit
-from pisft.cluster.turn import Turn
 from pisft.cluster.work import Work
 from pisft.config.experiment import Resolved
 from pisft.config.site import Site
 from pisft.lease import held
 from pisft.slurm import Job
-from pisft.train.checkpoints.published import is_published, published, state_folder
+from pisft.train.checkpoints.files import checkpoint_files, is_complete, state_folder
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.monitoring.metrics import TIMING
 
@@ -37,11 +37,11 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     """
     run_dir = root / f"results/{config.name}"
     before = _written(run_dir)
-    if is_published(run_dir, key, thorough=True):
-        return published(run_dir)
+    if is_complete(run_dir, key, thorough=True):
+        return checkpoint_files(run_dir)
 
     def done() -> bool:
-        return _written(run_dir) != before and is_published(run_dir, key)
+        return _written(run_dir) != before and is_complete(run_dir, key)
 
     _leave_job()
     work = Work(root.resolve(), config.name, key, fingerprint, config.cluster.gpus_per_node if site.gpu else 0)
@@ -50,19 +50,19 @@ def train_in_job(config: Resolved, root: Path, key: str, fingerprint: str, site:
     with held(jobs / "lease.json"):  # so that two simultaneous commands submit one job
         job = _running(run_dir, key) or submit(work, config.cluster, site, jobs, _name(run_dir, key))
         repair(job, work, jobs)
-    _tell(f"job {job.id}: logs are {_short(jobs)}/{job.id}_<process>_log.err; scancel {job.id} ends it")
+    _tell(f"job {job.id}: logs are {_short(jobs)}/{job.id}_<rank>_log.err; scancel {job.id} ends it")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
-            job = follow(job, jobs, done, lambda: short_turn(state_folder(run_dir, fingerprint), config, site))
-            if is_published(run_dir, key, thorough=True):
-                return published(run_dir)
-            _go_on(job, run_dir, fingerprint)
+            job = follow(job, jobs, done, lambda: short_attempt(state_folder(run_dir, fingerprint), config, site))
+            if is_complete(run_dir, key, thorough=True):
+                return checkpoint_files(run_dir)
+            _continue(job, run_dir, fingerprint)
     except KeyboardInterrupt:
-        raise Interrupted(f"job {job.id} goes on without this command; scancel {job.id} would end it") from None
+        raise Interrupted(f"job {job.id} keeps running without this command; scancel {job.id} ends it") from None
 
 
-def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
+def short_attempt(state: Path, config: Resolved, site: Site) -> str | None:
     """Return a warning if an attempt ends before a training state is saved to `state`, else None.
 
     None also if the speed is not known yet.
@@ -76,8 +76,8 @@ def short_turn(state: Path, config: Resolved, site: Site) -> str | None:
     if steps >= config.train.save_every:
         return None
     return (
-        f"warning: train.save_every: found {config.train.save_every}, but a turn of {site.train.minutes} minutes has "
-        f"about {steps} steps: what ends one without SLURM's warning would cost all of it; save more often, or give "
+        f"warning: train.save_every: found {config.train.save_every}, but an attempt of {site.train.minutes} minutes "
+        f"has about {steps} steps: one that ends without SLURM's warning loses all of them; save more often, or give "
         "more time (config/site.yaml: train.minutes)"
     )
 
@@ -87,10 +87,10 @@ def _running(run_dir: Path, key: str) -> Job | None:
     for job in slurm.alive(_name(run_dir)):
         if job.name != _name(run_dir, key):
             raise TrainingError(
-                f"{run_dir}: job {job.id} ({job.state}) trains it as it was configured when that job was submitted; "
+                f"{run_dir}: job {job.id} ({job.state}) trains it with an earlier configuration, code or data; "
                 f"wait for it, or end it: scancel {job.id}"
             )
-        _tell(f"job {job.id} makes this already: attached to it")
+        _tell(f"job {job.id} trains this already: attached to it")
         return job
     return None
 
@@ -100,35 +100,35 @@ def _name(run_dir: Path, key: str | None = None) -> str:
     return f"{run_dir.name}-{digest(str(run_dir.resolve()))[:8]}-{(key or '')[:12]}"
 
 
-def _go_on(job: Job, run_dir: Path, fingerprint: str) -> None:
+def _continue(job: Job, run_dir: Path, fingerprint: str) -> None:
     """Requeue a job that ended without a result, or raise the reason why it ended."""
     jobs = run_dir / "slurm"
-    turns = Turn.all(jobs, job.id)
+    attempts = Attempt.all(jobs, job.id)
     log = _short(jobs)
-    if turns and (failure := turns[-1].failure()):
+    if attempts and (failure := attempts[-1].failure()):
         where = ""
         if "rank" in failure:
-            where = f"\n(process {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
+            where = f"\n(rank {failure['rank']} on {failure['node']}: {log}/{job.id}_{failure['rank']}_log.out)"
         raise TrainingError(failure["message"] + where)
     if job.state.startswith("CANCELLED"):
         raise TrainingError(
-            f"job {job.id} was cancelled; run the same command again to go on from the last saved state"
+            f"job {job.id} was cancelled; run the same command again to resume from the last saved state"
         )
     if job.state == "OUT_OF_MEMORY":
-        raise TrainingError(f"job {job.id} needed more memory than it asked for; config/site.yaml: train.memory_gb")
-    unseen = [] if turns or (jobs / f"{job.id}_0_log.err").exists() else [job.first_node]
+        raise TrainingError(f"job {job.id} ran out of memory; raise train.memory_gb in config/site.yaml")
+    unseen = [] if attempts or (jobs / f"{job.id}_0_log.err").exists() else [job.first_node]
     if unseen and job.excluded:
         raise TrainingError(
             f"{jobs}: neither {job.excluded} nor {job.first_node} sees it; expected a folder on a disk that all nodes "
-            "share: put the project there"
+            "share: move the project there"
         )
-    if turns and turns[-1].settled() is None:
-        turns[-1].settle(saved_step(run_dir, fingerprint))
+    if attempts and attempts[-1].settled() is None:
+        attempts[-1].settle(saved_step(run_dir, fingerprint))
     if reason := given_up(run_dir, job.id):
         raise TrainingError(reason)
     if unseen:
-        _tell(f"{job.first_node} is left out from now on: it does not see {jobs}")
-    _tell(f"job {job.id} ended by {job.state}; it goes back into the queue")
+        _tell(f"{job.first_node} is excluded from now on: it does not see {jobs}")
+    _tell(f"job {job.id} ended by {job.state}; it is requeued")
     slurm.requeue(job.id, unseen)
 
 

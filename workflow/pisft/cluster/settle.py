@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from pisft import slurm
-from pisft.cluster.turn import Turn
+from pisft.cluster.attempt import Attempt
 from pisft.config.site import load
-from pisft.train.checkpoints.published import is_published, state_folder
+from pisft.train.checkpoints.files import is_complete, state_folder
 
 
 def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
@@ -25,22 +25,22 @@ def settle(run_dir: Path, key: str, fingerprint: str, job_id: str) -> int:
 
     Runs on the job's first node. After requeueing it sleeps, since SLURM ends the script.
     """
-    turn = Turn.current(run_dir / "slurm")
-    if is_published(run_dir, key):
+    attempt = Attempt.current(run_dir / "slurm")
+    if is_complete(run_dir, key):
         return 0
-    if turn.failure():
+    if attempt.failure():
         return 1
     job = slurm.look(job_id)
     if job is None or job.state != "RUNNING":
         return 1  # cancelled, or preempted and already in the queue again
-    turn.settle(saved_step(run_dir, fingerprint))
+    attempt.settle(saved_step(run_dir, fingerprint))
     if reason := given_up(run_dir, job_id):
-        turn.fail(reason)
+        attempt.fail(reason)
         return 1
-    unfit = turn.unfit() | never_started(turn)
+    unfit = attempt.unfit() | never_started(attempt)
     for node, why in unfit.items():
-        print(f"{node} is left out from now on: {why}", file=sys.stderr)
-    print(f"job {job_id} goes back into the queue; step {turn.settled()} is saved", file=sys.stderr, flush=True)
+        print(f"{node} is excluded from now on: {why}", file=sys.stderr)
+    print(f"job {job_id} is requeued; step {attempt.settled()} is saved", file=sys.stderr, flush=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent by SLURM when it requeues the job
     slurm.requeue(job_id, sorted(unfit))
     time.sleep(60)  # until SLURM kills this script: if it exited, the job would count as finished
@@ -55,23 +55,23 @@ def saved_step(run_dir: Path, fingerprint: str) -> int:
 
 def given_up(run_dir: Path, job_id: str) -> str | None:
     """Return why not to requeue the job, if its last `train.turns` attempts ended at the same step, else None."""
-    turns = load(run_dir.parents[1]).train.turns
-    steps = [turn.settled() for turn in Turn.all(run_dir / "slurm", job_id)][-turns:]
-    if len(steps) < turns or len(set(steps)) > 1:
+    limit = load(run_dir.parents[1]).train.turns
+    steps = [attempt.settled() for attempt in Attempt.all(run_dir / "slurm", job_id)][-limit:]
+    if len(steps) < limit or len(set(steps)) > 1:
         return None
     at = f"step {steps[-1]}" if steps[-1] != -1 else "the start"
     return (
-        f"{turns} turns of job {job_id} have ended without getting further than {at}; slurm/{job_id}_*_log.err beside "
-        "config.json tells how each ended. A turn must be long enough to start and to save once (config/site.yaml: "
-        "train.minutes, train.warning_s)"
+        f"{limit} attempts of job {job_id} have ended without getting further than {at}; slurm/{job_id}_*_log.err "
+        "beside config.json tells how each ended. An attempt must be long enough to start and to save once "
+        "(config/site.yaml: train.minutes, train.warning_s)"
     )
 
 
-def never_started(turn: Turn) -> dict[str, str]:
+def never_started(attempt: Attempt) -> dict[str, str]:
     """Return the nodes on which no process started, with a reason; none if no process started anywhere."""
     from submitit.slurm.slurm import SlurmJobEnvironment
 
-    started = turn.started()
+    started = attempt.started()
     missing = [node for node in SlurmJobEnvironment().hostnames if node not in started] if started else []
     return dict.fromkeys(missing, "no process could start there; is the project's folder mounted on it?")
 

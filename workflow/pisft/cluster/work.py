@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pisft.cluster.attempt import Attempt
 from pisft.cluster.health import fault
-from pisft.cluster.turn import Turn
 from pisft.errors import PisftError
 
 LINES = 15  # of a traceback
@@ -39,11 +39,11 @@ class Work:
         rank, local_rank = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_LOCALID"])
         node = os.environ.get("SLURMD_NODENAME", socket.gethostname())
         run_dir = self.root / f"results/{self.name}"
-        turn = Turn.current(run_dir / "slurm")
-        turn.start(rank, node)
+        attempt = Attempt.current(run_dir / "slurm")
+        attempt.start(rank, node)
         try:
             if local_rank == 0 and (reason := self._fault(run_dir)):
-                turn.leave_out(node, reason)
+                attempt.leave_out(node, reason)
                 _end(1)
             self._train(run_dir, lead=rank == 0)
         except KeyboardInterrupt as interruption:  # the step is saved
@@ -54,7 +54,7 @@ class Work:
 
             if not lost_peer(error):
                 text = str(error) if isinstance(error, PisftError) else _last(traceback.format_exc())
-                turn.fail(text, rank=rank, node=node)
+                attempt.fail(text, rank=rank, node=node)
             traceback.print_exc(file=sys.stdout)  # not stderr, which `follow` shows: the error is reported there once
             _end(1)  # at once: destroying the process group would wait for the other ranks
         _end(0)
@@ -73,8 +73,8 @@ class Work:
 
         if lead and planned(Node("train", self.name), self.root).key != self.key:
             raise TrainingError(
-                f"{run_dir}: configuration, code, packages or data are not what they were when the job was submitted; "
-                "run the same command again to submit what is there now"
+                f"{run_dir}: configuration, code, packages or data have changed since the job was submitted; "
+                "run the same command again to submit them as they are now"
             )
         config = read_resolved(run_dir / "config.json")
         train(config, run_dir, self.root / "data", self.key, self.fingerprint, site.load(self.root))

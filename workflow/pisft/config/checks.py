@@ -34,13 +34,13 @@ def check_train(path: Path, experiment: Experiment) -> None:
     if train.end_lr == 0 and train.steps > train.decay_steps:
         raise ConfigError(
             f"{path}: train.steps: found {train.steps}; the learning rate is 0 from decay_steps, {train.decay_steps}, "
-            "on: raise end_lr or decay_steps (both are another schedule, so training begins anew)"
+            "on: raise end_lr or decay_steps (both change the schedule, so training starts from step 0)"
         )
     chosen = experiment.eval.checkpoint
     if chosen == "best" and experiment.split.without_validation:
         raise ConfigError(
             f"{path}: eval.checkpoint: found best, which is by the validation loss; split.heldout_fraction is 0, so "
-            "there is none: expected last or a step that is kept, or more than 0 held out"
+            "there is none: expected last or a saved step, or a fraction above 0"
         )
     if (
         isinstance(chosen, int)
@@ -48,7 +48,7 @@ def check_train(path: Path, experiment: Experiment) -> None:
         and (not train.keep_every or chosen % train.keep_every or chosen > train.steps)
     ):
         raise ConfigError(
-            f"{path}: eval.checkpoint: found {chosen}; expected last, best or a step that is kept "
+            f"{path}: eval.checkpoint: found {chosen}; expected last, best or a saved step "
             f"(train.keep_every is {train.keep_every}, train.steps {train.steps})"
         )
     window = experiment.logging.profile_steps
@@ -104,7 +104,7 @@ def _check_fit(path: Path, key: str, name: str, simulator: SimulatorConfig, fmt:
                     f"which is none of '{name}'; it has {', '.join(features)}"
                 )
             wanted, has = fmt.features.get(feature), features[feature]
-            if wanted and not has.is_picture and wanted.shape != has.shape:
+            if wanted and not has.is_image and wanted.shape != has.shape:
                 raise ConfigError(
                     f"{path}: {key}.simulator: '{feature}' of the format has {wanted.shape[0]} dims, "
                     f"of '{name}' {has.shape[0]}; a policy of one cannot act in the other"

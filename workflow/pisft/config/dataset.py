@@ -92,7 +92,7 @@ class GeneratedDataset(Strict):
 
 
 class SyntheticDataset(Strict):
-    """Made-up demonstrations with given features: smooth random motion and moving pictures, to try a format with."""
+    """Made-up demonstrations with given features: smooth random motion and moving images, to try a format with."""
 
     source: Literal["synthetic"] = "synthetic"
     features: Annotated[dict[str, Feature], AfterValidator(named)] = Field(min_length=1)
@@ -106,6 +106,6 @@ Origin = Annotated[HubDataset | LocalDataset | GeneratedDataset | SyntheticDatas
 
 
 class DatasetConfig(Strict):
-    """The file holds one of these, told apart by `source`."""
+    """One of these, distinguished by `source`."""
 
     origin: Origin

@@ -101,9 +101,7 @@ class _Measure:
         if depth > DEEPEST:
             raise _too_deep(self.source)
         if count > MOST:
-            raise ConfigError(
-                f"{self.source}: its aliases unfold to more than {MOST:,} values; write out what is meant"
-            )
+            raise ConfigError(f"{self.source}: its aliases expand to more than {MOST:,} values; write the values out")
         self.known[id(node)] = count, depth
         return count, depth
 
@@ -115,7 +113,9 @@ class _Measure:
             line = key.start_mark.line + 1
             if (first := seen.get((key.tag, key.value))) is not None:
                 name = ".".join((*at, key.value))
-                raise ConfigError(f"{self.source}: {name}: stands twice, on lines {first} and {line}; keep one of them")
+                raise ConfigError(
+                    f"{self.source}: {name}: is given twice, on lines {first} and {line}; keep one of them"
+                )
             seen[key.tag, key.value] = line
 
 

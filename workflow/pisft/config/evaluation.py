@@ -10,8 +10,8 @@ from pisft.config.base import Strict
 
 
 class OpenLoop(Strict):
-    """Flow loss and action error on this many held-out episodes (all, if there are fewer), of several datasets one of
-    each in turn."""
+    """Flow loss and action error on this many held-out episodes (all, if there are fewer); with several
+    datasets, taken from each in turn."""
 
     episodes: PositiveInt = 50
 
@@ -33,7 +33,7 @@ class Eval(Strict):
 
     checkpoint: Literal["last", "best"] | PositiveInt = Field(
         default="last",
-        description="the weights that are published: of the last step, of the least val_loss, or of a kept step",
+        description="the weights in the checkpoint: of the last step, of the least val_loss, or of a saved step",
     )
     open_loop: OpenLoop = OpenLoop()
     closed_loop: ClosedLoop | None = None

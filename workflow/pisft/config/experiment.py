@@ -29,7 +29,7 @@ class DatasetUse(Strict):
     weight: PositiveFloat = 1.0
     episodes: list[str] | None = None
     episodes_per_task: PositiveInt | None = Field(
-        None, description="train on the first ones of each instruction only; what is held out stays the same"
+        None, description="train on the first ones of each instruction only; the held-out episodes stay the same"
     )
 
     @field_validator("episodes", mode="before")

@@ -19,7 +19,7 @@ def inherit(path: Path, seen: tuple[Path, ...] = ()) -> Any:
     content = dict(content)
     parent = find_named(path.parent, content.pop("extends"), path, "extends")
     if parent in (*seen, path):
-        raise ConfigError(f"{path}: extends: goes round in a circle through {parent}")
+        raise ConfigError(f"{path}: extends: is circular, through {parent}")
     return _overlay(inherit(parent, (*seen, path)), content)
 
 

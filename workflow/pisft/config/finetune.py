@@ -20,7 +20,7 @@ class Full(Strict):
 
 
 class Lora(Strict):
-    """Low-rank adapters by peft, after one of three published choices or on modules of one's own.
+    """Low-rank adapters by peft, after one of three published choices or on modules of your own.
 
     Regular expressions match whole names as in the checkpoint's file, without `.weight`.
     """
@@ -34,7 +34,7 @@ class Lora(Strict):
     alpha: PositiveFloat | None = Field(
         None, description="adapters are scaled by alpha / rank; null for the preset's own"
     )
-    adapter: str | None = Field(None, description="a saved adapter folder to go on from")
+    adapter: str | None = Field(None, description="a saved adapter folder to start from")
 
     @field_validator("targets", "train")
     @classmethod
@@ -43,5 +43,5 @@ class Lora(Strict):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
+                raise ValueError(f"'{pattern}' is not a regular expression: {error}") from None
         return value

@@ -34,7 +34,7 @@ ROT6D_DIMS = 6
 
 
 class Feature(Strict):
-    """A feature of the dataset, in the words of its info.json. A picture's shape is (height, width, 3)."""
+    """A feature of the dataset, in the words of its info.json. An image's shape is (height, width, 3)."""
 
     dtype: str = "float32"
     shape: list[PositiveInt] = Field(min_length=1)
@@ -42,16 +42,16 @@ class Feature(Strict):
 
     @model_validator(mode="after")
     def _a_name_a_dim(self):
-        if self.names is not None and not self.is_picture and len(self.names) != self.shape[0]:
+        if self.names is not None and not self.is_image and len(self.names) != self.shape[0]:
             raise ValueError(f"{len(self.names)} names for {self.shape[0]} dims")
-        if self.is_picture and (len(self.shape) != 3 or self.shape[2] != 3):
-            raise ValueError(f"a picture's shape is [height, width, 3], not {self.shape}")
-        if not self.is_picture and len(self.shape) != 1:
+        if self.is_image and (len(self.shape) != 3 or self.shape[2] != 3):
+            raise ValueError(f"an image's shape is [height, width, 3], not {self.shape}")
+        if not self.is_image and len(self.shape) != 1:
             raise ValueError(f"a vector's shape is [dims], not {self.shape}")
         return self
 
     @property
-    def is_picture(self) -> bool:
+    def is_image(self) -> bool:
         """Whether it is a camera, stored as images or as video."""
         return self.dtype in ("image", "video")
 
@@ -59,7 +59,7 @@ class Feature(Strict):
 def named(features: dict[str, Feature]) -> dict[str, Feature]:
     """Return `features`; raises `ValueError` if a camera's key cannot name a folder."""
     for key, feature in features.items():
-        if feature.is_picture:
+        if feature.is_image:
             _camera(key)
     return features
 
@@ -158,14 +158,14 @@ class FormatConfig(Strict):
         for name in ("state", "actions"):
             self._check_vector(name, getattr(self, name))
         for slot, key in self.cameras.items():
-            if key in self.features and not self.features[key].is_picture:
+            if key in self.features and not self.features[key].is_image:
                 raise ValueError(f"cameras.{slot}: '{key}' is {self.features[key].dtype} in features")
         return self
 
     def _check_vector(self, name: str, sources: list[Source]) -> None:
         for source in sources:
             feature = self.features.get(source.key)
-            if feature and feature.is_picture:
+            if feature and feature.is_image:
                 raise ValueError(f"{name}: '{source.key}' is {feature.dtype} in features; expected a vector")
             if feature and source.dims and source.dims[1] > feature.shape[0]:
                 raise ValueError(f"{name}: dims {list(source.dims)} of '{source.key}', which has {feature.shape[0]}")

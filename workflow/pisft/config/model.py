@@ -44,7 +44,7 @@ class BaseWeights(Strict):
     repo: str | None = Field(None, description="a hub repo that holds model.safetensors")
     revision: str | None = Field(None, description="the commit or tag of `repo`")
     orbax: str | None = Field(None, description="folder of one of openpi's JAX checkpoints; it is converted once")
-    experiment: str | None = Field(None, description="an experiment whose checkpoint to go on from; built if need be")
+    experiment: str | None = Field(None, description="an experiment whose checkpoint to start from; built if missing")
 
     @model_validator(mode="after")
     def _one_source(self):

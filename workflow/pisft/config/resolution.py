@@ -87,7 +87,7 @@ def _check_base(path: Path, experiment: Experiment, model: ModelConfig, root: Pa
             "norm_stats.json: leave it out"
         )
     if base in line:
-        raise ConfigError(f"{path}: model: base.experiment: goes round in a circle through {base}")
+        raise ConfigError(f"{path}: model: base.experiment: is circular, through {base}")
     other = resolve(base, root, line).model
     for key in ModelConfig.model_fields.keys() - {"action_horizon", "max_token_len", "base"}:
         if getattr(model, key) != getattr(other, key):

@@ -22,7 +22,7 @@ TAKEN = {
 
 
 class Job(Strict):
-    """What a job of an ordinary rule asks for."""
+    """Resources of a job of any rule but training."""
 
     partition: str | None = Field(default=None, description="null for the one above")
     minutes: PositiveInt = Field(default=60, description="wall-clock limit")
@@ -39,22 +39,22 @@ class Evaluation(Job):
 
 
 class TrainJob(Strict):
-    """What a training job asks for, and how it bears its cluster."""
+    """Resources and limits of a training job."""
 
     partition: str | None = Field(default=None, description="null for the one above")
-    minutes: PositiveInt = Field(default=1440, description="wall-clock limit of one turn")
-    memory_gb: PositiveFloat = Field(default=24, description="for each process, of which there is one a GPU")
+    minutes: PositiveInt = Field(default=1440, description="wall-clock limit of one attempt")
+    memory_gb: PositiveFloat = Field(default=24, description="for each process (one per GPU)")
     cpus: PositiveInt = Field(default=4, description="for each process")
     warning_s: PositiveInt = Field(
         default=120,
-        description="SLURM warns this long before it ends a job: the step is finished and saved, and the job queues up",
+        description="SLURM warns this long before it ends a job, which then finishes the step, saves and is requeued",
     )
     timeout_s: PositiveInt = Field(
         default=1200,
-        description="a process that hears nothing of the others for this long ends, and the job queues up again",
+        description="a process that gets no answer from the others for this long ends, and the job is requeued",
     )
-    turns: PositiveInt = Field(default=5, description="of a job that gets no further, until it is given up")
-    free_gb: NonNegativeInt = Field(default=1, description="a node with less room on the project's disk is left out")
+    turns: PositiveInt = Field(default=5, description="attempts without progress after which a job is given up")
+    free_gb: NonNegativeInt = Field(default=1, description="a node with less space on the project's disk is excluded")
 
 
 class Site(Strict):
@@ -76,7 +76,7 @@ class Site(Strict):
         default=[], description="shell lines that a job starts with, such as module load or NCCL's variables"
     )
     container: str | None = Field(
-        default=None, description="what stands before python in a job, such as apptainer exec --nv pi-sft.sif"
+        default=None, description="the command before python in a job, such as apptainer exec --nv pi-sft.sif"
     )
     local_disk: str | None = Field(
         default=None,

@@ -13,7 +13,7 @@ from pisft.config.ranges import numbers
 class Train(Strict):
     """Optimisation; the defaults are openpi's."""
 
-    steps: NonNegativeInt = Field(description="0 publishes the base weights as they are")
+    steps: NonNegativeInt = Field(description="0 makes the base weights the checkpoint, as they are")
     global_batch_size: PositiveInt = 32
     flow_samples_per_prefix: PositiveInt = Field(1, description="noise and time draws that share a prefix pass")
     peak_lr: PositiveFloat = 2.5e-5
@@ -35,7 +35,9 @@ class Train(Strict):
     log_every: PositiveInt = 50
     validate_every: PositiveInt = 1000
     save_every: PositiveInt = 1000
-    keep_every: PositiveInt | None = Field(None, description="weights kept in kept/step_<n>; null for none")
+    keep_every: PositiveInt | None = Field(
+        None, description="weights are saved every so many steps, in kept/step_<n>; null for none"
+    )
 
 
 class Logging(Strict):
@@ -61,7 +63,7 @@ class Cluster(Strict):
         default=1, description="GPUs of each node: a count, or numbers such as 0-3 or 0,2; without a GPU, processes"
     )
     micro_batch_size: PositiveInt | None = Field(
-        default=None, description="samples that go through the model at once on each process; null for its whole share"
+        default=None, description="samples that go through the model at once on each process; null for all of its share"
     )
     workers: PositiveInt | None = Field(
         default=None,
@@ -69,7 +71,7 @@ class Cluster(Strict):
     )
     frame_store: bool = Field(
         default=True,
-        description="decode a dataset's pictures once, to disk; false: as they are needed, which takes cores",
+        description="decode a dataset's images once, to disk; false: as they are needed, which takes cores",
     )
     activation_checkpointing: bool = Field(
         default=False, description="recompute each block in the backward pass: less memory, more time"

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from pisft.config import read_resolved
 from pisft.diff.side import Side
 from pisft.errors import PisftError
-from pisft.evaluate.kept_actions import episodes
+from pisft.evaluate.recorded_actions import episodes
 from pisft.evaluate.video import file_name, film
 from pisft.records.difference import Difference
 
@@ -22,7 +22,7 @@ def film_flips(
     """((side, task, seed) → video of the first `most` flips of each kind, why some could not be filmed).
 
     `content` is `pisft.diff.measure`'s. What an evaluation filmed itself is taken from there; the rest is filmed into
-    `folder`/a and `folder`/b from the actions that it kept.
+    `folder`/a and `folder`/b from its recorded actions.
     """
     found: dict[tuple[int, str, int], Path] = {}
     reasons = []

@@ -31,7 +31,7 @@ def summary(content: Difference, color: bool) -> str:
     lines += _part(paint, "success", _success(paint, content.success))
     lines += _part(paint, "packages", _changed(paint, content.packages))
     lines += _part(paint, "code", [row.key for row in content.code])
-    lines += _part(paint, "commits that touched it", content.commits)
+    lines += _part(paint, "commits that changed it", content.commits)
     return "\n".join(lines if len(lines) > 1 else [*lines, "no difference"])
 
 

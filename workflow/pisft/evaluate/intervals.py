@@ -117,7 +117,7 @@ def episodes_needed(rate_a: float, rate_b: float, wanted: float = 0.8, alpha: fl
     low, high = 1, min(2, most)
     while power(rate_a, rate_b, high, alpha) < wanted:
         if high == most:
-            raise ValueError(f"{rate_a:g} and {rate_b:g} are not told apart by {most} episodes of each")
+            raise ValueError(f"{rate_a:g} and {rate_b:g} cannot be distinguished with {most} episodes of each")
         low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2

@@ -39,9 +39,9 @@ def load(folder: Path | None, groups: Sequence[Sequence[tuple[str, int]]]) -> di
         path = folder / f"{number}.npz" if folder else None
         if path is None or not zipfile.is_zipfile(path):
             continue
-        with np.load(path) as kept:
-            facts = json.loads(str(kept["facts"]))
-            episodes = [Episode(*outcome, actions=kept[str(i)]) for i, outcome in enumerate(facts["episodes"])]
+        with np.load(path) as file:
+            facts = json.loads(str(file["facts"]))
+            episodes = [Episode(*outcome, actions=file[str(i)]) for i, outcome in enumerate(facts["episodes"])]
         if [(e.task, e.seed) for e in episodes] == [tuple(episode) for episode in group]:
             found[number] = Group(episodes, facts["lost"])
     return found

@@ -45,17 +45,17 @@ def rollout(
     seed: int,
     workers: int,
     cameras: Collection[str] | None = None,
-    kept: Path | None = None,
+    state: Path | None = None,
 ) -> tuple[list[Episode], list[str]]:
     """Run `episodes`, (task, seed) each; returns their results in this order, and how simulator processes were lost.
 
-    `seed` is that of the policy's noise; `cameras` are the keys of the images that it uses, all by default. `kept` is a
-    folder of this evaluation's own for the saved rollouts: groups found there, with their losses, are not run again. An
-    episode whose process is lost, or whose simulator raises, is replayed in another process up to where it was. Raises
-    `SimulatorError` and `PolicyError`.
+    `seed` is that of the policy's noise; `cameras` are the keys of the images that it uses, all by default. `state` is
+    a folder of this evaluation's own for the saved rollouts: groups found there, with their losses, are not run again.
+    An episode whose process is lost, or whose simulator raises, is replayed in another process up to where it was.
+    Raises `SimulatorError` and `PolicyError`.
     """
     groups = list(batched(episodes, batch_size))
-    results = partial.load(kept, groups)
+    results = partial.load(state, groups)
     todo = [number for number in range(len(groups)) if number not in results]
     with bar(len(episodes), "rollouts", "episode") as progress:
         progress.update(sum(len(group.episodes) for group in results.values()))
@@ -65,7 +65,7 @@ def rollout(
                     before, group = len(pool.replaced), groups[number]
                     done = run_group(pool, group, policy, replan_steps, batch_size, seed, cameras, progress.update)
                     results[number] = partial.Group(done, pool.replaced[before:])
-                    partial.save(kept, number, results[number])
+                    partial.save(state, number, results[number])
     whole = [results[number] for number in range(len(groups))]
     return [episode for group in whole for episode in group.episodes], [how for group in whole for how in group.lost]
 

@@ -16,7 +16,7 @@ from pisft.data.loading.preprocess import Preprocessor
 from pisft.data.loading.split import parts
 from pisft.data.loading.training_set import TrainingSet
 from pisft.data.sources.library import open_dataset
-from pisft.evaluate import kept_actions
+from pisft.evaluate import recorded_actions
 from pisft.evaluate.episode import Episode
 from pisft.evaluate.intervals import mean95, wilson95
 from pisft.evaluate.open_loop import open_loop
@@ -45,15 +45,15 @@ def evaluate(
     data_root: Path,
     device: torch.device,
     workers: int,
-    kept: Path | None = None,
+    state: Path | None = None,
     actor: Actor | None = None,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Evaluate the checkpoint in `run_dir`, which also gets `videos/`, rollouts.safetensors and traces.json.
 
     Returns the content of eval.json, which has no clock, host or path in it and is the same for every number of
     `workers`, and how it went: seconds of each part, how simulator processes were lost, why episodes were not filmed.
-    `kept` is a folder for finished rollouts, from which an interrupted evaluation resumes; `actor` acts in place of the
-    checkpoint, and has to be the same one, served. Raises `PisftError`s.
+    `state` is a folder for finished rollouts, from which an interrupted evaluation resumes; `actor` acts in place of
+    the checkpoint, and has to be the same one, served. Raises `PisftError`s.
     """
     policy = load_policy(config, run_dir / "checkpoint", device)
     checkpoint = CheckpointIndex.read_from(run_dir)
@@ -66,7 +66,7 @@ def evaluate(
     timing["open_loop_s"] = time.perf_counter() - started
     closed = None
     if config.eval.closed_loop:
-        closed = closed_loop(config, actor or policy, run_dir, workers, timing, kept)
+        closed = closed_loop(config, actor or policy, run_dir, workers, timing, state)
     content = Evaluation(
         experiment=config.name,
         checkpoint=EvaluatedCheckpoint(step=checkpoint.step, sha256=checkpoint.files["model.safetensors"].sha256),
@@ -82,7 +82,7 @@ def closed_loop(
     folder: Path | None,
     workers: int,
     timing: dict[str, Any],
-    kept: Path | None = None,
+    state: Path | None = None,
 ) -> ClosedLoop:
     """Roll out `config.eval.closed_loop`, film some episodes, save the actions of all in `folder`, and add up.
 
@@ -106,13 +106,13 @@ def closed_loop(
         seed=loop.seed,
         workers=workers,
         cameras=tuple(config.format.cameras.values()),
-        kept=kept,
+        state=state,
     )
     timing["rollouts_s"] = time.perf_counter() - started
     shown: set[str] = set()
     if folder is not None:
         started = time.perf_counter()
-        kept_actions.save(folder, episodes)
+        recorded_actions.save(folder, episodes)
         filmed = film(simulator, choose(episodes), folder / "videos", workers)
         shown = {path.name for path in (folder / "videos").iterdir()}
         timing["lost_simulators"] += filmed.lost

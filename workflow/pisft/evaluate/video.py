@@ -44,10 +44,10 @@ def film(simulator: SimulatorConfig, episodes: Sequence[Episode], folder: Path, 
     if jobs:
         with bar(len(jobs), "videos", "video") as progress, Pool(simulator, min(workers, len(jobs))) as pool:
             try:
-                for (task, seed, *_), (pictures, outcome) in pool.map(replay, jobs):
+                for (task, seed, *_), (images, outcome) in pool.map(replay, jobs):
                     if outcome == rolled_out[task, seed]:
                         written.add(folder / file_name(task, seed))
-                        write_mp4(folder / file_name(task, seed), pictures, round(simulator.fps / stride))
+                        write_mp4(folder / file_name(task, seed), images, round(simulator.fps / stride))
                     else:
                         filmed.failed.append(
                             f"{task}, seed {seed}: {_told(*outcome)} in a replay, {_told(*rolled_out[task, seed])} in "
@@ -84,9 +84,9 @@ def file_name(task: str, seed: int) -> str:
     return f"{task.replace('/', '_')}_{seed}.mp4"
 
 
-def write_mp4(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:
-    """Write H.264 that every browser plays, atomically by a rename; pictures are uint8 (H, W, 3) with even sides."""
-    height, width = pictures[0].shape[:2]
+def write_mp4(path: Path, images: Sequence[np.ndarray], fps: int) -> None:
+    """Write H.264 that every browser plays, atomically by a rename; images are uint8 (H, W, 3) with even sides."""
+    height, width = images[0].shape[:2]
     # x264's output depends on the number of threads, and its macroblock tree is not deterministic.
     options = {"crf": "20", "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
     with (
@@ -95,6 +95,6 @@ def write_mp4(path: Path, pictures: Sequence[np.ndarray], fps: int) -> None:
     ):
         stream = container.add_stream("libx264", fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode())

@@ -154,8 +154,8 @@ def folded(stats: Stats, method: Method) -> dict[str, np.ndarray]:
 
 def _features(checkpoint: Checkpoint) -> dict[str, Any]:
     size = checkpoint.model.image_size
-    pictures = {key: {"type": "VISUAL", "shape": [3, size, size]} for key in camera_keys(checkpoint).values()}
-    return pictures | {
+    images = {key: {"type": "VISUAL", "shape": [3, size, size]} for key in camera_keys(checkpoint).values()}
+    return images | {
         STATE: {"type": "STATE", "shape": [len(checkpoint.stats.state.mean)]},
         ACTION: {"type": "ACTION", "shape": [len(checkpoint.stats.actions.mean)]},
     }

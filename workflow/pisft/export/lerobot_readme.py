@@ -22,19 +22,19 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[Slot, str], tokenizer: 
         notes.append(
             "Size: lerobot builds only the published dimensions (So400m/14, gemma_2b, gemma_300m), which this model "
             "does not have. config.json names no variant, so that lerobot refuses it: where shapes differ, it would "
-            f"print a warning and go on with random weights. {OWN}"
+            f"print a warning and continue with random weights. {OWN}"
         )
     if checkpoint.unknown_settings:
         keys = ", ".join(checkpoint.unknown_settings)
         notes.append(f"Format: {keys}: this export does not carry it over. {OWN}")
     if not cameras:
-        notes.append(f"Cameras: the model has none, and lerobot's policy demands a picture. {OWN}")
+        notes.append(f"Cameras: the model has none, and lerobot's policy demands an image. {OWN}")
     for slot, key in cameras.items():
         if format.cameras[slot] != key:
             notes.append(f"Camera: give the dataset's `{format.cameras[slot]}` as `{key}` (lerobot's --rename_map).")
     if cameras:
         notes.append(
-            f"Pictures: lerobot shrinks them without antialiasing. Give them at {size} × {size}, as "
+            f"Images: lerobot shrinks them without antialiasing. Give them at {size} × {size}, as "
             "pisft.data.transforms.images.resize_with_pad makes them."
         )
     if format.state != [Source(key="observation.state")]:
@@ -78,8 +78,8 @@ def readme(name: str, checkpoint: Checkpoint, cameras: Mapping[Slot, str], notes
     overrides = ['"device_processor": {"device": policy.config.device},']
     if checkpoint.model.tokenizer.kind == "bytes":
         overrides.append('"tokenizer_processor": {"tokenizer_name": f"{folder}/tokenizer"},')
-    pictures = [
-        f"- `{key}`: the picture of slot {slot}, float32 (3, {size}, {size}) in [0, 1]" for slot, key in cameras.items()
+    images = [
+        f"- `{key}`: the image of slot {slot}, float32 (3, {size}, {size}) in [0, 1]" for slot, key in cameras.items()
     ]
     return f"""# {name}, for lerobot
 
@@ -106,7 +106,7 @@ def act(observation, **kwargs):
 
 `act` gives robot actions, float32 (1, {horizon}, {action_dim}), for an observation of
 
-{"\n".join(pictures)}
+{"\n".join(images)}
 - `observation.state`: float32 ({state_dim},), in the robot's units
 - `task`: the instruction
 

@@ -118,7 +118,7 @@ def _look(dim: Dim, sample: Sample) -> None:
         count, first = int((~finite).sum()), int((~finite).argmax())
         dim.errors.append(
             f"{count} value{'s' if count > 1 else ''} not finite, the first in {sample.place(first)}: training refuses "
-            "it; mend it or leave the episode out"
+            "it; fix it or leave the episode out"
         )
     if dim.constant:
         dim.notes.append(f"is {dim.low:.4g} in every frame")

@@ -125,7 +125,7 @@ def lengths(frames: np.ndarray, fps: float) -> str:
         return svg(figure, "Histogram of the episodes' lengths")
 
 
-def pictures(data: LeRobotData, key: str, episodes: Sequence[int]) -> list[dict]:
+def images(data: LeRobotData, key: str, episodes: Sequence[int]) -> list[dict]:
     """Return first, middle and last image of some episodes as data URIs; raises `DataError` for undecodable ones."""
     camera = open_camera(data, key)
     try:
@@ -133,7 +133,7 @@ def pictures(data: LeRobotData, key: str, episodes: Sequence[int]) -> list[dict]
         for episode in episodes:
             rows = data.rows(episode)
             for row in dict.fromkeys((rows[0], rows[len(rows) // 2], rows[-1])):
-                shown.append({"episode": episode, "frame": row - rows[0], "uri": _jpeg(camera.picture(row))})
+                shown.append({"episode": episode, "frame": row - rows[0], "uri": _jpeg(camera.image(row))})
         return shown
     finally:
         camera.close()
@@ -145,8 +145,8 @@ def _title(dim: Dim, longest: int) -> str:
     return f"{dim.place} · {name}"
 
 
-def _jpeg(picture: np.ndarray) -> str:
-    image = Image.fromarray(picture)
+def _jpeg(pixels: np.ndarray) -> str:
+    image = Image.fromarray(pixels)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "jpeg", quality=82)

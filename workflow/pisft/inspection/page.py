@@ -10,7 +10,7 @@ from pathlib import Path
 from pisft.inspection import figures
 from pisft.inspection.look import Inspection
 from pisft.inspection.proposal import Proposal
-from pisft.inspection.roles import is_camera, picture_shape
+from pisft.inspection.roles import image_shape, is_camera
 from pisft.report.template import template
 
 PROMPTS = 40  # listed at most
@@ -26,10 +26,10 @@ def render(seen: Inspection, proposal: Proposal) -> str:
         {
             "key": key,
             "dtype": feature["dtype"],
-            "shape": picture_shape(feature),
+            "shape": image_shape(feature),
             "slot": slots[key][0] if key in slots else None,
             "why": slots[key][1] if key in slots else seen.roles.left_out[key],
-            "pictures": figures.pictures(data, key, episodes) if key in seen.roles.colour else [],
+            "images": figures.images(data, key, episodes) if key in seen.roles.colour else [],
         }
         for key, feature in data.features.items()
         if is_camera(feature)
@@ -46,7 +46,7 @@ def render(seen: Inspection, proposal: Proposal) -> str:
         prompts=seen.prompts[:PROMPTS],
         more_prompts=max(0, len(seen.prompts) - PROMPTS),
         number=_number,
-        pictures={
+        figures={
             "actions": figures.traces(seen.actions, overlays, sample, data.fps),
             "state": figures.traces(seen.state, [None] * len(seen.state), sample, data.fps),
             "actions_histograms": figures.histograms(seen.actions),

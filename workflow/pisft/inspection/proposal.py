@@ -16,7 +16,7 @@ from pisft.data.transforms.format import clean_prompt, given_names
 from pisft.inspection.dims import Dim
 from pisft.inspection.look import Inspection
 from pisft.inspection.relation import Relation
-from pisft.inspection.roles import is_camera, picture_shape
+from pisft.inspection.roles import image_shape, is_camera
 
 LONGEST_CHUNK = 50  # actions in a chunk in the training of π₀ and π₀.₅
 SHORTEST_CHUNK = 5
@@ -110,7 +110,7 @@ def action_type(relations: Sequence[Relation]) -> tuple[str, str, str]:
         )
     for by, words in (
         ("name", f"{said} by their names"),
-        ("look", "are small and centred on zero, and which state dims they go with cannot be told"),
+        ("look", "are small and centred on zero, and the state dims they belong to are unknown"),
     ):
         if count := sum(r.by == by for r in chosen):
             reasons.append(f"{count} of {len(judged)} dims {words}")
@@ -183,7 +183,7 @@ def _features(seen: Inspection) -> list[str]:
     for key in dict.fromkeys([*cameras, *seen.roles.state, *seen.roles.actions]):
         feature = seen.data.features[key]
         if is_camera(feature):
-            shape = _flow(picture_shape(feature))
+            shape = _flow(image_shape(feature))
             lines.append(f"  {_flow(key)}: {{dtype: {feature['dtype']}, shape: {shape}}}")
             continue
         facts = [] if feature["dtype"] == "float32" else [f"dtype: {feature['dtype']}"]

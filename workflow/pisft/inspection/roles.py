@@ -16,7 +16,7 @@ EXTERIOR = (
     *("static", "scene", "main", "center", "side", "low", "rgb", "image"),
 )
 WRIST = ("wrist", "gripper", "hand")
-NO_PICTURE = ("depth", "segmentation", "seg", "mask", "flow", "infrared")
+NO_COLOUR = ("depth", "segmentation", "seg", "mask", "flow", "infrared")
 ACTIONS = ("action", "actions")
 STATES = ("observation.state", "state", "observation.states", "states", "robot_state", "proprio", "qpos")
 BODY = frozenset({"joint", "joints", "gripper", "ee", "eef", "tcp", "pose", "proprio", "qpos", "cartesian", "finger"})
@@ -69,7 +69,7 @@ def is_camera(feature: Mapping[str, Any]) -> bool:
     return feature["dtype"] in ("image", "video")
 
 
-def picture_shape(feature: Mapping[str, Any]) -> list[int]:
+def image_shape(feature: Mapping[str, Any]) -> list[int]:
     """Return [height, width, channels] of a camera, whatever their order in info.json."""
     shape = [int(size) for size in feature["shape"]]
     channels_first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
@@ -92,10 +92,10 @@ def _cameras(features: Mapping[str, Any], roles: Roles) -> None:
         if is_camera(feature):
             info = feature.get("info") or feature.get("video_info") or {}
             depth = info.get("is_depth_map") or info.get("video.is_depth_map")
-            odd = "depth" if depth else next((word for word in NO_PICTURE if word in words(key)), None)
-            channels = picture_shape(feature)[-1]
+            odd = "depth" if depth else next((word for word in NO_COLOUR if word in words(key)), None)
+            channels = image_shape(feature)[-1]
             if odd or channels != 3:
-                roles.left_out[key] = f"no colour picture ({odd or f'{channels} channels'}), which the model cannot see"
+                roles.left_out[key] = f"no colour image ({odd or f'{channels} channels'}), which the model cannot see"
             else:
                 roles.colour.append(key)
     wrists = [key for key in roles.colour if _wrist(key)]

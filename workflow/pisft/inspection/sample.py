@@ -84,6 +84,6 @@ def _read_file(data: LeRobotData, path: Path, first: int, rows: np.ndarray, part
                 try:
                     found.append(to_array(table[key].combine_chunks(), data.vector_width(key))[wanted])
                 except (KeyError, ValueError) as error:
-                    raise DataError(f"{path}: '{key}' {error}; mend the dataset's info.json or its data") from error
+                    raise DataError(f"{path}: '{key}' {error}; fix the dataset's info.json or its data") from error
         first = end
     return first

@@ -75,7 +75,7 @@ def check_shapes(origin: object, what: str, expected: Shapes, found: Shapes) -> 
     if wrong:
         told = [one_line(line)[:300] for line in wrong[:MOST]]
         told += [f"and {len(wrong) - MOST} more"] if len(wrong) > MOST else []
-        raise WeightsError("\n  ".join([f"{origin}: does not hold {what}; nothing was taken from it", *told]))
+        raise WeightsError("\n  ".join([f"{origin}: does not hold {what}; nothing was loaded", *told]))
 
 
 def fill(parameters: Mapping[str, Tensor], names: Mapping[str, str], stored: safe_open, file: Path, what: str) -> None:

@@ -103,7 +103,7 @@ def _commit(node: Node, root: Path) -> str:
     noted = root / node.machine
     commit = read_json(noted).get("commit") if noted.is_file() else None
     if commit is None or commit.endswith("+"):
-        what = "code that was not committed" if commit else "code of a commit that nobody noted"
+        what = "code that was not committed" if commit else "code of an unrecorded commit"
         raise ProvenanceError(f"{noted}: commit: {node.target} was made by {what}; {REMEDY}")
     return commit
 

@@ -77,7 +77,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
                 verify(parent, record.outputs, root)
             elif (root / parent.provenance).is_file():
                 raise ProvenanceError(
-                    f"{parent.provenance}: is no record that can be read; build again what it is of: remove it, then "
+                    f"{parent.provenance}: is not a readable record; build its artefact again: remove it, then "
                     f"snakemake {parent.target}"
                 )
         if path.is_file():

@@ -22,11 +22,11 @@ IN_PARTS = ("pisft.config", "pisft.provenance", "pisft.stages", "pisft.cluster")
 READS = "it reads or checks configuration files; what comes of that shows in the resolved values"
 WHERE = "it is about where a job runs"
 LEFT_OUT = {
-    "pisft.errors": "how a mistake is told",
-    "pisft.cli": "a script's arguments, and how its errors are told",
+    "pisft.errors": "how an error is reported",
+    "pisft.cli": "a script's arguments, and how its errors are reported",
     "pisft.process": "which process this is, and when it ends",
     "pisft.lease": "who may write",
-    "pisft.report.health": "the picture of the statistics' health: no number is made from it",
+    "pisft.report.health": "the figure of the statistics' health: no number is made from it",
     "pisft.config.base": READS,
     "pisft.config.document": READS,
     "pisft.config.site": WHERE,
@@ -40,7 +40,7 @@ LEFT_OUT = {
     "pisft.stages": "it says what a key holds and where files lie, which shows in the key",
     "pisft.provenance": "it computes a key or keeps a record",
 }
-# Imported name → package, of those whose change may change a result; of others, only how it is told.
+# Imported name → package, of those whose change may change a result; of others, only how it is reported.
 PACKAGES_THAT_MATTER = {
     "PIL": "pillow",
     "av": "av",

@@ -1,4 +1,4 @@
-"""What DVC is told: which stages a paper has, what they read and what they leave. Start from `pipelines`.
+"""Makes a paper's dvc.yaml: its stages, their inputs and their outputs. Start from `pipelines`.
 
 DVC owns versioned bytes, Snakemake the graph: a paper is one coarse stage whose command asks Snakemake, which runs
 what can run at once, on a cluster too. An artefact belongs to exactly one stage in one file: a dataset and converted
@@ -143,5 +143,5 @@ def _files(node: Node, root: Path) -> list[str]:
 
 
 def _persistent(paths: list[str]) -> Outs:
-    """DVC deletes what a stage leaves before it runs, unless told; an interrupted training goes on from it."""
+    """DVC deletes the outputs of a stage before it runs, unless they persist; an interrupted training needs them."""
     return [{path: {"persist": True}} for path in paths]

@@ -32,7 +32,7 @@ BESIDE_RESULTS = {
     "<exp>/train_state/": "what training resumes from after an interruption",
     "<exp>/train_state/<run>/kept/step_<n>/": "the weights that `train.keep_every` saved",
     "<exp>/eval.timing.json": "how the evaluation went: seconds, simulators that were lost, what could not be filmed",
-    "<exp>/success_by_step.json, .svg": "what `tools/evaluate_kept.py` found for each saved step",
+    "<exp>/success_by_step.json, .svg": "what `tools/evaluate_by_step.py` found for each saved step",
     "<exp>/films/": "episodes that `tools/film.py` was asked for",
     "<exp>/provenance/<stage>.json": "what each artefact was made from; decides whether it is fresh",
     "<exp>/machine/<stage>.json": "on what machine and commit it was made; nothing depends on it",

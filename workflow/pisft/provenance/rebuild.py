@@ -25,7 +25,7 @@ def fresh_clone(folder: Path, root: Path = Path()) -> Path:
     changed = git("status", "--porcelain", "--untracked-files=no", root=root)
     if changed:
         files = ", ".join(line[3:] for line in changed.splitlines())
-        raise PisftError(f"{files}: changed and not committed; what is rebuilt is what is committed: commit first")
+        raise PisftError(f"{files}: changed and not committed; a rebuild uses what is committed: commit first")
     git("clone", "--quiet", str(root.absolute()), str(folder))
     return folder
 

@@ -106,8 +106,8 @@ def _say() -> None:
         print(f"{name}: {warning}", file=sys.stderr)
     if _by_size:
         print(
-            f"{len(_by_size)} files ({sum(_by_size.values()) / 2**20:.0f} MiB) were compared by size only; whoever "
-            "reads one verifies it first, and make verify reads all",
+            f"{len(_by_size)} files ({sum(_by_size.values()) / 2**20:.0f} MiB) were compared by size only; each is "
+            "hashed before it is read, and make verify hashes all",
             file=sys.stderr,
         )
 

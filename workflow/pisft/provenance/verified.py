@@ -21,8 +21,8 @@ def verify(node: Node, outputs: Mapping[str, FileFacts], root: Path = Path()) ->
         name, found = damaged
         what = f"is not what was built: its sha256 is {found[:12]}…" if found else "is missing"
         raise ProvenanceError(
-            f"{name}: {what}; {node.provenance} says {files[name][1][:12]}…; take it from where it is kept (such as "
-            f"dvc checkout), or build it again: remove {node.provenance}, then snakemake {node.target}"
+            f"{name}: {what}; {node.provenance} says {files[name][1][:12]}…; restore it (such as "
+            f"by dvc checkout), or build it again: remove {node.provenance}, then snakemake {node.target}"
         )
 
 

@@ -27,7 +27,7 @@ class SuccessByStep(Versioned):
     """The weights that a run saved at several steps, evaluated on episodes of the simulator's range `seeds`."""
 
     name_of_file: ClassVar[str] = "success_by_step.json"
-    remedy: ClassVar[str] = "run tools/evaluate_kept.py again"
+    remedy: ClassVar[str] = "run tools/evaluate_by_step.py again"
 
     seeds: str
     steps: dict[int, AtStep]

@@ -51,7 +51,7 @@ class Record(Versioned, Ingredients):
     """The record as a file: ingredients, files (path → facts), the sha256 of uv.lock, and what was accepted."""
 
     kind: ClassVar[str] = "provenance"
-    remedy: ClassVar[str] = "build again what it is of"
+    remedy: ClassVar[str] = "build its artefact again"
 
     outputs: dict[str, FileFacts]
     uv_lock: str | None

@@ -1,4 +1,4 @@
-"""Success against training steps beside the validation loss, as a picture and a number: start from `by_step`."""
+"""Success against training steps beside the validation loss, as a figure and a number: start from `figure`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def rank_correlation(found: Mapping[int, AtStep]) -> Correlation:
     return Correlation(steps=len(pairs), spearman=round(float(statistic), 6))
 
 
-def by_step(found: Mapping[int, AtStep]) -> str:
-    """SVG of `pisft.evaluate.kept.by_step`'s content: success with 95 % intervals, and the validation loss."""
+def figure(found: Mapping[int, AtStep]) -> str:
+    """SVG of `pisft.evaluate.by_step.by_step`'s content: success with 95 % intervals, and the validation loss."""
     steps = sorted(found)
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(2.7)

@@ -1,4 +1,4 @@
-"""The page's pictures, as SVG text that is the same for the same numbers. Narrow enough to be read on a phone."""
+"""The page's figures, as SVG text that is the same for the same numbers. Narrow enough to be read on a phone."""
 
 from __future__ import annotations
 

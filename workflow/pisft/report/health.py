@@ -1,6 +1,6 @@
 """norm_stats.report.png: each dim as the policy sees it, and what looks wrong. Start from `draw(report, path)`.
 
-No part of any key (`pisft.provenance.code`): how a picture is drawn is no reason to train again.
+No part of any key (`pisft.provenance.code`): how a figure is drawn is no reason to train again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LINEAR = 2.0  # up to here the axis is linear, beyond logarithmic
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Write the picture of a norm_stats.report.json: the same bytes for the same report, put in place by a rename."""
+    """Write the figure of a norm_stats.report.json: the same bytes for the same report, put in place by a rename."""
     rows = [len(_shown(report, field)) for field in FIELDS]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.6, 1.7 + 0.26 * sum(rows)), layout="constrained", dpi=150)

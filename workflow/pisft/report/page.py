@@ -53,13 +53,13 @@ def render(run_dir: Path) -> str:
         went=_went(run_dir / "eval.timing.json"),
         health=health,
         warnings=lines(health),
-        pictures={
+        figures={
             "loss": figures.loss_curve(metrics_csv.read(run_dir / "metrics.csv")),
             "state": figures.statistics(stats, "state", names["state"]),
             "actions": figures.statistics(stats, "actions", names["actions"]),
             "open_loop": figures.action_errors(evaluation.open_loop.action_error.robot),
             "traces": figures.traces(read_json(run_dir / "traces.json", kind=list)),
-            "health": _picture(run_dir / "norm_stats.report.png"),
+            "health": _data_uri(run_dir / "norm_stats.report.png"),
         },
         packages=dict(sorted({k: v for record in provenance.values() for k, v in record.packages.items()}.items())),
         records=provenance,
@@ -82,7 +82,7 @@ def _published(config: dict[str, Any], closed: ClosedLoop | None) -> list[Beside
     return [row for one in reported.each() for row in beside_published(closed, one)]
 
 
-def _picture(path: Path) -> str:
+def _data_uri(path: Path) -> str:
     """A PNG as a data URI."""
     try:
         return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

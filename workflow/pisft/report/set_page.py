@@ -42,7 +42,7 @@ def sweep_text(table: list[Row], runs: list[Row]) -> str:
 
 
 def paper_page(name: str, paper: Paper, rows: list[Row]) -> str:
-    """The paper's page: each experiment's measures with intervals, beside what was published."""
+    """The paper's page: each experiment's measures with intervals, beside the published ones."""
     return template(Path(__file__).with_name("paper.html.j2")).render(
         name=name,
         paper=paper,

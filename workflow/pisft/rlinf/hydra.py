@@ -137,8 +137,8 @@ class _Whole:
         if self.left < 0 or len(at) > DEEPEST or len(open_) > DEEPEST:
             key = ".".join(at[:DEEPEST])
             raise ConfigError(
-                f"{self.path}: {key}: its ${{...}} unfold to more than {MOST:,} values, or more than {DEEPEST} deep; "
-                "write out what is meant"
+                f"{self.path}: {key}: its ${{...}} expand to more than {MOST:,} values, or more than {DEEPEST} deep; "
+                "write the values out"
             )
         if isinstance(node, dict):
             return {str(key): self.resolved(value, (*at, str(key)), open_) for key, value in node.items()}

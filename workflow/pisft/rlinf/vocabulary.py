@@ -48,7 +48,7 @@ VOCABULARY = [
     _translated(
         "runner.save_interval",
         "train.save_every",
-        "states to go on from, of which two are kept; `train.keep_every` keeps weights for good. −1: the default",
+        "states to resume from, of which two are kept; `train.keep_every` keeps weights for good. −1: the default",
     ),
     _translated("runner.val_check_interval", "train.validate_every", "−1: the default"),
     _carried("runner.log_interval", "train.log_every"),
@@ -58,8 +58,8 @@ VOCABULARY = [
         "`wandb` is online there, so here; there is no swanlab. `metrics.csv` is always written",
     ),
     _left_out("runner.logger.*", "everything lies in `results/<experiment>/`, and that is its name"),
-    _left_out("runner.resume_dir", "the same command goes on where it was stopped"),
-    _left_out("runner.early_stop.*", "`eval: {checkpoint: best}` publishes the weights of the least val_loss"),
+    _left_out("runner.resume_dir", "the same command resumes where it was stopped"),
+    _left_out("runner.early_stop.*", "`eval: {checkpoint: best}` takes the weights of the least val_loss"),
     _carried("cluster.num_nodes", "cluster.num_nodes"),
     _translated(
         "cluster.component_placement.*",

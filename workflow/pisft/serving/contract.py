@@ -55,7 +55,7 @@ class Contract:
             raise DataError(f"found a {type(observation).__name__}; expected a mapping of observations by key")
         sample: dict[str, Any] = {}
         for key in self.cameras:
-            sample[key] = self._picture(key, _find(observation, key))
+            sample[key] = self._image(key, _find(observation, key))
         for key in self.vectors:
             sample[key] = self._vector(key, _find(observation, key))
         task = observation.get("task", observation.get("prompt"))
@@ -79,7 +79,7 @@ class Contract:
             raise DataError(f"noise: found {_shown(noise)}; expected float32 {list(expected)}")
         return _finite("noise", noise)
 
-    def _picture(self, key: str, value: Any) -> np.ndarray:
+    def _image(self, key: str, value: Any) -> np.ndarray:
         if isinstance(value, np.ndarray) and value.ndim == 3 and value.shape[0] == 3 != value.shape[2]:
             value = np.ascontiguousarray(
                 value.transpose(1, 2, 0)
@@ -90,7 +90,7 @@ class Contract:
             raise DataError(f"{key}: found {_shown(value)}; expected sides of 1 to {LARGEST_SIDE} pixels")
         size = self.policy.preprocessor.model.image_size
         if min(value.shape[:2]) * size < max(value.shape[:2]):
-            raise DataError(f"{key}: found {_shown(value)}; nothing is left of its short side at {size} pixels")
+            raise DataError(f"{key}: found {_shown(value)}; its short side vanishes at {size} pixels")
         return value
 
     def _vector(self, key: str, value: Any) -> np.ndarray:

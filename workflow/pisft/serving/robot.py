@@ -159,7 +159,7 @@ def _chunk(answer: Any, dims: int | None) -> np.ndarray | str:
     try:
         chunk = np.asarray(answer, np.float32)
     except (TypeError, ValueError):
-        return f"the answer is no chunk of numbers but {type(answer).__name__}"
+        return f"the answer is not a chunk of numbers but {type(answer).__name__}"
     if chunk.ndim != 2 or not chunk.size:
         return f"the chunk is {chunk.dtype} {list(chunk.shape)}; expected (actions, dims)"
     if dims is not None and chunk.shape[1] != dims:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pisft.config.simulators.aloha import AlohaConfig
 from pisft.simulators import gl
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 gl.choose()
 
@@ -60,8 +60,8 @@ class Aloha(Counted):
         state = self._task.get_qpos(self._env.physics).astype(np.float32)
         return {**images, "observation.state": state, "task": self.config.tasks[self.task]}
 
-    def picture(self) -> np.ndarray:
-        return self._draw(SHOWN, PICTURE_SIZE, PICTURE_SIZE)
+    def render(self) -> np.ndarray:
+        return self._draw(SHOWN, RENDER_SIZE, RENDER_SIZE)
 
     def expert_action(self) -> np.ndarray:
         if self._plan is None:

@@ -11,7 +11,7 @@ import numpy as np
 from pisft.config.simulators import SimulatorConfig
 from pisft.errors import PisftError
 
-PICTURE_SIZE = 240  # side of `Simulator.picture`, pixels
+RENDER_SIZE = 240  # side of `Simulator.render`, pixels
 
 
 class SimulatorError(PisftError):
@@ -51,8 +51,8 @@ class Simulator(Protocol):
         """
         ...
 
-    def picture(self) -> np.ndarray:
-        """Render a view for people, uint8 (PICTURE_SIZE, PICTURE_SIZE, 3), with shadows and antialiasing."""
+    def render(self) -> np.ndarray:
+        """Render a view for people, uint8 (RENDER_SIZE, RENDER_SIZE, 3), with shadows and antialiasing."""
         ...
 
     def expert_action(self) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pisft.config.simulators.calvin import CalvinConfig
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 SEQUENCES = 1000  # CALVIN generates all of them from one seed
 
@@ -69,9 +69,9 @@ class Calvin(Counted):
             "task": _instructions()[self._chain[min(self.completed, len(self._chain) - 1)]][0],
         }
 
-    def picture(self) -> np.ndarray:
+    def render(self) -> np.ndarray:
         pixels = self._env.get_obs()["rgb_obs"]["rgb_static"]
-        rows, columns = (np.linspace(0, side - 1, PICTURE_SIZE).astype(int) for side in pixels.shape[:2])
+        rows, columns = (np.linspace(0, side - 1, RENDER_SIZE).astype(int) for side in pixels.shape[:2])
         return pixels[rows][:, columns]
 
     def expert_action(self) -> np.ndarray:

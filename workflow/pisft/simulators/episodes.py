@@ -88,8 +88,8 @@ def replay(
     Images are taken before, after every `stride`-th and after the last of its actions (n, d).
     """
     simulator.reset(task, seed)
-    pictures = [simulator.picture()]
+    images = [simulator.render()]
     for i in range(0, len(actions), stride):
         simulator.step(actions[i : i + stride])
-        pictures.append(simulator.picture())
-    return pictures, (simulator.success, simulator.steps)
+        images.append(simulator.render())
+    return images, (simulator.success, simulator.steps)

@@ -22,7 +22,7 @@ import numpy as np
 
 from pisft.config.simulators.libero import LiberoConfig
 from pisft.simulators import gl
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 gl.choose()
 
@@ -69,8 +69,8 @@ class Libero(Counted):
             "task": self.config.tasks[self.task],
         }
 
-    def picture(self) -> np.ndarray:
-        return self._draw("agentview", PICTURE_SIZE)[:, ::-1]
+    def render(self) -> np.ndarray:
+        return self._draw("agentview", RENDER_SIZE)[:, ::-1]
 
     def expert_action(self) -> np.ndarray:
         raise SimulatorError("LIBERO has no scripted expert; its demonstrations are datasets of the hub")
@@ -92,7 +92,7 @@ def initial_states(task: str) -> np.ndarray:
     allowed = [(rebuild, "numpy.core.multiarray._reconstruct"), np.ndarray, np.dtype, np.dtypes.Float64DType]
     path = _folder("init_files", task).with_suffix(".pruned_init")
     if not path.is_file():
-        raise SimulatorError(f"LIBERO has no task '{task}' ({path} is missing); mend tasks in its configuration")
+        raise SimulatorError(f"LIBERO has no task '{task}' ({path} is missing); fix tasks in its configuration")
     with torch.serialization.safe_globals(allowed):
         return torch.load(path, weights_only=True)
 
@@ -127,7 +127,7 @@ def _check_assets() -> None:
     inside = Path(_package().__file__).parent / "assets"
     if not (inside.is_dir() or (CACHE / "articulated_objects").is_dir()):
         raise SimulatorError(
-            f"LIBERO's meshes and textures are not on this machine ({CACHE} is missing or not whole); fetch them: "
+            f"LIBERO's meshes and textures are not on this machine ({CACHE} is missing or incomplete); fetch them: "
             f"hf download {ASSETS} --repo-type dataset --local-dir {CACHE}"
         )
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from pisft.config.simulators.maniskill import ManiskillConfig
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 ICD = "/usr/share/vulkan/icd.d/lvp_icd.json"
 os.environ.setdefault("LP_NUM_THREADS", "0")  # the parallelism is in the processes
@@ -63,7 +63,7 @@ class Maniskill(Counted):
             "task": self.config.tasks[self.task],
         }
 
-    def picture(self) -> np.ndarray:
+    def render(self) -> np.ndarray:
         return self._env.render_rgb_array()[0].cpu().numpy()
 
     def expert_action(self) -> np.ndarray:
@@ -120,11 +120,11 @@ class Maniskill(Counted):
                 render_backend=_device(look.device),
                 enable_shadow=look.shadows,
                 sensor_configs={"width": look.size, "height": look.size},
-                human_render_camera_configs={"width": PICTURE_SIZE, "height": PICTURE_SIZE},
+                human_render_camera_configs={"width": RENDER_SIZE, "height": RENDER_SIZE},
             )
         except gymnasium.error.NameNotFound as error:
             raise SimulatorError(
-                f"ManiSkill has no task '{self.task}'; mend tasks in the simulator's configuration"
+                f"ManiSkill has no task '{self.task}'; fix tasks in the simulator's configuration"
             ) from error
         return env.unwrapped
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from pisft.config.simulators.metaworld import MetaworldConfig, MetaworldRender
 from pisft.simulators import gl
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 gl.choose()
 
@@ -64,8 +64,8 @@ class Metaworld(Counted):
             "task": self.config.tasks[self.task],
         }
 
-    def picture(self) -> np.ndarray:
-        return self._draw(self.config.render.model_copy(update={"size": PICTURE_SIZE, **SHOWN}))
+    def render(self) -> np.ndarray:
+        return self._draw(self.config.render.model_copy(update={"size": RENDER_SIZE, **SHOWN}))
 
     def expert_action(self) -> np.ndarray:
         return np.clip(self._expert.get_action(self._state), -1.0, 1.0).astype(np.float32)
@@ -73,8 +73,8 @@ class Metaworld(Counted):
     def _draw(self, look: MetaworldRender) -> np.ndarray:
         renderer = _renderer(self.task, look)  # pyright: ignore[reportArgumentType] pydantic gives it a hash
         renderer.update_scene(self._env.data, camera=look.camera)
-        picture = renderer.render()
-        return np.ascontiguousarray(picture[::-1, ::-1]) if look.rotate_180 else picture
+        image = renderer.render()
+        return np.ascontiguousarray(image[::-1, ::-1]) if look.rotate_180 else image
 
 
 @cache
@@ -82,7 +82,7 @@ def _environment(task: str) -> type:
     """Return MetaWorld's class for `task`, compiled once: a new environment copies the model in 15 ms, not 200."""
     base = ALL_V3_ENVIRONMENTS.get(f"{task}-v3")
     if base is None:
-        raise SimulatorError(f"MetaWorld has no task '{task}'; mend tasks in the simulator's configuration")
+        raise SimulatorError(f"MetaWorld has no task '{task}'; fix tasks in the simulator's configuration")
 
     class Environment(base):
         compiled: mujoco.MjModel | None = None

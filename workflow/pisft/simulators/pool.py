@@ -179,7 +179,7 @@ class Pool:
             f"{self.config.simulator}: {ATTEMPTS} processes in a row were lost at the same call ({'; '.join(told)}); "
             f"the last one {self.replaced[-1]}; its own message, if any, is above. If memory ran out, use fewer "
             "workers; if a chunk takes that long, raise timeout_s in the simulator's configuration; then run the same "
-            "command again, which goes on from what was finished"
+            "command again, which resumes after the last finished group"
         )
 
     def _start(self) -> Worker:

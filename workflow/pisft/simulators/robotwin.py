@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pisft.config.simulators.robotwin import RobotwinConfig
-from pisft.simulators.base import PICTURE_SIZE, Counted, SimulatorError
+from pisft.simulators.base import RENDER_SIZE, Counted, SimulatorError
 
 
 class Robotwin(Counted):
@@ -47,9 +47,9 @@ class Robotwin(Counted):
         state = np.asarray(self._seen["agent_pos"], np.float32)
         return {**images, "observation.state": state, "task": self.config.tasks[self.task]}
 
-    def picture(self) -> np.ndarray:
+    def render(self) -> np.ndarray:
         pixels = self._seen["pixels"][next(iter(self.config.cameras().values()))]
-        rows, columns = (np.linspace(0, side - 1, PICTURE_SIZE).astype(int) for side in pixels.shape[:2])
+        rows, columns = (np.linspace(0, side - 1, RENDER_SIZE).astype(int) for side in pixels.shape[:2])
         return pixels[rows][:, columns]
 
     def expert_action(self) -> np.ndarray:

@@ -143,7 +143,7 @@ class Stage[Subject](ABC):
         return None
 
     def warning(self, subject: Subject) -> str | None:
-        """What a person may not have meant, told by a dry run."""
+        """Warnings of a dry run about what may be unintended."""
         return None
 
     def files(self, root: Path) -> list[str]:
@@ -189,4 +189,4 @@ def node_of(target: str) -> Node:
             check_name(node)
             return node
     known = ", ".join(stage.target.replace("{name}", "<name>") for stage in STAGES.values())
-    raise ProvenanceError(f"{shown(target)}: is no artefact; expected one of {known}")
+    raise ProvenanceError(f"{shown(target)}: is not an artefact; expected one of {known}")

@@ -21,7 +21,7 @@ class NormStats(ExperimentStage):
     outputs = (
         Output("results/{name}/norm_stats.json", "normalisation statistics in openpi's schema"),
         Output("results/{name}/norm_stats.report.json", "how healthy they are"),
-        Output("results/{name}/norm_stats.report.png", "the same as a picture"),
+        Output("results/{name}/norm_stats.report.png", "the same as a figure"),
     )
 
     def parents(self, subject: Resolved) -> list[Node]:

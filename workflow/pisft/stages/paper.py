@@ -25,11 +25,11 @@ def read(name: str, root: Path) -> Members:
 
 
 class Paper(Stage[Members]):
-    """Puts what the experiments of a paper came to beside what was published."""
+    """Compares the results of a paper's experiments with the published ones."""
 
     name = "paper"
     outputs = (
-        Output("results/papers/{name}/table.csv", "a paper's experiments beside what was published"),
+        Output("results/papers/{name}/table.csv", "a paper's results compared with the published ones"),
         Output("results/papers/{name}/report.html", "the same as a page"),
     )
     record = "results/papers/{name}/provenance.json"

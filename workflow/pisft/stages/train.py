@@ -17,7 +17,7 @@ HOW = {"log_every", "validate_every", "save_every", "keep_every"}  # how often: 
 
 
 class Train(ExperimentStage):
-    """Trains from wherever an earlier run was interrupted to the published checkpoint."""
+    """Trains from wherever an earlier run was interrupted to the final checkpoint."""
 
     name = "train"
     outputs = (

@@ -1,4 +1,4 @@
-"""What a run will need, told before anything is loaded; a run that cannot fit is refused. Start from `check`."""
+"""Estimates what a run will need before anything is loaded, and refuses one that cannot fit. Start from `check`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check(config: Resolved, run_dir: Path, world: World) -> None:
     if world.lead and needed.disk > free:
         raise TrainingError(
             f"{run_dir}: the training state and the checkpoints need about {needed.disk / GIB:.2f} GiB; "
-            f"{free / GIB:.2f} GiB are free. Make room, or keep fewer (train.keep_every)"
+            f"{free / GIB:.2f} GiB are free. Make room, or save fewer (raise train.keep_every)"
         )
 
 

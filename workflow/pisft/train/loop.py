@@ -23,8 +23,8 @@ from pisft.config.site import Site
 from pisft.lease import PATIENCE_S, held
 from pisft.train import estimate
 from pisft.train.checkpoints import state as states
-from pisft.train.checkpoints.publish import publish, write_checkpoint
-from pisft.train.checkpoints.published import is_published, published, state_folder
+from pisft.train.checkpoints.files import checkpoint_files, is_complete, state_folder
+from pisft.train.checkpoints.promote import promote, write_checkpoint
 from pisft.train.checkpoints.saving import Saver
 from pisft.train.distribution.launch import launch
 from pisft.train.distribution.parallel import build
@@ -60,10 +60,10 @@ def train(
     resumed. `launcher` is that of `launch`. Raises `Interrupted` after SIGINT, SIGTERM or SIGUSR2.
     """
     site = site or Site()
-    if not is_published(run_dir, key, thorough=True):
+    if not is_complete(run_dir, key, thorough=True):
         arguments = (config, run_dir, data_root, key, fingerprint or key, site.disk)
         launch(train_process, arguments, config.cluster, config.train, launcher, site.train.timeout_s)
-    return published(run_dir)
+    return checkpoint_files(run_dir)
 
 
 def train_process(
@@ -80,7 +80,7 @@ def train_process(
     with lease as check, stop_requests() as stop:
         trainer = Trainer(config, run_dir, data_root, fingerprint, world, local_disk)
         trainer.run(stop.is_set, check)
-        trainer.publish(key)
+        trainer.promote(key)
 
 
 class Trainer:
@@ -116,11 +116,11 @@ class Trainer:
             self.tables = {name: (saved / name).read_text() for name in COLUMNS}
             self.val_losses = read_json(saved / "val_losses.json", TrainingError)
             if world.lead:
-                print(f"{config.name}: goes on from step {self.step} of {config.train.steps}", file=sys.stderr)
+                print(f"{config.name}: resumes from step {self.step} of {config.train.steps}", file=sys.stderr)
         elif world.lead and (others := states.elsewhere(self.folder)):
             print(
-                f"{config.name}: begins anew. {', '.join(map(str, others))}: of another configuration, code or data, "
-                "and left alone: set back what was changed to go on from there, or remove it",
+                f"{config.name}: starts from step 0. The training states of another configuration, code or data are "
+                f"left in {', '.join(map(str, others))}: undo the change to resume from them, or remove them",
                 file=sys.stderr,
             )
 
@@ -161,7 +161,7 @@ class Trainer:
                     metrics.log(self.step, row | (self.validate() if validating else {}))
                     rates.restart()
                 if keeping:
-                    self.write_weights(self.kept(self.step))
+                    self.write_weights(self.weights_at(self.step))
                 if last or stopping or self.step % train.save_every == 0:
                     self.check_finite()
                     self.corpus.check(wait=True)  # never save a state that was trained on damaged frame stores
@@ -235,7 +235,7 @@ class Trainer:
         notes = tables | {"val_losses.json": json.dumps(self.val_losses)}
         self.saver.save(self.step, self.tensors(), notes, check)
 
-    def kept(self, step: int) -> Path:
+    def weights_at(self, step: int) -> Path:
         """Return the folder of the weights saved at `step`."""
         return self.folder / "kept" / f"step_{step}"
 
@@ -244,7 +244,7 @@ class Trainer:
         with self.optimizer.averaged():
             write_checkpoint(folder, self.model, self.config, self.run_dir / "norm_stats.json", self.world.lead)
 
-    def publish(self, key: str) -> None:
+    def promote(self, key: str) -> None:
         """Promote the weights that `eval.checkpoint` chooses to the run's checkpoint."""
         chosen, steps = self.config.eval.checkpoint, self.config.train.steps
         if str(steps) not in self.val_losses:
@@ -255,15 +255,15 @@ class Trainer:
             step, folder = steps, self.folder / "last"
             self.write_weights(folder)
         else:
-            step, folder = chosen, self.kept(chosen)
+            step, folder = chosen, self.weights_at(chosen)
             if not folder.is_dir():
                 raise TrainingError(
-                    f"eval.checkpoint: found {chosen}; {folder} is not there, since train.keep_every kept other steps "
-                    f"when this was trained: choose another step, or remove {self.folder} to train again"
+                    f"eval.checkpoint: found {chosen}; {folder} is not there, since train.keep_every saved other "
+                    f"steps when this was trained: choose another step, or remove {self.folder} to train again"
                 )
         self.corpus.check(wait=True)
         if self.world.lead:
-            publish(
+            promote(
                 self.run_dir,
                 folder,
                 [self.folder / name for name in COLUMNS],

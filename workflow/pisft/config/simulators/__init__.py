@@ -25,7 +25,7 @@ AnySimulator = Annotated[
 
 
 class SimulatorFile(Strict):
-    """The file holds one of these, told apart by `simulator`."""
+    """One of these, distinguished by `simulator`."""
 
     origin: AnySimulator
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pisft.data.errors import DataError
 from pisft.data.lerobot.dataset import LeRobotData
-from pisft.data.lerobot.picture import NoPicture, decode
+from pisft.data.lerobot.image import ImageError, decode
 from pisft.data.lerobot.video import Video
 
 OPEN = 4  # video files, or row groups of images, cached per camera
@@ -45,7 +45,7 @@ def iter_frames(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> 
 def iter_images(data: LeRobotData, camera_key: str, episodes: Iterable[int]) -> Iterator[np.ndarray]:
     """Yield the images of `episodes`, which ascend, one by one, uint8 (H, W, 3)."""
     rows = (row for episode in episodes for row in data.rows(episode))
-    return (picture for _, picture in open_camera(data, camera_key).read(rows))
+    return (image for _, image in open_camera(data, camera_key).read(rows))
 
 
 class Camera:
@@ -61,17 +61,17 @@ class Camera:
     def read(self, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (row, image) for dataset-wide frame numbers `rows`."""
         for row in rows:
-            yield row, self.picture(row)
+            yield row, self.image(row)
 
-    def picture(self, row: int) -> np.ndarray:
+    def image(self, row: int) -> np.ndarray:
         """Return the frame with dataset-wide number `row`, uint8 (H, W, 3); raises `DataError`."""
-        picture = self._from_video(row) if self._is_video else self._from_parquet(row)
-        if sorted(picture.shape) != self._shape:
+        image = self._from_video(row) if self._is_video else self._from_parquet(row)
+        if sorted(image.shape) != self._shape:
             raise DataError(
-                f"{self.data.root}: '{self.key}' of {self._place(row)} is {picture.shape}; meta/info.json says "
+                f"{self.data.root}: '{self.key}' of {self._place(row)} is {image.shape}; meta/info.json says "
                 f"{tuple(self.data.features[self.key]['shape'])}"
             )
-        return picture
+        return image
 
     def close(self) -> None:
         """Close the open files."""
@@ -103,7 +103,7 @@ class Camera:
             ) from error
         try:
             return decode(content, self.data.root)
-        except NoPicture as error:
+        except ImageError as error:
             raise DataError(f"{path}: '{self.key}' of {self._place(row)}: {error}") from error
 
     def _place(self, row: int) -> str:

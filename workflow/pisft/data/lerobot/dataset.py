@@ -195,7 +195,7 @@ class LeRobotData:
     def _piece_error(self, key: str, episode: int, what: str) -> DataError:
         return DataError(
             f"{self._video_file(key, episode)}: episode {episode} has {self.episode_lengths[episode]} rows in data/, "
-            f"and {what} of '{key}': the rest would be shown pictures of another episode. Leave it out, or cut its "
+            f"and {what} of '{key}': the rest would be shown images of another episode. Leave it out, or cut its "
             "rows to its video"
         )
 

@@ -54,7 +54,7 @@ def check_frames(data: LeRobotData) -> None:
                 episode, frame = data.place(row)
                 raise DataError(
                     f"{path}: episode {episode}, frame {frame}: timestamp is {found[wrong.argmax()]:.4f} s; by "
-                    f"the {data.fps:g} frames/s of meta/info.json it is {frame / data.fps:.4f} s: mend one of them"
+                    f"the {data.fps:g} frames/s of meta/info.json it is {frame / data.fps:.4f} s: fix one of them"
                 )
 
 

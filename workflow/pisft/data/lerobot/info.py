@@ -12,7 +12,7 @@ from pisft.canonical import read_json
 from pisft.data.errors import DataError
 from pisft.data.lerobot.template import check_keys
 
-PICTURES = ("image", "video")
+IMAGE_DTYPES = ("image", "video")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _feature(feature: Any) -> dict[str, Any] | str:
     shape = [shape] if is_count(shape) else shape
     if not isinstance(shape, list) or not shape or not all(map(is_count, shape)):
         return f"shape: found {_shown(shape)}; expected a list of counts such as [7]"
-    if dtype in PICTURES and len(shape) != 3:
+    if dtype in IMAGE_DTYPES and len(shape) != 3:
         return f"shape: found {shape}; expected a camera's height, width and channels"
     return feature | {"dtype": dtype, "shape": shape}
 

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from pisft.data.errors import DataError
 from pisft.data.lerobot import video
-from pisft.data.lerobot.info import PICTURES, Info, is_count, read_info
-from pisft.data.lerobot.picture import NoPicture, encoded
+from pisft.data.lerobot.image import ImageError, encoded
+from pisft.data.lerobot.info import IMAGE_DTYPES, Info, is_count, read_info
 from pisft.data.lerobot.template import file_of
 from pisft.data.lerobot.vectors import parquet, read_table, to_array
 
@@ -64,7 +64,7 @@ def restate(original: Path, shadow: Path, cameras: bool = True) -> Restated:
     episodes = list(_episodes(info))
     features = dict(_features(info, episodes, cameras))
     tasks, numbers = _tasks(original, episodes, features)
-    dropped = () if cameras else {key for key, feature in info.features.items() if feature["dtype"] in PICTURES}
+    dropped = () if cameras else {key for key, feature in info.features.items() if feature["dtype"] in IMAGE_DTYPES}
     asked, stats, first = [], [], 0
     for place, episode in enumerate(episodes):
         target = shadow / file_of(Path(), DATA, "", episode_chunk=place // CHUNK, episode_index=place)
@@ -127,7 +127,7 @@ def _episodes(info: Info) -> Iterator[Episode]:
         if not rows or (is_count(length) and length != rows):
             raise DataError(
                 f"{file}: episode {number} has {rows} rows; meta/episodes.jsonl says length {length}: fetch or record "
-                "it again, or mend its line"
+                "it again, or fix its line"
             )
         asked = line.get("tasks")
         texts = [task for task in asked if isinstance(task, str)] if isinstance(asked, list) else []
@@ -157,7 +157,7 @@ def _features(info: Info, episodes: list[Episode], cameras: bool) -> Iterator[tu
     for key, reason in info.odd.items():
         _note(f"{info.path}: features: '{key}': {reason}: left out")
     for key, feature in info.features.items():
-        if feature["dtype"] in PICTURES and not cameras:
+        if feature["dtype"] in IMAGE_DTYPES and not cameras:
             continue
         if feature["dtype"] == "video":
             yield key, feature
@@ -251,7 +251,7 @@ def _embedded(images: pa.ChunkedArray) -> bool:
 def _embed(images: pa.ChunkedArray, root: Path, where: str) -> pa.Array:
     try:
         return pa.array([{"bytes": encoded(cell, root), "path": None} for cell in images.to_pylist()])
-    except NoPicture as error:
+    except ImageError as error:
         raise DataError(f"{where}: {error}") from error
 
 
@@ -259,7 +259,7 @@ def _statistics(path: Path, features: dict[str, Any]) -> dict[str, Any]:
     """Return an episode's statistics of numeric features by key, in v2.1's form; only lerobot reads them."""
     found = {}
     columns = set(parquet(path, pq.read_schema).names)
-    numeric = {key: each for key, each in features.items() if each["dtype"] not in (*PICTURES, "string")}
+    numeric = {key: each for key, each in features.items() if each["dtype"] not in (*IMAGE_DTYPES, "string")}
     table = parquet(path, lambda p: read_table(p, columns=[k for k in numeric if k in columns]))
     for key in table.column_names:
         try:
@@ -285,7 +285,7 @@ def _link_videos(info: Info, key: str, episodes: list[Episode], shadow: Path) ->
             if len(found.times) < episode.rows:
                 raise DataError(
                     f"{file}: episode {episode.number} has {episode.rows} rows, and {len(found.times)} frames of "
-                    f"'{key}': the rest would be shown pictures of another episode. Fetch it again, leave it out, or "
+                    f"'{key}': the rest would be shown images of another episode. Fetch it again, leave it out, or "
                     "cut its rows to its video"
                 )
             video.check(file, np.arange(episode.rows) / info.fps, info.fps, found)

@@ -76,7 +76,7 @@ class Vectors:
                 file, episode, frame = self.place(start + row)
                 raise DataError(
                     f"{file}: '{key}' of episode {episode}, frame {frame}, dim {dim} is {values[row, dim]}; expected a "
-                    "finite number. Leave the episode out or mend it"
+                    "finite number. Leave the episode out or fix it"
                 )
         return found
 
@@ -103,7 +103,7 @@ class Vectors:
         try:
             return to_array(column, self.widths[key])
         except ValueError as error:
-            raise DataError(f"{self.root}/data: '{key}' {error}; mend the dataset's info.json or its data") from error
+            raise DataError(f"{self.root}/data: '{key}' {error}; fix the dataset's info.json or its data") from error
 
 
 def to_array(column: pa.Array, width: int) -> np.ndarray:

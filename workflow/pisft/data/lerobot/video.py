@@ -116,7 +116,7 @@ def check(path: Path, timestamps: np.ndarray, fps: float, found: Contents | None
     found = found or contents(path)
     if found.rate is not None and abs(found.rate - fps) > 0.05 * fps:
         raise DataError(
-            f"{path}: has {found.rate:g} frames/s; meta/info.json says {fps:g}: mend fps, leave the episode out, or "
+            f"{path}: has {found.rate:g} frames/s; meta/info.json says {fps:g}: fix fps, leave the episode out, or "
             f"encode it again at {fps:g} frames/s"
         )
     following = np.append(found.times, np.inf)[np.searchsorted(found.times, timestamps - 0.25 / fps)]

@@ -1,6 +1,6 @@
 """Stores a camera's images at the model's size, decoded once into one file that all experiments share.
 
-`build` makes a store. `open_pictures` opens one, or, if there is none, decodes from the dataset: the pixels are the
+`build` makes a store. `open_images` opens one, or, if there is none, decodes from the dataset: the pixels are the
 same. A store is raw bytes, so that reading a frame is one read at a known offset.
 """
 
@@ -28,14 +28,14 @@ INDEX, PIXELS, PROGRESS, VERIFIED = "index.json", "pixels.u8", "progress.json", 
 GROUP = 512  # frames decoded as one task; progress is saved after each
 
 
-class Pictures(Protocol):
+class Images(Protocol):
     """One camera of one dataset at one image size. Thread-safe."""
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
         """Fill `out`, uint8 (n, 3, S, S), with the frames of dataset-wide numbers `rows` (n,)."""
 
 
-class StoredPictures:
+class StoredImages:
     """Images from a frame store: one system call each, no decoding, no cache but the page cache."""
 
     def __init__(self, folder: Path, size: int):
@@ -60,21 +60,21 @@ class StoredPictures:
         """Raise `DataError` if the pixels were found damaged; with `wait`, once verification has finished."""
         if self._verification and (self._verification.wait() if wait else self._verification.result):
             raise DataError(
-                f"{self.folder / PIXELS}: is not what was decoded: its sha256 is not that of {self.folder / INDEX}; no "
-                f"state was saved of what was trained on it: remove {self.folder} and run the same command again"
+                f"{self.folder / PIXELS}: is damaged: its sha256 is not the one in {self.folder / INDEX}; no training "
+                f"state that used it was saved: remove {self.folder} and run the same command again"
             )
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """See `Pictures.read`."""
+        """See `Images.read`."""
         places = [int(row) * self.bytes for row in rows]
         for place in places:  # all in advance, so that the disk can queue the reads together
             os.posix_fadvise(self._file, place, self.bytes, os.POSIX_FADV_WILLNEED)
-        for place, picture in zip(places, out, strict=True):
-            if os.preadv(self._file, [picture], place) != self.bytes:
+        for place, image in zip(places, out, strict=True):
+            if os.preadv(self._file, [image], place) != self.bytes:
                 raise DataError(f"a frame store ends before byte {place + self.bytes}; it was truncated: make it again")
 
 
-class DecodedPictures:
+class DecodedImages:
     """Images from the dataset's own files, decoded and resized at each read."""
 
     def __init__(self, data: LeRobotData, camera: str, size: int):
@@ -83,23 +83,23 @@ class DecodedPictures:
         self._local = threading.local()
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """See `Pictures.read`."""
+        """See `Images.read`."""
         camera: Camera | None = getattr(self._local, "camera", None)
         if camera is None:
             camera = self._local.camera = open_camera(self.data, self.camera)
         for place in np.argsort(rows, kind="stable"):  # so that each file is read forwards
-            out[place] = resize_with_pad(camera.picture(int(rows[place])), self.size).transpose(2, 0, 1)
+            out[place] = resize_with_pad(camera.image(int(rows[place])), self.size).transpose(2, 0, 1)
 
 
-def open_pictures(data: LeRobotData, camera: str, size: int, verify: bool = False) -> Pictures:
+def open_images(data: LeRobotData, camera: str, size: int, verify: bool = False) -> Images:
     """Open the frame store beside the dataset (`data/<dataset>/frames/`), or else decode on demand; raises `DataError`.
 
-    With `verify`, the pixels of a store are hashed in the background: see `StoredPictures.check`.
+    With `verify`, the pixels of a store are hashed in the background: see `StoredImages.check`.
     """
     folder = store_folder(data.root, camera, size)
     index = _read(folder / INDEX)
     if index is None:
-        return DecodedPictures(data, camera, size)
+        return DecodedImages(data, camera, size)
     expected = _identity(data, camera, size)
     found = {key: index.get(key) for key in expected}
     found_size, expected_size = (folder / PIXELS).stat().st_size, data.num_frames * 3 * size**2
@@ -108,7 +108,7 @@ def open_pictures(data: LeRobotData, camera: str, size: int, verify: bool = Fals
             f"{folder}: is a frame store of another state of the dataset, or damaged ({found_size} bytes, expected "
             f"{expected_size}); make it again (snakemake {folder / INDEX}) or delete it"
         )
-    store = StoredPictures(folder, size)
+    store = StoredImages(folder, size)
     if verify:
         store.verify(index["pixels"]["sha256"])
     return store
@@ -168,8 +168,8 @@ def build(data: LeRobotData, camera: str, size: int, workers: int) -> Iterator[i
 def _decode(data: LeRobotData, camera: str, size: int, rows: Sequence[int], file: int) -> None:
     reader = open_camera(data, camera)
     try:
-        for row, picture in reader.read(rows):
-            pixels = np.ascontiguousarray(resize_with_pad(picture, size).transpose(2, 0, 1))
+        for row, image in reader.read(rows):
+            pixels = np.ascontiguousarray(resize_with_pad(image, size).transpose(2, 0, 1))
             os.pwrite(file, pixels, row * pixels.nbytes)
     finally:
         reader.close()
@@ -194,7 +194,7 @@ def _identity(data: LeRobotData, camera: str, size: int) -> dict[str, Any]:
     """
     manifest = data.root.parent / "manifest.json"
     if not manifest.is_file():
-        raise DataError(f"{manifest}: is missing; a frame store is made of a dataset that rule make_dataset has made")
+        raise DataError(f"{manifest}: is missing; a frame store needs a dataset that rule make_dataset built")
     return {
         "camera": camera,
         "size": size,
@@ -212,7 +212,7 @@ def _check_space(folder: Path, total: int, data: LeRobotData) -> None:
     if total > free:
         raise DataError(
             f"{folder}: needs {total / GIB:.1f} GiB for {data.num_frames:,} frames; {place} has {free / GIB:.1f} GiB "
-            "left: free some, link data/ to a larger disk, or set cluster.frame_store: false to decode as one trains"
+            "left: free some, link data/ to a larger disk, or set cluster.frame_store: false to decode while training"
         )
 
 

@@ -65,14 +65,14 @@ class Preprocessor:
         encoded = self.format.encode(sample)
         actions = encoded.get("actions")
         return Item(
-            images={slot: self.picture(image) for slot, image in encoded["images"].items()},
+            images={slot: self.image(image) for slot, image in encoded["images"].items()},
             state=self.normalised_state(encoded["state"]),
             tokens=self.tokens(encoded["prompt"], encoded["state"]),
             encoded_state=encoded["state"],
             actions=None if actions is None else self.normalised_actions(actions),
         )
 
-    def picture(self, image: np.ndarray) -> np.ndarray:
+    def image(self, image: np.ndarray) -> np.ndarray:
         """Resize and transpose: uint8 (H, W, 3) → uint8 (3, S, S)."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"image: found {image.dtype} {image.shape}; expected uint8 (height, width, 3)")

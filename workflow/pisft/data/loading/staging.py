@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pisft.data.errors import DataError
-from pisft.data.loading.frame_store import GIB, INDEX, PIXELS, Pictures, StoredPictures
+from pisft.data.loading.frame_store import GIB, INDEX, PIXELS, Images, StoredImages
 from pisft.progress import bar
 
 FOLDER = "pisft-frames"
@@ -29,16 +29,16 @@ MIB = 2**20
 CHUNK = 4 * MIB
 
 
-def staged(pictures: Pictures, local_disk: Path | None) -> Pictures:
-    """Return `pictures` read from a copy of their frame store below `local_disk`, or unchanged if it is None.
+def staged(images: Images, local_disk: Path | None) -> Images:
+    """Return `images` read from a copy of their frame store below `local_disk`, or unchanged if it is None.
 
     One process of the node copies, from any job, and the others wait for it. If the disk cannot take the copy, a
     warning is printed and images are read from the original. Copies stay for later jobs; the site is responsible for
     cleaning the disk. Only when another copy needs the space, unused ones are removed, least recently opened first.
     Raises `DataError` if the pixels do not match the hash in the store's index.
     """
-    if local_disk is None or not isinstance(pictures, StoredPictures):
-        return pictures
+    if local_disk is None or not isinstance(images, StoredImages):
+        return images
     root = local_disk / FOLDER
     try:
         if "$" in str(local_disk):
@@ -46,32 +46,32 @@ def staged(pictures: Pictures, local_disk: Path | None) -> Pictures:
         local_disk.mkdir(exist_ok=True)  # not its parents: if the disk is not mounted, they would be made on another
         root.mkdir(mode=0o700, exist_ok=True)
         if root.stat().st_uid != os.getuid():
-            raise OSError(errno.EPERM, "it is another user's")
-        index = (pictures.folder / INDEX).read_bytes()
+            raise OSError(errno.EPERM, "it belongs to another user")
+        index = (images.folder / INDEX).read_bytes()
         place = root / hashlib.sha256(index).hexdigest()
-        copy = _opened(place, pictures)
+        copy = _opened(place, images)
         if copy is None:
             with _alone(root):
-                copy = _opened(place, pictures)  # another process may have made it meanwhile
+                copy = _opened(place, images)  # another process may have made it meanwhile
                 if copy is None:
-                    _make(place, pictures.folder, index)
-                    copy = _opened(place, pictures)
-        return copy or pictures
+                    _make(place, images.folder, index)
+                    copy = _opened(place, images)
+        return copy or images
     except OSError as error:
-        needed = os.fstat(pictures.fileno()).st_size / GIB
+        needed = os.fstat(images.fileno()).st_size / GIB
         disk = next(folder for folder in (root, *root.absolute().parents) if os.path.exists(folder))
         _say(
-            f"{root}: cannot take a copy of {pictures.folder} ({error.strerror or error}): it needs {needed:.1f} GiB, "
-            f"{shutil.disk_usage(disk).free / GIB:.1f} GiB are free; training reads it where it lies. Make room, or "
+            f"{root}: cannot take a copy of {images.folder} ({error.strerror or error}): it needs {needed:.1f} GiB, "
+            f"{shutil.disk_usage(disk).free / GIB:.1f} GiB are free; training reads the original. Make room, or "
             "name another folder (local_disk in config/site.yaml)"
         )
-        return pictures
+        return images
 
 
-def _opened(place: Path, original: StoredPictures) -> StoredPictures | None:
+def _opened(place: Path, original: StoredImages) -> StoredImages | None:
     """Open the copy `place`, which protects it from removal; None if it is missing or incomplete."""
     try:
-        copy = StoredPictures(place, original.size)
+        copy = StoredImages(place, original.size)
         fcntl.flock(copy, fcntl.LOCK_SH)
         os.utime(place)  # marks it as used; raises if it was removed before it was locked
     except FileNotFoundError:

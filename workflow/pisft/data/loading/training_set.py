@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pisft.data.lerobot.dataset import LeRobotData
-from pisft.data.loading.frame_store import Pictures, open_pictures
+from pisft.data.loading.frame_store import Images, open_images
 from pisft.data.loading.preprocess import Item, Preprocessor, observation
 from pisft.model import Observation
 
@@ -28,7 +28,7 @@ class TrainingSet:
         datasets: Sequence[LeRobotData],
         preprocessor: Preprocessor,
         episodes: Sequence[Sequence[int]] | None = None,
-        open: Callable[[LeRobotData, str, int], Pictures] = open_pictures,
+        open: Callable[[LeRobotData, str, int], Images] = open_images,
     ):
         """Take `episodes` of each dataset (all by default); `open` opens a camera's images."""
         self.preprocessor = preprocessor
@@ -55,7 +55,7 @@ class TrainingSet:
         )
         self._rows = np.concatenate(rows)  # each frame's row in its dataset
         self._dataset = np.repeat(np.arange(len(datasets)), self.sizes)
-        self._pictures = {
+        self._images = {
             slot: [open(data, key, size) for data in datasets] for slot, key in format.config.cameras.items()
         }
         self._tokens: dict[int, list[int]] = {}
@@ -71,21 +71,21 @@ class TrainingSet:
     def sample(self, index: int) -> dict[str, Any]:
         """Return frame `index` in the dataset's own keys; images are resized, actions are a chunk (H, d)."""
         format = self.preprocessor.format
-        seen = self.pictures(np.array([index]))
-        pictures = {key: seen[slot][0].transpose(1, 2, 0) for slot, key in format.config.cameras.items()}
+        seen = self.images(np.array([index]))
+        images = {key: seen[slot][0].transpose(1, 2, 0) for slot, key in format.config.cameras.items()}
         vectors = {source.key: self.vectors[source.key][index] for source in format.config.state}
         chunks = {source.key: self.vectors[source.key][self._chunk(index)] for source in format.config.actions}
-        return {**pictures, **vectors, **chunks, "task": self.task(index)}
+        return {**images, **vectors, **chunks, "task": self.task(index)}
 
     def item(self, index: int) -> Item:
         """Return frame `index`, ready for `collate`; the last action repeats past the end of its episode."""
         return self.preprocessor.item(self.sample(index))
 
-    def pictures(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def images(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return slot → uint8 (B, 3, S, S) for the frames `indices` (B,)."""
         size, rows, of = self.preprocessor.model.image_size, self._rows[indices], self._dataset[indices]
         found = {}
-        for slot, sources in self._pictures.items():
+        for slot, sources in self._images.items():
             found[slot] = np.empty((len(rows), 3, size, size), np.uint8)
             for i, source in enumerate(sources):
                 if len(sources) == 1:
@@ -113,7 +113,7 @@ class TrainingSet:
         actions = self.preprocessor.format.to_relative(self._actions[self._chunk(indices)], states)
         tokens = [self._prompt(index, state) for index, state in zip(indices, states, strict=True)]
         normalised = self.preprocessor.normalised_actions(actions)
-        seen = observation(self.pictures(indices), self.preprocessor.normalised_state(states), tokens, longest)
+        seen = observation(self.images(indices), self.preprocessor.normalised_state(states), tokens, longest)
         return seen, torch.from_numpy(normalised)
 
     def _chunk(self, indices: np.ndarray | int) -> np.ndarray:

@@ -112,7 +112,7 @@ def _check(folder: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
     wrong += sorted(listed.keys() - found.keys())
     if wrong:
         raise DataError(
-            f"{folder / wrong[0]}: did not come as the hub lists it ({len(wrong)} such files); run the same command "
+            f"{folder / wrong[0]}: differs from the hub's listing ({len(wrong)} such files); run the same command "
             "again, from another mirror (HF_ENDPOINT) if that does not help"
         )
 

@@ -100,7 +100,7 @@ def _convert(original: Path, shadow: Path, cache: Path, cameras: bool = True) ->
         reason = " ".join(str(error).split()).replace(str(shadow), str(original))
         raise DataError(
             f"{original}: a LeRobot {found} dataset that lerobot's converter to v3.0 cannot read "
-            f"({type(error).__name__}: {reason}): mend what it names"
+            f"({type(error).__name__}: {reason}): fix what it names"
         ) from error
 
 

@@ -13,7 +13,7 @@ from pisft.records.manifest import Manifest
 from pisft.verified import first_damaged
 
 VERIFIED = ".verified.json"
-MEND = "fetch or build the dataset again, or delete the manifest if the change is meant"
+REMEDY = "fetch or build the dataset again, or delete the manifest if the change is intended"
 
 
 def files_of(root: str | Path) -> dict[str, Path]:
@@ -40,13 +40,13 @@ def verify_sizes(root: str | Path, path: str | Path) -> None:
     expected, found = _read(path), files_of(root)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
-            raise DataError(f"{Path(root) / name}: is missing; {path} lists it: {MEND}")
+            raise DataError(f"{Path(root) / name}: is missing; {path} lists it: {REMEDY}")
         if name not in expected:
-            raise DataError(f"{found[name]}: is not listed in {path}: {MEND}")
+            raise DataError(f"{found[name]}: is not listed in {path}: {REMEDY}")
         size, listed = found[name].stat().st_size, expected[name].size
         if size != listed:
             how = "truncated" if size < listed else "changed"
-            raise DataError(f"{found[name]}: {how}: {size} bytes; {path} says {listed}: {MEND}")
+            raise DataError(f"{found[name]}: {how}: {size} bytes; {path} says {listed}: {REMEDY}")
 
 
 def verify_hashes(root: str | Path, path: str | Path) -> None:
@@ -75,7 +75,7 @@ def _verify_hash(file: Path, expected: str, path: str | Path) -> None:
 
 def _changed(file: Path, found: str | None, expected: str, path: str | Path) -> DataError:
     what = f"changed: sha256 {found[:12]}…" if found else "cannot be read"
-    return DataError(f"{file}: {what}; {path} says {expected[:12]}…: {MEND}")
+    return DataError(f"{file}: {what}; {path} says {expected[:12]}…: {REMEDY}")
 
 
 def _read(path: str | Path) -> dict[str, FileFacts]:

@@ -38,7 +38,7 @@ def _link(folder: Path, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     if root.is_dir() and not root.is_symlink():
         if not (root.parent / "manifest.json").is_file():
-            raise DataError(f"{root}: lies in the way of a link to {folder}; move it away")
+            raise DataError(f"{root}: is in the way of a link to {folder}; move it away")
         shutil.rmtree(root)  # written here by an earlier configuration of the dataset
     temporary = root.with_name(f".{root.name}.link")
     temporary.unlink(missing_ok=True)

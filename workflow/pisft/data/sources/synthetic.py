@@ -35,10 +35,10 @@ def samples(origin: SyntheticDataset, episode: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng([origin.seed, episode])
     length = origin.frames + episode
     columns = {
-        key: _pictures(rng, length, feature.shape) if feature.is_picture else _walk(rng, length, feature.shape[0])
+        key: _images(rng, length, feature.shape) if feature.is_image else _walk(rng, length, feature.shape[0])
         for key, feature in origin.features.items()
     }
-    vectors = {key for key, feature in origin.features.items() if not feature.is_picture}
+    vectors = {key for key, feature in origin.features.items() if not feature.is_image}
     return [
         {k: x[i].astype(origin.features[k].dtype) if k in vectors else x[i] for k, x in columns.items()}
         | {"task": TASKS[episode % len(TASKS)]}
@@ -59,7 +59,7 @@ def _write(origin: SyntheticDataset, root: Path) -> None:
             "dtype": feature.dtype,
             "shape": tuple(feature.shape),
             "names": ["height", "width", "channels"]
-            if feature.is_picture
+            if feature.is_image
             else feature.names or [f"{key}_{i}" for i in range(feature.shape[0])],
         }
         for key, feature in origin.features.items()
@@ -93,7 +93,7 @@ def _walk(rng: np.random.Generator, length: int, dims: int) -> np.ndarray:
     return np.sin(phase + turns * np.linspace(0, 2 * np.pi, length)[:, None])
 
 
-def _pictures(rng: np.random.Generator, length: int, shape: list[int]) -> np.ndarray:
+def _images(rng: np.random.Generator, length: int, shape: list[int]) -> np.ndarray:
     """Return a constant random colour gradient crossed by a bright square, uint8 (length, H, W, 3)."""
     height, width, _ = shape
     rows, columns = np.mgrid[:height, :width]

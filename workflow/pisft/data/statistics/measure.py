@@ -224,7 +224,7 @@ def _not_finite(share: Share, i: int, dim: int, index: int) -> DataError:
     file, episode, frame = share.sources[place].place(rows[index])
     return DataError(
         f"{file}: the encoded {name} of episode {episode}, frame {frame}, dim {dim} is not finite, though what it is "
-        "made of is; leave the episode out, or mend it or the format"
+        "made of is; leave the episode out, or fix it or the format"
     )
 
 

@@ -151,7 +151,7 @@ def check_fps(data: LeRobotData, format: Format) -> None:
     if format.config.fps is not None and format.config.fps != data.fps:
         raise DataError(
             f"{data.root}/meta/info.json: fps is {data.fps:g}; the format is for {format.config.fps:g}: a chunk of "
-            f"{format.action_horizon} actions would last another time. Mend fps in the format if that is meant"
+            f"{format.action_horizon} actions would span another time. Change fps in the format if that is intended"
         )
 
 

@@ -22,7 +22,7 @@ def to_rot6d(x: np.ndarray, kind: Rotation) -> np.ndarray:
     """
     flat = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
     if kind.startswith("quaternion") and not (flat**2).sum(-1).all():
-        raise DataError(f"rotation: a quaternion of length 0 is none ({kind}); leave the episode out or mend it")
+        raise DataError(f"rotation: a quaternion of length 0 is none ({kind}); leave the episode out or fix it")
     match kind:
         case "rpy":
             rotations = Matrices.from_euler("xyz", flat)

@@ -70,7 +70,7 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainingError(
             f"{final}: the training state cannot be written: {_reason(error)}; earlier states are intact: "
-            "make room and run the same command again to go on from the last one"
+            "make room and run the same command again to resume from the last one"
         ) from error
     if world.lead:
         for old in _states(folder, step)[STATES:]:
@@ -83,7 +83,7 @@ def latest(folder: Path, steps: float = inf) -> Path | None:
     for path in _states(folder, steps):
         if (reason := fault(path)) is None:
             return path
-        print(f"{path}: is passed over: {reason}", file=sys.stderr)
+        print(f"{path}: is skipped: {reason}", file=sys.stderr)
     return None
 
 
@@ -128,7 +128,7 @@ def fault(path: Path) -> str | None:
     except OSError as error:
         return f"{Path(error.filename).name}: {error.strerror}"
     except (PisftError, KeyError, TypeError):
-        return "state.json is none of this version"
+        return "state.json is of another version"
 
 
 def _complete(temporary: Path, final: Path, step: int, notes: dict[str, str], check: Callable[[], None]) -> None:

@@ -93,7 +93,7 @@ def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, t
             raise TrainingError(reports.get()[1]) from None
         raise TrainingError(
             f"process {error.error_index} of {processes} was ended by {error.signal_name or error.exit_code}, and the "
-            "others with it; the states saved before are intact: run the same command again to go on"
+            "others with it; the states saved before are intact: run the same command again to resume"
         ) from None
     if not reports.empty():
         raise Interrupted(reports.get()[1])

@@ -40,7 +40,7 @@ def _cause(corpus: Corpus, indices: np.ndarray) -> str:
         )
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return (
-        f"Not finite after normalising: {'; '.join(found[:SHOWN])}{more}. Mend or leave out these episodes, or "
+        f"Not finite after normalising: {'; '.join(found[:SHOWN])}{more}. Fix or leave out these episodes, or "
         "widen these dims with norm_stats.min_std or min_range"
     )
 

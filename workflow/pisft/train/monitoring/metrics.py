@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from pisft.config.experiment import Resolved
-from pisft.train.checkpoints.published import METRICS
+from pisft.train.checkpoints.files import METRICS
 
 LEARNT, TIMING = METRICS, "metrics.timing.csv"
 COLUMNS = {
@@ -123,6 +123,6 @@ def _attempt(run: Any, action: Any, result: bool = False) -> Any:
     try:
         outcome = action(run)
     except Exception as error:
-        print(f"warning: wandb is left out from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr)
+        print(f"warning: wandb is not logged from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr)
         return None
     return outcome if result else run

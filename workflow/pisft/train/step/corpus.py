@@ -10,7 +10,7 @@ import numpy as np
 
 from pisft.config.experiment import Resolved
 from pisft.data.lerobot.dataset import LeRobotData
-from pisft.data.loading.frame_store import Pictures, StoredPictures, open_pictures
+from pisft.data.loading.frame_store import Images, StoredImages, open_images
 from pisft.data.loading.preprocess import Preprocessor
 from pisft.data.loading.split import parts
 from pisft.data.loading.staging import staged
@@ -30,7 +30,7 @@ class Corpus:
     weights: list[float]
     real_dims: int
     episodes: list[tuple[str, int, int]]  # (dataset, episode, number of frames) of the training episodes, in order
-    stores: list[StoredPictures]
+    stores: list[StoredImages]
 
     def check(self, wait: bool = False) -> None:
         """Raise `DataError` if a frame store was found damaged; with `wait`, only after all have been verified."""
@@ -65,17 +65,17 @@ def load(
         strict=True,
     )
 
-    stores: list[StoredPictures] = []
+    stores: list[StoredImages] = []
 
     @cache  # the training and held-out sets read the same frame store
-    def pictures(data: LeRobotData, camera: str, size: int) -> Pictures:
-        found = open_pictures(data, camera, size, verify)
-        stores.extend([found] if isinstance(found, StoredPictures) else [])
+    def images(data: LeRobotData, camera: str, size: int) -> Images:
+        found = open_images(data, camera, size, verify)
+        stores.extend([found] if isinstance(found, StoredImages) else [])
         return staged(found, local_disk)
 
     return Corpus(
-        training=TrainingSet(datasets, preprocessor, training, pictures),
-        heldout=TrainingSet(datasets, preprocessor, heldout, pictures) if any(heldout) else None,
+        training=TrainingSet(datasets, preprocessor, training, images),
+        heldout=TrainingSet(datasets, preprocessor, heldout, images) if any(heldout) else None,
         weights=[use.weight for use in config.datasets],
         real_dims=preprocessor.action_dims,
         episodes=[

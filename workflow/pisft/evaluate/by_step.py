@@ -15,7 +15,7 @@ from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
 from pisft.evaluate.run import closed_loop
 from pisft.records.by_step import AtStep
-from pisft.train.checkpoints.published import state_folder
+from pisft.train.checkpoints.files import state_folder
 from pisft.verified import first_damaged, listed
 
 
@@ -38,7 +38,7 @@ def by_step(
     folder = state_folder(run_dir, fingerprint) / "kept"
     weights = {int(path.name.removeprefix("step_")): path for path in folder.glob("step_*") if path.is_dir()}
     if not weights:
-        raise PisftError(f"{folder}: found no kept weights; set train.keep_every and train again")
+        raise PisftError(f"{folder}: found no weights by step; set train.keep_every and train again")
     loop = config.eval.closed_loop
     if loop is None:
         raise PisftError(f"{run_dir}/config.json: eval.closed_loop: is null; expected a protocol to evaluate by")

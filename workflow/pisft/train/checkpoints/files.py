@@ -1,4 +1,4 @@
-"""The checkpoint of a run as it lies on disk. Knows nothing of torch. Start from `is_published`."""
+"""The checkpoint of a run as it lies on disk. Knows nothing of torch. Start from `is_complete`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def state_folder(run_dir: Path, fingerprint: str) -> Path:
     return run_dir / "train_state" / fingerprint[:16]
 
 
-def published(run_dir: Path) -> list[Path]:
+def checkpoint_files(run_dir: Path) -> list[Path]:
     """checkpoint.json, the files that it names, and how training went."""
     weights = (run_dir / "checkpoint" / name for name in CheckpointIndex.read_from(run_dir).files)
     return [run_dir / CheckpointIndex.name_of_file, *weights, run_dir / METRICS]
 
 
-def is_published(run_dir: Path, key: str, thorough: bool = False) -> bool:
+def is_complete(run_dir: Path, key: str, thorough: bool = False) -> bool:
     """Whether the checkpoint is there, made from what has `key`, and has the files' sizes, or `thorough`, hashes."""
     try:
         index = CheckpointIndex.read_from(run_dir)

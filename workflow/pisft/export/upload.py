@@ -13,25 +13,25 @@ from pisft.export.checkpoint import replacing
 from pisft.records.evaluation import Evaluation
 
 LAYOUTS = {"checkpoint": "checkpoint", "lerobot": "export/lerobot", "openpi": "export/openpi"}
-MARK = "experiment.json"  # with its record, what a published folder has
-OURS = """In a model of pi-sft, `base: {path: <this folder>}`: an experiment goes on from it, or, with
+MARK = "experiment.json"  # with its record, in every folder that `assemble` wrote
+OURS = """In a model of pi-sft, `base: {path: <this folder>}`: an experiment starts from it, or, with
 `train: {steps: 0}`, evaluates and serves it as it is. `model.safetensors` has openpi's names."""
 OPENPI = "openpi's PyTorch policies and RLinf load this folder as it is."
 
 
-class PublishError(PisftError):
-    """An experiment that is not ready to be published, or a place that does not take it."""
+class UploadError(PisftError):
+    """An experiment that is not ready to be uploaded, or a target that refuses it."""
 
 
 def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Path]:
     """Copy `layout` of the experiment in `run_dir` to `target`, with its configuration, its evaluation, where they come
-    from and README.md; the files. A folder that was not published by this is never replaced. Raises `PublishError`."""
+    from and README.md; the files. A folder that was not written by this is never replaced. Raises `UploadError`."""
     source = run_dir / LAYOUTS[layout]
     if not source.is_dir():
         how = "checkpoint.json" if layout == "checkpoint" else f"export/{layout}/"
-        raise PublishError(f"{source}: is missing; build {run_dir}/{how} with snakemake first")
+        raise UploadError(f"{source}: is missing; build {run_dir}/{how} with snakemake first")
     if target.exists() and any(target.iterdir()) and not _ours(target):
-        raise PublishError(f"{target}: holds something else; give an empty or a new folder")
+        raise UploadError(f"{target}: holds other files; expected an empty or a new folder")
     evaluation = Evaluation.read_from(run_dir)
     config = read_resolved(run_dir / "config.json")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def upload(folder: Path, repo: str, private: bool) -> str:
     """Create the model `repo` on the hub where it is missing, and put `folder` there in place of what it has; its
     address. One that is public already gets nothing that is meant to be `private`.
 
-    The token is the one that `hf auth login` stored, or HF_TOKEN. Raises `PublishError`.
+    The token is the one that `hf auth login` stored, or HF_TOKEN. Raises `UploadError`.
     """
     import httpx
     from huggingface_hub import HfApi
@@ -60,20 +60,20 @@ def upload(folder: Path, repo: str, private: bool) -> str:
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         if private and not api.repo_info(repo).private:
-            raise PublishError(f"{repo}: is there, and public; nothing was sent: give --public, or another name")
+            raise UploadError(f"{repo}: exists and is public; nothing was uploaded: give --public, or another name")
         told = api.upload_folder(
-            repo_id=repo, folder_path=folder, commit_message="Published by pi-sft", delete_patterns="*"
+            repo_id=repo, folder_path=folder, commit_message="Uploaded by pi-sft", delete_patterns="*"
         )
     except LocalTokenNotFoundError as error:
-        raise PublishError(f"{repo}: no token for the hub; run: hf auth login") from error
+        raise UploadError(f"{repo}: no token for the hub; run: hf auth login") from error
     except (HFValidationError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise PublishError(f"{repo}: the hub did not take it: {reason}; see hf auth whoami and HF_ENDPOINT") from error
+        raise UploadError(f"{repo}: the upload failed: {reason}; see hf auth whoami and HF_ENDPOINT") from error
     return str(told.repo_url if hasattr(told, "repo_url") else told)
 
 
 def _ours(target: Path) -> bool:
-    """Whether a folder was published by this, and so may be replaced; a clone of a repository has its history, too."""
+    """Return whether `assemble` wrote the folder, which may then be replaced; False for a clone, which has history."""
     marked = all((target / file).is_file() for file in (MARK, "provenance/train.json"))
     return marked and not (target / ".git").exists()
 

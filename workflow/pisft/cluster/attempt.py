@@ -1,6 +1,6 @@
-"""The files that a job's processes leave for those who decide what comes next. Start from `Turn.current`.
+"""The files that a job's processes leave for those who decide what comes next. Start from `Attempt.current`.
 
-Each start of a job by SLURM is an attempt (`Turn`). `results/<exp>/slurm/<job id>/<attempt>/` has a file for each
+Each start of a job by SLURM is an attempt (`Attempt`). `results/<exp>/slurm/<job id>/<attempt>/` has a file for each
 process that started, for each node that is not fit, and for the first failure that a person must fix.
 """
 
@@ -16,18 +16,18 @@ from pisft.canonical import read_json, write_json
 
 
 @dataclass(frozen=True)
-class Turn:
+class Attempt:
     """One attempt of a job; `folder` may not exist yet."""
 
     folder: Path
 
     @classmethod
-    def current(cls, jobs: Path) -> Turn:
+    def current(cls, jobs: Path) -> Attempt:
         """Return the current attempt of the job that this process runs in; `jobs` is `results/<exp>/slurm`."""
         return cls(jobs / os.environ["SLURM_JOB_ID"] / os.environ.get("SLURM_RESTART_COUNT", "0"))
 
     @classmethod
-    def all(cls, jobs: Path, job_id: str) -> list[Turn]:
+    def all(cls, jobs: Path, job_id: str) -> list[Attempt]:
         """Return the attempts that left files, in order."""
         folders = [path for path in (jobs / job_id).glob("*") if path.name.isdigit()]
         return [cls(path) for path in sorted(folders, key=lambda path: int(path.name))]

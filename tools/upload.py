@@ -1,10 +1,10 @@
-"""Publish an experiment's checkpoint to a folder or the hub, with a model card whose numbers are those of eval.json.
+"""Upload an experiment's checkpoint to the hub, or copy it to a folder, with a model card made from eval.json.
 
-    python tools/publish.py results/quickstart --license apache-2.0 --to ~/published/quickstart
-    python tools/publish.py results/quickstart --license apache-2.0 --to hub:owner/name --layout lerobot
+    python tools/upload.py results/quickstart --license apache-2.0 --to ~/published/quickstart
+    python tools/upload.py results/quickstart --license apache-2.0 --to hub:owner/name --layout lerobot
 
 On the hub, the repository is private unless --public; the token is that of `hf auth login` or HF_TOKEN. The files
-replace those that the repository has, whose history keeps them. Stale, damaged or unevaluated results are refused.
+replace those in the repository, which stay in its history. Stale, damaged or unevaluated results are refused.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from pisft.cli import run
-from pisft.export.publish import LAYOUTS, PublishError, assemble, upload
+from pisft.export.upload import LAYOUTS, UploadError, assemble, upload
 from pisft.provenance.freshness import state
 from pisft.provenance.record import damage, recorded
 from pisft.stages import Node
@@ -22,9 +22,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dir", type=Path, metavar="results/<exp>", help="an experiment that was evaluated")
     parser.add_argument("--to", required=True, help="a folder, or hub:<owner>/<name>")
-    parser.add_argument("--license", required=True, help="under which you publish, such as apache-2.0 or gemma")
-    parser.add_argument("--layout", choices=LAYOUTS, default="checkpoint", help="who is to load it (default: pi-sft)")
-    parser.add_argument("--public", action="store_true", help="a repository on the hub that everybody sees")
+    parser.add_argument("--license", required=True, help="licence of the uploaded model, such as apache-2.0 or gemma")
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default="checkpoint",
+        help="layout of the files: whose code loads them (default: pi-sft)",
+    )
+    parser.add_argument("--public", action="store_true", help="make the repository on the hub public")
     args = parser.parse_args()
     name = args.run_dir.name
     check(args.run_dir, args.layout)
@@ -39,17 +44,17 @@ def main() -> None:
 
 
 def check(run_dir: Path, layout: str) -> None:
-    """Raise `PublishError` unless what is to be published of `run_dir` is fresh and, to the byte, what was built."""
+    """Raise `UploadError` unless the files of `run_dir` to be uploaded are fresh and have the recorded hashes."""
     name = run_dir.resolve().name
     if run_dir.resolve().parent != Path("results").resolve():
-        raise PublishError(
-            f"{run_dir}: is no results/<exp> of this project, whose code and configuration tell whether it is fresh"
+        raise UploadError(
+            f"{run_dir}: is not a results/<exp> of this project, whose code and configuration tell whether it is fresh"
         )
     for stage in ["resolve", "train", "evaluate", *([f"export_{layout}"] if layout != "checkpoint" else [])]:
         node = Node(stage, name)
         reason = state(node)
         if reason or (reason := next(damage(recorded(node).outputs), None)):
-            raise PublishError(f"{node.target}: {reason}; run: snakemake {node.target}")
+            raise UploadError(f"{node.target}: {reason}; run: snakemake {node.target}")
 
 
 if __name__ == "__main__":

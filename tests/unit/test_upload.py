@@ -1,4 +1,4 @@
-"""What is published says what was measured, and goes where it is meant to and nowhere else."""
+"""What is uploaded says what was measured, and goes where it is meant to and nowhere else."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 from made_up import closed_loop, evaluation, rate
 from pisft.config import resolve
-from pisft.export.publish import PublishError, assemble, upload
+from pisft.export.upload import UploadError, assemble, upload
 from pisft.records.provenance import Record
 from typed_project import ROOT
 
@@ -35,10 +35,10 @@ def run_dir(tmp_path):
 
 
 def test_the_cards_numbers_are_those_of_the_evaluation(run_dir, tmp_path):
-    files = assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
-    names = {path.relative_to(tmp_path / "published").as_posix() for path in files}
+    files = assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "uploaded")
+    names = {path.relative_to(tmp_path / "uploaded").as_posix() for path in files}
     assert {"model.safetensors", "README.md", "eval.json", "experiment.json", "provenance/evaluate.json"} <= names
-    card = ModelCard.load(tmp_path / "published/README.md")
+    card = ModelCard.load(tmp_path / "uploaded/README.md")
     assert card.data.license == "apache-2.0" and card.data.datasets == ["physical-intelligence/libero"]
     results = {result.dataset_name: result.metric_value for result in card.data.eval_results}
     suites = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
@@ -47,26 +47,26 @@ def test_the_cards_numbers_are_those_of_the_evaluation(run_dir, tmp_path):
     assert "key of train" in card.text and "0.2500" in card.text and "0.125" in card.text
 
 
-def test_publishing_again_replaces_and_something_else_is_never_replaced(run_dir, tmp_path):
-    target = tmp_path / "published"
+def test_uploading_again_replaces_and_something_else_is_never_replaced(run_dir, tmp_path):
+    target = tmp_path / "uploaded"
     first = {path: path.read_bytes() for path in assemble(run_dir, "openpi", "apache-2.0", target)}
     (target / "left_over").touch()
     assert {path: path.read_bytes() for path in assemble(run_dir, "openpi", "apache-2.0", target)} == first
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter").touch()
-    with pytest.raises(PublishError, match="thesis: holds something else; give an empty or a new folder"):
+    with pytest.raises(UploadError, match="thesis: holds other files; expected an empty or a new folder"):
         assemble(run_dir, "checkpoint", "apache-2.0", other)
-    with pytest.raises(PublishError, match=r"export/lerobot: is missing; build .*export/lerobot/ with snakemake first"):
+    with pytest.raises(UploadError, match=r"export/lerobot: is missing; build .*export/lerobot/ with snakemake first"):
         assemble(run_dir, "lerobot", "apache-2.0", tmp_path / "new")
     assert (other / "chapter").is_file() and not (tmp_path / "new").exists()
     (target / ".git").mkdir()
-    with pytest.raises(PublishError, match="published: holds something else"):
+    with pytest.raises(UploadError, match="uploaded: holds other files"):
         assemble(run_dir, "openpi", "apache-2.0", target)
     only_named_alike = tmp_path / "alike"
     only_named_alike.mkdir()
     (only_named_alike / "experiment.json").write_text("somebody's own")
-    with pytest.raises(PublishError, match="alike: holds something else"):
+    with pytest.raises(UploadError, match="alike: holds other files"):
         assemble(run_dir, "openpi", "apache-2.0", only_named_alike)
 
 
@@ -138,24 +138,24 @@ def point_to(address, monkeypatch):
 
 
 def test_the_hub_gets_the_folder_in_a_private_repository(run_dir, tmp_path, hub):
-    files = assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
-    said = upload(tmp_path / "published", "me/policy", private=True)
+    files = assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "uploaded")
+    said = upload(tmp_path / "uploaded", "me/policy", private=True)
     assert "me/policy" in said and "hf_secret" not in said and hub.visibility == "private"
-    assert hub.files == {path.relative_to(tmp_path / "published").as_posix(): path.read_bytes() for path in files}
+    assert hub.files == {path.relative_to(tmp_path / "uploaded").as_posix(): path.read_bytes() for path in files}
     assert {token for _, token in hub.seen} == {"Bearer hf_secret"}
     assert hub.deleted == ["left_over"], "what was there before and is no longer"
 
 
 def test_what_is_meant_to_be_private_is_not_put_where_everybody_sees_it(run_dir, tmp_path, hub):
-    assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
+    assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "uploaded")
     hub.public = True
-    with pytest.raises(PublishError, match="me/policy: is there, and public; nothing was sent"):
-        upload(tmp_path / "published", "me/policy", private=True)
+    with pytest.raises(UploadError, match="me/policy: exists and is public; nothing was uploaded"):
+        upload(tmp_path / "uploaded", "me/policy", private=True)
     assert not hub.files
 
 
 def test_a_hub_that_is_not_there_is_one_message(run_dir, tmp_path, monkeypatch):
-    assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "published")
+    assemble(run_dir, "checkpoint", "apache-2.0", tmp_path / "uploaded")
     point_to("http://127.0.0.1:9", monkeypatch)
-    with pytest.raises(PublishError, match=r"me/policy: the hub did not take it: .*; see hf auth whoami"):
-        upload(tmp_path / "published", "me/policy", private=True)
+    with pytest.raises(UploadError, match=r"me/policy: the upload failed: .*; see hf auth whoami"):
+        upload(tmp_path / "uploaded", "me/policy", private=True)

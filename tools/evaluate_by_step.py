@@ -1,6 +1,6 @@
 """Evaluate the weights that a run saved every `train.keep_every` steps: success against steps, beside val_loss.
 
-    python tools/evaluate_kept.py results/quickstart/config.json
+    python tools/evaluate_by_step.py results/quickstart/config.json
 
 The episodes use the simulator's seeds `tuning`, since a step chosen on the test seeds looks better than it is. Writes
 `success_by_step.json`, its figure `success_by_step.svg`, and facts about the run to `success_by_step.timing.json`. The
@@ -13,19 +13,18 @@ import shutil
 from pisft.canonical import write_json, write_text
 from pisft.cli import experiment_parser, node_of, run
 from pisft.config import read_resolved
-from pisft.evaluate.kept import by_step
+from pisft.evaluate.by_step import by_step
 from pisft.model.runtime import configure
 from pisft.provenance.build import Build
 from pisft.provenance.key import expected
 from pisft.records.by_step import SuccessByStep
-from pisft.report.by_step import by_step as by_step_picture
-from pisft.report.by_step import rank_correlation
+from pisft.report.by_step import figure, rank_correlation
 from pisft.stages import Node
 
 
 def main() -> None:
     parser = experiment_parser(__doc__)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that simulate")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     parser.add_argument("--seeds", default="tuning", help="the simulator's range of seeds (default: tuning)")
     args = parser.parse_args()
     root, node = node_of("train", args.config)
@@ -38,7 +37,7 @@ def main() -> None:
     ranks = rank_correlation(found)
     write_json(run_dir / "success_by_step.timing.json", went)
     SuccessByStep(seeds=args.seeds, steps=found, val_loss=ranks).write(run_dir / SuccessByStep.name_of_file)
-    write_text(run_dir / "success_by_step.svg", by_step_picture(found))
+    write_text(run_dir / "success_by_step.svg", figure(found))
     shutil.rmtree(state.parent, ignore_errors=True)
     if args.seeds == config.eval.closed_loop.seeds:
         print(f"the episodes are of '{args.seeds}', which eval.json is of too: choose no step by them")

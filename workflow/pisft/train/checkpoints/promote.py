@@ -1,6 +1,7 @@
-"""Weights as others find them: folders of kept ones, and `checkpoint/`, then checkpoint.json.
+"""Writes weights to folders, and promotes one of them to the run's checkpoint.
 
-Start from `write_checkpoint`, which writes a folder, and `publish`, which makes one the checkpoint.
+Start from `write_checkpoint`, which writes a folder, and `promote`, which puts one in `checkpoint/` and then writes
+checkpoint.json.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from pisft.model import Pi0, lora
 from pisft.model.weights import write_weights
 from pisft.records.base import FileFacts, facts_of
 from pisft.records.checkpoint import CheckpointIndex
-from pisft.train.checkpoints.published import METRICS
+from pisft.train.checkpoints.files import METRICS
 from pisft.train.distribution.parallel import whole
 from pisft.train.errors import TrainingError
 from pisft.verified import listed
 
 
-def publish(
+def promote(
     run_dir: Path,
     weights: Path,
     tables: Iterable[Path],
