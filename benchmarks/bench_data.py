@@ -57,6 +57,7 @@ HISTOGRAM_FRAMES = 16_384  # timed, for each worker
 
 
 def main() -> None:
+    """Run the benchmark that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest="what", required=True)
     stats = what.add_parser("norm-stats", help="normalisation statistics")
@@ -73,6 +74,7 @@ def main() -> None:
 
 
 def verify(args: argparse.Namespace) -> None:
+    """Print the rate of hashing a frame store beside training (GiB/s), and how much longer a step takes meanwhile."""
     from pisft.config import read_resolved
     from pisft.model.runtime import configure
     from pisft.train.distribution.world import World
@@ -114,6 +116,7 @@ def verify(args: argparse.Namespace) -> None:
 
 
 def norm_stats(args: argparse.Namespace) -> None:
+    """Print frames/s of measuring statistics, ours and the other ways, which take turns."""
     root = dataset("video", [CAMERA], 500_000)
     size = args.batches[0]
     sides: dict[str, Callable[[], float]] = {f"loader, batches of {size}": lambda: loader(root, size, args.workers)}
@@ -133,6 +136,7 @@ def norm_stats(args: argparse.Namespace) -> None:
 
 
 def summary(values: list[float]) -> str:
+    """Return minimum, median and maximum as text."""
     three = (min(values), statistics.median(values), max(values))
     return " / ".join(f"{value:,.0f}" if value >= 100 else f"{value:.1f}" for value in three)
 
@@ -350,6 +354,7 @@ def resident(process: psutil.Process) -> int:
 
 
 def the_format() -> Format:
+    """Read the format of the generated datasets from config/formats/."""
     return Format.from_yaml(ROOT / f"config/formats/{FORMAT}.yaml")
 
 

@@ -41,6 +41,7 @@ BATCH = 32
 
 
 def main() -> None:
+    """Compare both datasets, or the one that --only names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--turns", type=int, default=5)
@@ -79,6 +80,7 @@ def three_cameras(workers: int) -> tuple[Resolved, Path]:
 
 
 def compare(name: str, config: Resolved, root: Path, args: argparse.Namespace) -> None:
+    """Print samples/s of ours and theirs with a warm and a cold page cache, and the memory of ours."""
     ours = our_batches(config, root, args.workers)
     theirs = their_batches(config, root, args.workers)
     cameras = len(config.format.cameras)
@@ -106,6 +108,7 @@ def compare(name: str, config: Resolved, root: Path, args: argparse.Namespace) -
 
 
 def our_batches(config: Resolved, root: Path, workers: int) -> Batches:
+    """Return the batches that training would take from the dataset at `root`; builds missing frame stores."""
     format = Format(config.format)
     data = LeRobotData(root)
     for camera in config.format.cameras.values():
@@ -162,6 +165,7 @@ def drop_page_cache() -> None:
 
 
 def watch_memory(batches: Batches, count: int) -> None:
+    """Take `count` batches and print the resident memory (MiB) at ten points among them."""
     seen, page = [], os.sysconf("SC_PAGE_SIZE")
     for step, _ in enumerate(batches.ahead(0, count)):
         if step % (count // 10) == count // 20:
@@ -170,6 +174,7 @@ def watch_memory(batches: Batches, count: int) -> None:
 
 
 def summary(values: list[float]) -> str:
+    """Return minimum, median and maximum as text."""
     low, middle, high = min(values), statistics.median(values), max(values)
     digits = 0 if low >= 100 else 1
     return f"{low:.{digits}f}/{middle:.{digits}f}/{high:.{digits}f}"

@@ -150,6 +150,7 @@ def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, floa
 
 
 def main() -> None:
+    """Serve a checkpoint and print latency and throughput by the number of clients, and beside floods."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="button_press", help="whose checkpoint is served; it has to be trained")
     parser.add_argument("--seconds", type=float, default=8.0, help="of a turn")

@@ -36,6 +36,7 @@ from pisft.provenance.build import building
 
 
 def main() -> None:
+    """Compute the statistics of an experiment, or of a dataset in a format, by which arguments are given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", help="results/<exp>/config.json")
     parser.add_argument("--config-name", help="a file of config/formats/, without .yaml")
@@ -64,6 +65,10 @@ def _limit(text: str) -> float:
 
 
 def of_experiment(path: Path, workers: int) -> None:
+    """Compute the statistics of the training episodes of the experiment at `path`, its config.json, and report on them.
+
+    With `norm_stats.source: base` the base's statistics are taken and compared with the data's.
+    """
     root, node = node_of("norm_stats", path)
     with building(node, root) as build:
         config = read_resolved(path)
@@ -85,6 +90,7 @@ def of_experiment(path: Path, workers: int) -> None:
 
 
 def of_dataset(args: argparse.Namespace) -> None:
+    """Compute the statistics of a whole dataset and write them where openpi and RLinf look for them."""
     format = Format.from_yaml(find_named(Path("config/formats"), args.config_name, "command line", "--config-name"))
     with vectors_of(find_dataset(args.repo_id)) as data:
         check_fps(data, format)
@@ -142,6 +148,7 @@ def relative(format: Format, names: list[str]) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
+    """Draw the report's figure to `path`."""
     from pisft.report.health import draw  # imported here, since workers import this file and need no matplotlib
 
     draw(report, path)

@@ -48,6 +48,7 @@ def restore(folder: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    """Write the arrays of the checkpoint to the file that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="<ckpt>/params, or <ckpt>")
     parser.add_argument("out", type=Path)

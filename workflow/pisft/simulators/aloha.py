@@ -52,10 +52,12 @@ class Aloha(Counted):
         self._plan: np.ndarray | None = None
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute target joints (14,) float32; the task is done when the left gripper holds the cube off the table."""
         self._env.step(action.astype(np.float64))
         return self._task.get_reward(self._env.physics) == self._task.max_reward
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`: cameras, and `observation.state`, the measured joints (14,)."""
         look = self.config.render
         pictures = {
             key: self._draw(ALOHA_CAMERAS[key.removeprefix(PREFIX)], look.height, look.width)
@@ -65,9 +67,11 @@ class Aloha(Counted):
         return {**pictures, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def picture(self) -> np.ndarray:
+        """Render gym-aloha's view for people, see `Simulator.picture`."""
         return self._draw(SHOWN, PICTURE_SIZE, PICTURE_SIZE)
 
     def expert_action(self) -> np.ndarray:
+        """Return the next target joints (14,) of a plan made at the start of the episode."""
         if self._plan is None:
             self._plan = plan(self._env.physics.copy(share_model=True), self._task.box)
         return self._plan[min(self.steps, len(self._plan) - 1)]

@@ -24,6 +24,7 @@ class Robotwin(Counted):
     config: RobotwinConfig
 
     def reset(self, task: str, seed: int) -> None:
+        """Make a new environment and begin an episode in it."""
         from lerobot.envs.robotwin import RoboTwinEnv
 
         self.begin(task)
@@ -40,19 +41,23 @@ class Robotwin(Counted):
         self._seen, _ = self._env.reset(seed=seed)
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute target joints (14,); returns whether the task is done."""
         self._seen, _, _, _, info = self._env.step(action)
         return bool(info["is_success"])
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`: cameras, and `observation.state`, the joints (14,)."""
         pixels = self._seen["pixels"]
         pictures = {key: pixels[ROBOTWIN_CAMERAS[key.removeprefix(PREFIX)]] for key in self.asked(cameras)}
         state = np.asarray(self._seen["agent_pos"], np.float32)
         return {**pictures, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def picture(self) -> np.ndarray:
+        """Return the high camera scaled by nearest neighbours, see `Simulator.picture`."""
         pixels = self._seen["pixels"][ROBOTWIN_CAMERAS["cam_high"]]
         rows, columns = (np.linspace(0, side - 1, PICTURE_SIZE).astype(int) for side in pixels.shape[:2])
         return pixels[rows][:, columns]
 
     def expert_action(self) -> np.ndarray:
+        """Raise `SimulatorError`: there is no expert."""
         raise SimulatorError("RoboTwin has experts of its own, run by its scripts; its demonstrations are on the hub")

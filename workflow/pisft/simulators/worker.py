@@ -22,6 +22,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(fd: int) -> None:
+    """Answer calls that come through the pipe `fd` until it closes, or a simulator raises an unexpected error.
+
+    The pipe brings the configuration, then (function, calls); each call has a simulator of the slot that it names.
+    """
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     pipe = Connection(fd)
