@@ -215,9 +215,9 @@ def histograms(root: Path, batch: int, workers: int) -> float:
 
 def histogram(root: Path, batch: int, worker: int) -> float:
     """Return frames/s of one worker on its share of the episodes."""
-    data, format = LeRobotData(root), the_format()
-    columns = {key: data.column(key) for key in format.vector_keys}
-    states, actions = format.state(columns), format.absolute_actions(columns)
+    data, fmt = LeRobotData(root), the_format()
+    columns = {key: data.column(key) for key in fmt.vector_keys}
+    states, actions = fmt.state(columns), fmt.absolute_actions(columns)
     last = np.repeat(np.cumsum(data.episode_lengths) - 1, data.episode_lengths)
     first = worker * HISTOGRAM_FRAMES
     running = {"state": RunningStats(), "actions": RunningStats()}
@@ -225,7 +225,7 @@ def histogram(root: Path, batch: int, worker: int) -> float:
     for rows in np.arange(first, first + HISTOGRAM_FRAMES - HISTOGRAM_FRAMES % batch).reshape(-1, batch):
         chunks = actions[np.minimum(rows[:, None] + np.arange(HORIZON), last[rows, None])]
         running["state"].update(states[rows])
-        running["actions"].update(format.to_relative(chunks, states[rows]))
+        running["actions"].update(fmt.to_relative(chunks, states[rows]))
     for stats in running.values():
         stats.quantile(0.01), stats.quantile(0.99)
     return running["state"].count / (time.perf_counter() - start)

@@ -53,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in ("quickstart", "three_cameras"):
         if args.only in (None, name):
-            compare(name, *(quickstart() if name == "quickstart" else three_cameras(args.workers)), args)
+            compare(name, *(quickstart() if name == "quickstart" else three_cameras()), args)
 
 
 def quickstart() -> tuple[Resolved, Path]:
@@ -64,7 +64,7 @@ def quickstart() -> tuple[Resolved, Path]:
     return resolve("quickstart", ROOT), root
 
 
-def three_cameras(workers: int) -> tuple[Resolved, Path]:
+def three_cameras() -> tuple[Resolved, Path]:
     """Return a bimanual ALOHA's keys, three cameras of 480×640 video, in lerobot's default encoding, for 224 pixels."""
     config = resolve("pi0_aloha_robotwin", ROOT)
     root = BENCH / "three_cameras/lerobot"
@@ -109,13 +109,13 @@ def compare(name: str, config: Resolved, root: Path, args: argparse.Namespace) -
 
 def our_batches(config: Resolved, root: Path, workers: int) -> Batches:
     """Return the batches that training would take from the dataset at `root`; builds missing frame stores."""
-    format = Format(config.format)
+    fmt = Format(config.format)
     data = LeRobotData(root)
     for camera in config.format.cameras.values():
         if not (store_folder(root, camera, config.model.image_size) / "index.json").is_file():
             for _ in build(data, camera, config.model.image_size, workers):
                 pass
-    preprocessor = Preprocessor(config.model, format, compute(root, format, config.format.action_horizon))
+    preprocessor = Preprocessor(config.model, fmt, compute(root, fmt, config.format.action_horizon))
     cluster = config.cluster.model_copy(update={"workers": workers, "micro_batch_size": None, "gpus": 1})
     train = config.train.model_copy(update={"global_batch_size": BATCH, "augment": False, "flow_samples_per_prefix": 1})
     config = config.model_copy(update={"cluster": cluster, "train": train})

@@ -29,7 +29,7 @@ class Still:
         self.noise_shape = (config.model.action_horizon, config.model.action_dim)
         self.dims = len(self.format.robot_names({}))
 
-    def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> list[np.ndarray]:
+    def infer(self, observations: Sequence[dict[str, Any]], _noise: np.ndarray) -> list[np.ndarray]:
         """Return a chunk (H, d) for each observation that moves nothing: zeros, or the observed state repeated."""
         relative = self.format.config.action_type == "delta"
         still = [np.zeros(self.dims) if relative else self.format.state(seen) for seen in observations]

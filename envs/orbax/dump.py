@@ -56,7 +56,7 @@ def main() -> None:
     folder = find(args.folder)
     try:
         arrays = restore(folder)
-    except Exception as error:  # orbax and tensorstore raise whatever they met: JSON, value and OS errors
+    except Exception as error:  # noqa: BLE001  orbax and tensorstore raise whatever they met: JSON, value and OS errors
         sys.exit(f"{folder}: orbax cannot restore it ({type(error).__name__}: {error}); is the copy complete?")
     # safetensors writes the memory as it lies
     save_file({name: np.require(array, requirements="C") for name, array in arrays.items()}, args.out)

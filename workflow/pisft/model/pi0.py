@@ -308,7 +308,7 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, _cond: Tensor | None = None) -> tuple[Tensor, None]:
         """Return `x` (…, width) normalised, and no gate."""
         return F.rms_norm(x.float(), x.shape[-1:], 1 + self.weight.float(), EPS).to(x.dtype), None
 

@@ -94,5 +94,5 @@ class _TransferCube(TransferCubeTask):
             physics.named.data.qpos[-7:] = self.box
         super(TransferCubeTask, self).initialize_episode(physics)
 
-    def get_observation(self, physics: Any) -> dict[str, Any]:
+    def get_observation(self, _physics: Any) -> dict[str, Any]:
         return {}

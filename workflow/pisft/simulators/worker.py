@@ -45,7 +45,7 @@ def main(fd: int) -> None:
 def _answer(function, calls, simulators) -> list | PisftError | OSError | Failed:
     try:
         return [function(simulators[slot], *arguments) for slot, arguments in calls]
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever a simulator raises is reported to the parent
         if isinstance(error, PisftError) or (isinstance(error, OSError) and error.errno in FULL):
             return error  # for a person to fix: another process would fail in the same way
         traceback.print_exc()
