@@ -55,7 +55,7 @@ class Share:
 
     sources: list[Vectors]
     blocks: list[tuple[int, list[Piece]]]
-    fmt: Format
+    format: Format
     action_horizon: int
     state_dims: int
     dims: int
