@@ -57,6 +57,7 @@ HISTOGRAM_FRAMES = 16_384  # timed, for each worker
 
 
 def main() -> None:
+    """Run the benchmark that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest="what", required=True)
     stats = what.add_parser("norm-stats", help="normalisation statistics")
@@ -73,6 +74,7 @@ def main() -> None:
 
 
 def verify(args: argparse.Namespace) -> None:
+    """Print the rate of hashing a frame store beside training (GiB/s), and how much longer a step takes meanwhile."""
     from pisft.config import read_resolved
     from pisft.model.runtime import configure
     from pisft.train.distribution.world import World
@@ -114,6 +116,7 @@ def verify(args: argparse.Namespace) -> None:
 
 
 def norm_stats(args: argparse.Namespace) -> None:
+    """Print frames/s of measuring statistics, ours and the other ways, which take turns."""
     root = dataset("video", [CAMERA], 500_000)
     size = args.batches[0]
     sides: dict[str, Callable[[], float]] = {f"loader, batches of {size}": lambda: loader(root, size, args.workers)}
@@ -138,6 +141,7 @@ def norm_stats(args: argparse.Namespace) -> None:
 
 
 def summary(values: list[float]) -> str:
+    """Return minimum, median and maximum as text."""
     three = (min(values), statistics.median(values), max(values))
     return " / ".join(f"{value:,.0f}" if value >= 100 else f"{value:.1f}" for value in three)
 
@@ -216,9 +220,9 @@ def histograms(root: Path, batch: int, workers: int) -> float:
 
 def histogram(root: Path, batch: int, worker: int) -> float:
     """Return frames/s of one worker on its share of the episodes."""
-    data, format = LeRobotData(root), the_format()
-    columns = {key: data.column(key) for key in format.vector_keys}
-    states, actions = format.state(columns), format.absolute_actions(columns)
+    data, fmt = LeRobotData(root), the_format()
+    columns = {key: data.column(key) for key in fmt.vector_keys}
+    states, actions = fmt.state(columns), fmt.absolute_actions(columns)
     last = np.repeat(np.cumsum(data.episode_lengths) - 1, data.episode_lengths)
     first = worker * HISTOGRAM_FRAMES
     running = {"state": RunningStats(), "actions": RunningStats()}
@@ -226,7 +230,7 @@ def histogram(root: Path, batch: int, worker: int) -> float:
     for rows in np.arange(first, first + HISTOGRAM_FRAMES - HISTOGRAM_FRAMES % batch).reshape(-1, batch):
         chunks = actions[np.minimum(rows[:, None] + np.arange(HORIZON), last[rows, None])]
         running["state"].update(states[rows])
-        running["actions"].update(format.to_relative(chunks, states[rows]))
+        running["actions"].update(fmt.to_relative(chunks, states[rows]))
     for stats in running.values():
         stats.quantile(0.01), stats.quantile(0.99)
     return running["state"].count / (time.perf_counter() - start)
@@ -355,6 +359,7 @@ def resident(process: psutil.Process) -> int:
 
 
 def the_format() -> Format:
+    """Read the format of the generated datasets from config/formats/."""
     return Format.from_yaml(ROOT / f"config/formats/{FORMAT}.yaml")
 
 

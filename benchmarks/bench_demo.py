@@ -64,6 +64,7 @@ def measure() -> tuple[float, float, str]:
 
 
 def main() -> None:
+    """Repeat the quickstart and print minutes, peak memory (GiB) and success."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1, help="how often")
     args = parser.parse_args()

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
+    """Train with each number of draws for the same CPU seconds and print val_loss at three times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of training a setting")

@@ -75,9 +75,14 @@ class Actor(nn.Module):
         self.policy, self.seeds, self.replan, self.queue = policy, seeds, 0, []
 
     def reset(self) -> None:
+        """Forget the queued actions; the next observation begins an episode."""
         self.replan, self.queue = 0, []
 
     def select_action(self, batch: dict) -> torch.Tensor:
+        """Return the next action (n, d) of each environment; a new chunk is inferred when the queue is empty.
+
+        `batch` has lerobot's images (n, 3, H, W) in [0, 1] and states (n, s).
+        """
         if not self.queue:
             images = (batch["observation.image"] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
             rows = [
@@ -137,6 +142,7 @@ def _unchanged(x):
 
 
 def rollouts(args: argparse.Namespace) -> None:
+    """Print rollouts a second of both sides, with own and with equal settings."""
     run_dir = Path("results") / args.experiment
     policy = load_policy(read_resolved(run_dir / "config.json"), run_dir / "checkpoint", torch.device("cpu"))
     simulator = load_simulator("metaworld", ".", "benchmarks/bench_eval.py", "simulator")
@@ -168,6 +174,7 @@ def rollouts(args: argparse.Namespace) -> None:
 
 
 def sampling(args: argparse.Namespace, device: torch.device) -> None:
+    """Print the seconds that lerobot takes to sample a chunk over ours, for both variants and several cameras."""
     full_size = device.type == "cuda"
     print("\n| sampling | cameras | lerobot given | lerobot / ours, seconds: min, median, max |\n|---|---|---|---|")
     for variant, (cameras, fed) in itertools.product(("pi0", "pi05"), ((1, 3), (1, 1), (3, 3))):
@@ -205,6 +212,7 @@ def sampling(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def timed(function, device: torch.device) -> float:
+    """Return the seconds of one call, with the work that it left to the GPU."""
     started = time.perf_counter()
     function()
     if device.type == "cuda":
@@ -213,10 +221,12 @@ def timed(function, device: torch.device) -> float:
 
 
 def show(ratios: list[float]) -> str:
+    """Return minimum, median and maximum as text."""
     return f"{min(ratios):.2f}, {statistics.median(ratios):.2f}, {max(ratios):.2f}"
 
 
 def main() -> None:
+    """Compare sampling and rollouts with lerobot, or the one that --only names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="button_press", help="whose checkpoint acts; it has to be trained")
     parser.add_argument("--workers", type=int, default=2)

@@ -23,6 +23,7 @@ EXPERIMENTS = {
 
 
 def main() -> int:
+    """Evaluate the experiments, build what is missing, and print their success; returns Snakemake's exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     targets = [f"results/{name}/eval.json" for name in EXPERIMENTS]

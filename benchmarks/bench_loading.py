@@ -42,6 +42,7 @@ BATCH = 32
 
 
 def main() -> None:
+    """Compare both datasets, or the one that --only names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--turns", type=int, default=5)
@@ -53,7 +54,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in ("quickstart", "three_cameras"):
         if args.only in (None, name):
-            compare(name, *(quickstart() if name == "quickstart" else three_cameras(args.workers)), args)
+            compare(name, *(quickstart() if name == "quickstart" else three_cameras()), args)
 
 
 def quickstart() -> tuple[Resolved, Path]:
@@ -64,7 +65,7 @@ def quickstart() -> tuple[Resolved, Path]:
     return resolve("quickstart", ROOT), root
 
 
-def three_cameras(workers: int) -> tuple[Resolved, Path]:
+def three_cameras() -> tuple[Resolved, Path]:
     """Return a bimanual ALOHA's keys, three cameras of 480×640 video, in lerobot's default encoding, for 224 pixels."""
     config = resolve("pi0_aloha_robotwin", ROOT)
     root = BENCH / "three_cameras/lerobot"
@@ -80,6 +81,7 @@ def three_cameras(workers: int) -> tuple[Resolved, Path]:
 
 
 def compare(name: str, config: Resolved, root: Path, args: argparse.Namespace) -> None:
+    """Print samples/s of ours and theirs with a warm and a cold page cache, and the memory of ours."""
     ours = our_batches(config, root, args.workers)
     theirs = their_batches(config, root, args.workers)
     cameras = len(config.format.cameras)
@@ -107,13 +109,14 @@ def compare(name: str, config: Resolved, root: Path, args: argparse.Namespace) -
 
 
 def our_batches(config: Resolved, root: Path, workers: int) -> Batches:
-    format = Format(config.format)
+    """Return the batches that training would take from the dataset at `root`; builds missing frame stores."""
+    fmt = Format(config.format)
     data = LeRobotData(root)
     for camera in config.format.cameras.values():
         if not (store_folder(root, camera, config.model.image_size) / "index.json").is_file():
             for _ in build(data, camera, config.model.image_size, workers):
                 pass
-    preprocessor = Preprocessor(config.model, format, compute(root, format, config.format.action_horizon))
+    preprocessor = Preprocessor(config.model, fmt, compute(root, fmt, config.format.action_horizon))
     cluster = config.cluster.model_copy(update={"workers": workers, "micro_batch_size": None, "gpus": 1})
     train = config.train.model_copy(update={"global_batch_size": BATCH, "augment": False, "flow_samples_per_prefix": 1})
     config = config.model_copy(update={"cluster": cluster, "train": train})
@@ -163,6 +166,7 @@ def drop_page_cache() -> None:
 
 
 def watch_memory(batches: Batches, count: int) -> None:
+    """Take `count` batches and print the resident memory (MiB) at ten points among them."""
     seen, page = [], os.sysconf("SC_PAGE_SIZE")
     for step, _ in enumerate(batches.ahead(0, count)):
         if step % (count // 10) == count // 20:
@@ -171,6 +175,7 @@ def watch_memory(batches: Batches, count: int) -> None:
 
 
 def summary(values: list[float]) -> str:
+    """Return minimum, median and maximum as text."""
     low, middle, high = min(values), statistics.median(values), max(values)
     digits = 0 if low >= 100 else 1
     return f"{low:.{digits}f}/{middle:.{digits}f}/{high:.{digits}f}"

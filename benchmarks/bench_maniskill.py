@@ -22,6 +22,7 @@ SEEING, BLIND, NOTHING = "maniskill_tiny", "maniskill_tiny_blind", "doing nothin
 
 
 def main() -> int:
+    """Evaluate both experiments and doing nothing, and print success and tests; returns Snakemake's exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     args = parser.parse_args()

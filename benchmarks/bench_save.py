@@ -32,11 +32,13 @@ class Training:
         self.step()
 
     def step(self) -> None:
+        """Take one optimiser step."""
         self.adamw.zero_grad()
         self.model(self.batch).square().mean().backward()
         self.adamw.step()
 
     def tensors(self) -> dict[str, Tensor]:
+        """Return the training state by name: parameters, and AdamW's state of each."""
         tensors = {}
         for name, p in self.model.named_parameters():
             tensors[name] = p.detach()
@@ -54,10 +56,12 @@ class Training:
 
 
 def show(label: str, values: list[float], unit: str = "") -> None:
+    """Print minimum, median and maximum."""
     print(f"{label}: min {min(values):.2f}, median {statistics.median(values):.2f}, max {max(values):.2f} {unit}")
 
 
 def main() -> None:
+    """Measure steps without saving, while saving and after a save that is waited for, and print their ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5, help="how often each is measured")
     parser.add_argument("--folder", type=Path, help="where to save (default: the system's temporary folder)")

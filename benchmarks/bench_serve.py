@@ -43,7 +43,7 @@ def observation(config) -> dict:
     return found
 
 
-def alone(run_dir: Path, config, seconds: float) -> list[float]:
+def alone(run_dir: Path, seconds: float) -> list[float]:
     """Return the seconds of each inference in a process of its own, with one thread."""
     code = (
         "import sys, time, json, torch\nfrom pathlib import Path\nimport numpy as np\n"
@@ -150,6 +150,7 @@ def beside(kind: str, uri: str, seen: dict, seconds: float) -> tuple[float, floa
 
 
 def main() -> None:
+    """Serve a checkpoint and print latency and throughput by the number of clients, and beside floods."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="button_press", help="whose checkpoint is served; it has to be trained")
     parser.add_argument("--seconds", type=float, default=8.0, help="of a round")
@@ -162,7 +163,7 @@ def main() -> None:
     floods: dict[str, list[tuple[float, float]]] = {kind: [] for kind in FLOODS}
     command = [sys.executable, "tools/serve.py", str(run_dir / "checkpoint"), "--port", "0"]
     for _ in range(args.turns):
-        base = statistics.median(alone(run_dir, config, args.seconds))
+        base = statistics.median(alone(run_dir, args.seconds))
         variables = {key: value for key, value in os.environ.items() if key != "PISFT_POLICY_TOKEN"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as server:
             try:

@@ -66,14 +66,17 @@ class Training:
 
     @property
     def step(self) -> int:
+        """The last step that metrics.csv showed; 0 before the first."""
         return self.steps[-1][1] if self.steps else 0
 
     def job(self) -> str:
+        """Return the number of its SLURM job, from the name of the submitted script."""
         (script,) = (self.root / f"results/{self.name}/slurm").glob("*_submission.sh")
         return script.name.split("_")[0]
 
 
 def frames() -> list[str]:
+    """Return the targets of the frame stores that the experiment trains on."""
     return [f"data/pi0_libero~smoke/frames/{camera}/index.json" for camera in ("image.96", "wrist_image.96")]
 
 
@@ -98,10 +101,12 @@ def until_next(training: Training) -> float:
 
 
 def show(label: str, values: list[float], unit: str = "s") -> None:
+    """Print minimum, median and maximum."""
     print(f"{label}: min {min(values):.2f}, median {statistics.median(values):.2f}, max {max(values):.2f} {unit}")
 
 
 def main() -> None:
+    """Copy the project and print what submission, preemption and requeueing cost there, and how two nodes scale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, help="how often")
     parser.add_argument("--steps", type=int, default=150, help="of each training")

@@ -13,6 +13,7 @@ from pisft.cli import run
 
 
 def cpu_seconds(*command: str) -> float:
+    """Return the CPU seconds, user and system, of `snakemake` with these arguments."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "snakemake", *command], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -20,6 +21,7 @@ def cpu_seconds(*command: str) -> float:
 
 
 def main() -> None:
+    """Print the CPU seconds of a dry run and of `snakemake --version`, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="how often")
     runs = parser.parse_args().runs

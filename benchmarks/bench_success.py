@@ -20,17 +20,20 @@ EYES = ["button_press", "button_press_blind"]
 
 
 def overall(name: str) -> tuple[int, int]:
+    """Read (successes, episodes) of an evaluated experiment."""
     result = json.loads(Path(f"results/{name}/eval.json").read_text())["closed_loop"]["overall"]
     return result["successes"], result["episodes"]
 
 
 def show(label: str, successes: int, episodes: int) -> None:
+    """Print a row of the table: success with its 95 % Wilson interval."""
     low, high = wilson95(successes, episodes)
     rate = f"{100 * successes / episodes:.1f} %"
     print(f"| {label} | {successes}/{episodes} | {rate} | {100 * low:.1f} – {100 * high:.1f} % |")
 
 
 def main() -> int:
+    """Evaluate the experiments, build what is missing, and print their success; returns Snakemake's exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     targets = [f"results/{name}/eval.json" for name in SEEDS + EYES]

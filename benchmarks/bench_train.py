@@ -47,6 +47,7 @@ DIMS = 32  # of states and actions, none of them padding, so that both sides ave
 
 
 def main() -> None:
+    """Print samples/s of both sides, variant by variant; on a GPU also MFU and memory at full size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, help="steps of each side that are timed")
     parser.add_argument("--batch", type=int, help="samples a step (default: 4 on a CPU, 16 on a GPU)")

@@ -16,6 +16,7 @@ from pisft.stages.base import subject
 
 
 def main() -> None:
+    """Convert the base weights of the model that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="name of a file in config/models/, without .yaml")
     name = parser.parse_args().model

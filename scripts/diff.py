@@ -30,6 +30,7 @@ from pisft.stages import Node
 
 
 def main() -> int:
+    """Compare two experiments and print what differs; returns 0 if nothing does, 1 if something does, 2 on error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("a", help="an experiment's name, a folder like results/<exp>, or <revision>:<exp>")
     parser.add_argument("b", help="the other one")
@@ -84,6 +85,7 @@ def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> 
 
 
 def side(name: str) -> Side:
+    """Return the side that `name` names: a folder, an experiment, or <revision>:<exp>; raises `PisftError`."""
     folder, commit = Path(name), None
     if not folder.is_dir():
         folder = Path("results") / name

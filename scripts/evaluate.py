@@ -20,6 +20,7 @@ from pisft.serving.identity import served
 
 
 def main() -> None:
+    """Evaluate an experiment's checkpoint, write eval.json and eval.timing.json and print the success rate."""
     parser = experiment_parser(__doc__)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     parser.add_argument("--server", metavar="URI", help="act through this server, which must serve the same checkpoint")

@@ -12,6 +12,7 @@ from pisft.provenance.build import building
 
 
 def main() -> None:
+    """Export an experiment's checkpoint for lerobot and print how stock lerobot differs."""
     args = experiment_parser(__doc__).parse_args()
     root, node = node_of("export_lerobot", args.config)
     folder = root / node.folder

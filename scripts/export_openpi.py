@@ -13,6 +13,7 @@ from pisft.provenance.build import building
 
 
 def main() -> None:
+    """Export an experiment's checkpoint for openpi and print how stock openpi differs."""
     parser = experiment_parser(__doc__)
     parser.add_argument(
         "--repo-id", action="append", default=[], help="put the statistics under this id too; may be repeated"

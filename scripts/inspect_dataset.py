@@ -23,6 +23,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Inspect the dataset and write its page and proposed format; raises `PisftError` for a name that cannot be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, help="a LeRobot v3.0 folder; data/<dataset>/lerobot for one of ours")
     parser.add_argument("--out", type=Path, help="folder to write to (default: data/<name>)")

@@ -25,6 +25,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Record, fetch, link or generate the dataset, by its `source`, and write its manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="name of a file in config/datasets/, without .yaml")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")

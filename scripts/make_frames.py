@@ -20,6 +20,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Build the frame store that the folder's name describes; raises `PisftError` for another name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="data/<dataset>/frames/<camera>.<pixels>")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="decoding threads")

@@ -36,6 +36,7 @@ from pisft.provenance.build import building
 
 
 def main() -> None:
+    """Compute the statistics of an experiment, or of a dataset in a format, by which arguments are given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", help="results/<exp>/config.json")
     parser.add_argument("--config-name", help="a file of config/formats/, without .yaml")
@@ -64,15 +65,19 @@ def _limit(text: str) -> float:
 
 
 def of_experiment(path: Path, workers: int) -> None:
+    """Compute the statistics of the training episodes of the experiment at `path`, its config.json, and report on them.
+
+    With `norm_stats.source: base` the base's statistics are taken and compared with the data's.
+    """
     root, node = node_of("norm_stats", path)
     with building(node, root) as build:
         config = read_resolved(path)
-        format = Format(config.format)
+        fmt = Format(config.format)
         datasets = []
         for use in config.datasets:
             data = open_dataset(root / f"data/{use.name}")
             chosen = use.selected(data.num_episodes)
-            check(data, format, chosen, config.model.action_dim)
+            check(data, fmt, chosen, config.model.action_dim)
             train, _ = parts(use, data, config.split)
             datasets.append((data, train))
         base = None
@@ -81,19 +86,20 @@ def of_experiment(path: Path, workers: int) -> None:
             print(f"statistics of the base weights: {found}")
             base = load(found)
         limits = (config.norm_stats.min_std, config.norm_stats.min_range)
-        build.outputs.extend(compute((root / node.target).parent, datasets, format, workers, limits, base))
+        build.outputs.extend(compute((root / node.target).parent, datasets, fmt, workers, limits, base))
 
 
 def of_dataset(args: argparse.Namespace) -> None:
-    format = Format.from_yaml(find_named(Path("config/formats"), args.config_name, "command line", "--config-name"))
+    """Compute the statistics of a whole dataset and write them where openpi and RLinf look for them."""
+    fmt = Format.from_yaml(find_named(Path("config/formats"), args.config_name, "command line", "--config-name"))
     with vectors_of(find_dataset(args.repo_id)) as data:
-        check_fps(data, format)
-        check_tables(data, format)
-        check_delta_mask(data, format)
-        check_lengths(data, format)
+        check_fps(data, fmt)
+        check_tables(data, fmt)
+        check_delta_mask(data, fmt)
+        check_lengths(data, fmt)
         check_frames(data)
-        folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, format)
-        stats = compute(folder, [(data, None)], format, args.workers, (args.min_std, args.min_range))[0]
+        folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, fmt)
+        stats = compute(folder, [(data, None)], fmt, args.workers, (args.min_std, args.min_range))[0]
     for other in others:
         write_text(other / stats.name, stats.read_text())
         print(other / stats.name)
@@ -102,37 +108,37 @@ def of_dataset(args: argparse.Namespace) -> None:
 def compute(
     folder: Path,
     datasets: list[tuple[LeRobotData, list[int] | None]],
-    format: Format,
+    fmt: Format,
     workers: int,
     limits: tuple[float, float] = (0.0, 0.0),
     base: NormStats | None = None,
 ) -> list[Path]:
     """Write the three files to `folder` and return them."""
-    measured = measure(datasets, format, format.action_horizon, workers, base)
+    measured = measure(datasets, fmt, fmt.action_horizon, workers, base)
     features = datasets[0][0].features
-    names = {"state": format.state_names(features), "actions": format.action_names(features)}
-    report = health(measured, names, format.config.normalisation, *limits, base)
-    report["format"] = {"warnings": agreement(datasets, format)}
+    names = {"state": fmt.state_names(features), "actions": fmt.action_names(features)}
+    report = health(measured, names, fmt.config.normalisation, *limits, base)
+    report["format"] = {"warnings": agreement(datasets, fmt)}
     stats, told, figure = (folder / f"norm_stats{suffix}" for suffix in (".json", ".report.json", ".report.png"))
     write_json(told, report)
     draw(report, figure)
     save(base or widen(measured, *limits), stats)
-    print(stats, relative(format, names["actions"]), *lines(report), sep="\n")
+    print(stats, relative(fmt, names["actions"]), *lines(report), sep="\n")
     return [stats, told, figure]
 
 
-def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], format: Format) -> list[str]:
+def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], fmt: Format) -> list[str]:
     """Return what the format declares about its actions and the data contradict, by dataset if there are several."""
     found: dict[str, None] = {}
     for data, _ in datasets:
         of = f"{data.root.parent.name}: " if len(datasets) > 1 else ""
-        found |= dict.fromkeys(of + line for line in contradictions(data, format))
+        found |= dict.fromkeys(of + line for line in contradictions(data, fmt))
     return list(found)
 
 
-def relative(format: Format, names: list[str]) -> str:
+def relative(fmt: Format, names: list[str]) -> str:
     """Return in words which action dims have statistics of changes relative to the state."""
-    dims = set(format.relative_dims)
+    dims = set(fmt.relative_dims)
     parts = {True: [], False: []}
     for dim, name in enumerate(names):
         if not name.startswith("padding_"):
@@ -142,6 +148,7 @@ def relative(format: Format, names: list[str]) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
+    """Draw the report's figure to `path`."""
     from pisft.report.health import draw  # imported here, since workers import this file and need no matplotlib
 
     draw(report, path)

@@ -20,6 +20,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Print the table of a paper, or with --write write it and its page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paper", help="name of a file in config/papers/, without .yaml")
     parser.add_argument("--write", action="store_true", help="write the table and the page")

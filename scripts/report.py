@@ -10,6 +10,7 @@ from pisft.report.page import render
 
 
 def main() -> None:
+    """Write the page of an experiment and print its path."""
     args = experiment_parser(__doc__).parse_args()
     root, node = node_of("report", args.config)
     with building(node, root) as build:

@@ -14,6 +14,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Write the config.json of the experiment that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="name of a file in config/experiments/, without .yaml")
     name = parser.parse_args().experiment

@@ -17,6 +17,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Write the tables of the sweep that the command line names, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", help="name of a file in config/experiments/ that has a `sweep`, without .yaml")
     node = Node("sweep", parser.parse_args().sweep)

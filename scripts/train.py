@@ -23,6 +23,7 @@ LAUNCHERS = {
 
 
 def main() -> None:
+    """Train the experiment with the launcher that --launcher names, or as one of the processes already started."""
     parser = experiment_parser(__doc__)
     told = "; ".join(f"{name}: {what}" for name, what in LAUNCHERS.items())
     parser.add_argument("--launcher", choices=LAUNCHERS, default="local", help=f"{told} (default: local)")

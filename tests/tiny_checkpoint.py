@@ -22,10 +22,10 @@ CAMERAS = {"base_0_rgb": "observation.images.zed", "right_wrist_0_rgb": "observa
 STATE_DIM, ACTION_DIM = 5, 4
 
 
-def make_checkpoint(root: Path, model: ModelConfig, name: str = "tiny", **format: Any) -> Path:
+def make_checkpoint(root: Path, model: ModelConfig, name: str = "tiny", **fmt: Any) -> Path:
     """`root`/results/`name` with weights for `model`, each parameter random, and statistics.
 
-    `format` overrides a format with two cameras, whose keys do not sort as their slots do.
+    `fmt` overrides a format with two cameras, whose keys do not sort as their slots do.
     """
     run_dir = root / "results" / name
     folder = run_dir / "checkpoint"
@@ -44,7 +44,7 @@ def make_checkpoint(root: Path, model: ModelConfig, name: str = "tiny", **format
         "normalisation": "quantile",
         "action_horizon": model.action_horizon,
     }
-    write_json(folder / "format.json", FormatConfig.model_validate(content | format).model_dump(mode="json"))
+    write_json(folder / "format.json", FormatConfig.model_validate(content | fmt).model_dump(mode="json"))
     write_index(run_dir)
     return run_dir
 

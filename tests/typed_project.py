@@ -39,7 +39,11 @@ class Project:
         self.root = root
 
     def run(
-        self, *command: str, check: bool = True, input: str | None = None, **env: str
+        self,
+        *command: str,
+        check: bool = True,
+        input: str | None = None,  # noqa: A002  as `subprocess.run` has it
+        **env: str,
     ) -> subprocess.CompletedProcess:
         result = subprocess.run(
             command,

@@ -12,6 +12,7 @@ from pisft.records.evaluation import Evaluation
 
 
 def row(label: str, found: Comparison) -> str:
+    """Return a row of the Markdown table: counts, difference with its 95 % interval, and p."""
     counts = " | ".join(f"{s}/{n}" for s, n in zip(found.successes, found.episodes, strict=True))
     low, high = found.interval95
     interval = f"{100 * found.difference:+.1f} ({100 * low:+.1f} – {100 * high:+.1f}) %"
@@ -19,6 +20,7 @@ def row(label: str, found: Comparison) -> str:
 
 
 def main() -> None:
+    """Print the comparison of two eval.json, by task and overall."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)

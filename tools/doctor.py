@@ -13,6 +13,7 @@ MARKS = {True: "✓", False: "✗", None: " "}
 
 
 def main() -> None:
+    """Print what this machine has, one line for each thing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     findings = examine(Path.cwd())

@@ -12,6 +12,7 @@ from pisft.evaluate.intervals import episodes_needed, power
 
 
 def rate(text: str) -> float:
+    """Parse a rate from 0 to 1; raises `argparse.ArgumentTypeError`."""
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"found {text}; expected a rate from 0 to 1")
@@ -19,6 +20,7 @@ def rate(text: str) -> float:
 
 
 def main() -> None:
+    """Print the episodes that each policy must run, and the power that they give."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rates", type=rate, nargs=2, help="the two success rates")
     parser.add_argument("--power", type=rate, default=0.8, help="probability of telling them apart (default: 0.8)")

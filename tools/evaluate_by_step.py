@@ -23,6 +23,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Evaluate the weights of every saved step, write success_by_step.json and its figure, and print the rates."""
     parser = experiment_parser(__doc__)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     parser.add_argument("--seeds", default="tuning", help="the simulator's range of seeds (default: tuning)")

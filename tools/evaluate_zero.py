@@ -29,7 +29,8 @@ class Still:
         self.noise_shape = (config.model.action_horizon, config.model.action_dim)
         self.dims = len(self.format.robot_names({}))
 
-    def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> list[np.ndarray]:
+    def infer(self, observations: Sequence[dict[str, Any]], _noise: np.ndarray) -> list[np.ndarray]:
+        """Return a chunk (H, d) for each observation that moves nothing: zeros, or the observed state repeated."""
         relative = self.format.config.action_type == "delta"
         still = [np.zeros(self.dims) if relative else self.format.state(seen) for seen in observations]
         return [np.tile(action, (self.noise_shape[0], 1)) for action in still]
@@ -45,6 +46,7 @@ def floor(path: Path, workers: int) -> tuple[Rate, list[str]]:
 
 
 def main() -> None:
+    """Print the success of doing nothing, and the test of eval.json against it where there is one."""
     parser = experiment_parser(__doc__)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="simulator processes")
     args = parser.parse_args()

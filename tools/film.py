@@ -18,6 +18,7 @@ from pisft.evaluate.video import film
 
 
 def main() -> None:
+    """Film the episodes that the command line names; raises `PisftError` if one was not filmed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dir", type=Path, metavar="results/<exp>", help="an experiment that was evaluated")
     which = parser.add_mutually_exclusive_group(required=True)
@@ -37,6 +38,7 @@ def main() -> None:
 
 
 def named(text: str) -> tuple[str, int]:
+    """Parse `<task>:<seed>`; raises `PisftError`."""
     task, _, seed = text.rpartition(":")
     if not task or not seed.isdigit():
         raise PisftError(f"--episode: found '{text}'; expected a task and a seed, as in button-press-topdown:20003")

@@ -17,6 +17,7 @@ from pisft.rlinf.vocabulary import table
 
 
 def main() -> None:
+    """Write the experiment and print what became of each key; raises `ConfigError` before overwriting other files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, nargs="?", help="RLinf's YAML")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="what differs from it")

@@ -14,6 +14,7 @@ from pisft.provenance.pipeline import pipelines
 
 
 def main() -> int:
+    """Write the pipelines, or with --check compare them; returns 1 if one differs or belongs to no paper."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check

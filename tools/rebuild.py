@@ -32,6 +32,7 @@ AT_RANDOM = "a GPU without train.deterministic"
 
 
 def main() -> int:
+    """Build the experiment again in a clone and compare; returns 0 if it is the same, else the verdict's exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", help="one that is built in results/")
     parser.add_argument("--tolerance", type=float, default=0.05, help="relative distance (default: 0.05)")

@@ -31,6 +31,7 @@ Then, after a paper or an experiment has been reproduced:
 
 
 def main() -> None:
+    """Add DVC's default remote, or without an address print how; raises `PisftError` for another kind of address."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", nargs="?", help="a folder, s3://bucket/path or ssh://user@host/path")
     parser.add_argument("--endpoint", metavar="URL", help="of an S3 service that is not Amazon's")

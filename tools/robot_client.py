@@ -37,9 +37,11 @@ class Simulated:
         self.observe()  # the first image takes longest: render it before the loop
 
     def observe(self) -> dict[str, Any]:
+        """Return the simulator's observation, see `Simulator.observation`."""
         return self._thread.submit(self.simulator.observation).result()
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute one action (d,); returns whether the task is done."""
         self._thread.submit(self.simulator.step, action).result()
         return self.simulator.success
 
@@ -48,6 +50,7 @@ class Simulated:
 
 
 def main() -> int:
+    """Drive the robot until it is done or stopped, and print why; returns 0 if it is done, else 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", help="address that tools/serve.py printed, ws://host:port")
     which = parser.add_mutually_exclusive_group(required=True)

@@ -46,6 +46,7 @@ SWEEP = {
 
 
 def schemas() -> dict[str, dict]:
+    """Return the JSON schema of each kind of configuration file."""
     types: dict[str, type[BaseModel]] = {
         "experiment": Experiment,
         "format": FormatConfig,
@@ -69,6 +70,7 @@ def record_schemas() -> dict[str, dict]:
 
 
 def canonical(schema: dict) -> str:
+    """Return the schema as text, always the same for the same content."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -90,6 +92,7 @@ def reference(found: dict[str, dict]) -> str:
 
 
 def table(schema: dict) -> str:
+    """Return a Markdown table of the properties of a mapping: key, type, default, description."""
     lines = ["| key | type | default | |", "|---|---|---|---|"]
     for key, field in schema["properties"].items():
         default = f"`{json.dumps(field['default'], ensure_ascii=False)}`" if "default" in field else ""
@@ -100,6 +103,7 @@ def table(schema: dict) -> str:
 
 
 def type_name(field: dict) -> str:
+    """Return the type of a property as a person reads it."""
     if "$ref" in field:
         return field["$ref"].rpartition("/")[2]
     if "enum" in field or "const" in field:
@@ -116,6 +120,7 @@ def type_name(field: dict) -> str:
 
 
 def first_paragraph(schema: dict) -> str:
+    """Return the first paragraph of the description, in one line."""
     return " ".join(schema.get("description", "").split("\n\n")[0].split())
 
 
@@ -142,6 +147,7 @@ def without_required(schema):
 
 
 def main() -> int:
+    """Write the schemas, their reference and the readmes, or with --check compare them; returns 1 if one differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check

@@ -29,6 +29,7 @@ from pisft.serving.server import serve
 
 
 def main() -> None:
+    """Verify the checkpoint and serve it until a signal ends it; raises `PisftError`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="results/<exp>/checkpoint")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")

@@ -14,6 +14,7 @@ from pisft.simulators.pool import Pool
 
 
 def main() -> None:
+    """Begin an episode of the simulator's first task and print its observation: keys, dtypes, shapes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("simulator", help="name of a file in config/simulators/, without .yaml")
     name = parser.parse_args().simulator

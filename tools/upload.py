@@ -19,6 +19,7 @@ from pisft.stages import Node
 
 
 def main() -> None:
+    """Publish the checkpoint to the folder or hub repository that --to names, and print what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dir", type=Path, metavar="results/<exp>", help="an experiment that was evaluated")
     parser.add_argument("--to", required=True, help="a folder, or hub:<owner>/<name>")

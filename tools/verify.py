@@ -20,6 +20,7 @@ from pisft.stages import ProvenanceError, node_of
 
 
 def main() -> int:
+    """Compare all recorded files with their records and print what is wrong; returns 1 if something is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("data"), Path("results")])
     folders = parser.parse_args().folders

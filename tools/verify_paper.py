@@ -20,6 +20,7 @@ from pisft.stages import Node
 
 
 def main() -> int:
+    """Reproduce the paper in two clones and print which outputs differ; returns 1 if one does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paper", nargs="?", default=DEFAULT, help="name of a file in config/papers/, without .yaml")
     parser.add_argument("--keep", type=Path, help="clone into this folder, and keep the clones")

@@ -26,6 +26,7 @@ from pisft.stages import node_of
 
 
 def main() -> int:
+    """Print the state of the artefact and of all that it is made from; returns 1 if one is not fresh."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", help="an artefact, such as results/<exp>/eval.json")
     parser.add_argument("--files", action="store_true", help="list each artefact's files with their sha256")

@@ -12,6 +12,7 @@ from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 
 def main() -> None:
+    """Pass observations from stdin to the server and its actions to stdout, until stdin ends."""
     policy = WebsocketClientPolicy(sys.argv[1], api_key=sys.argv[2] if len(sys.argv) > 2 else None)
     while length := sys.stdin.buffer.read(8):
         observation = msgpack_numpy.unpackb(sys.stdin.buffer.read(int.from_bytes(length, "big")))

@@ -48,6 +48,7 @@ def restore(folder: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
+    """Write the arrays of the checkpoint to the file that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="<ckpt>/params, or <ckpt>")
     parser.add_argument("out", type=Path)
@@ -55,7 +56,7 @@ def main() -> None:
     folder = find(args.folder)
     try:
         arrays = restore(folder)
-    except Exception as error:  # orbax and tensorstore raise whatever they met: JSON, value and OS errors
+    except Exception as error:  # noqa: BLE001  orbax and tensorstore raise whatever they met: JSON, value and OS errors
         sys.exit(f"{folder}: orbax cannot restore it ({type(error).__name__}: {error}); is the copy complete?")
     # safetensors writes the memory as it lies
     save_file({name: np.require(array, requirements="C") for name, array in arrays.items()}, args.out)

@@ -37,14 +37,14 @@ TASKS = ["press the button", "  close_the\ndrawer é"]
 @pytest.fixture(scope="module", params=FORMATS)
 def exported(request, tmp_path_factory):
     """(run_dir, variant) of an export that lerobot can build."""
-    variant, format = FORMATS[request.param]
+    variant, fmt = FORMATS[request.param]
     model = tiny_lerobot.config(variant).model_copy(update={"max_token_len": 120})
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(checkpoints, "PUBLISHED", model.model_dump(include=set(PUBLISHED)))
     root = tmp_path_factory.mktemp("project")
     monkeypatch.chdir(root)
     request.addfinalizer(monkeypatch.undo)
-    run_dir = make_checkpoint(root, model, **format)
+    run_dir = make_checkpoint(root, model, **fmt)
     export(run_dir, replan_steps=3)
     return run_dir, variant
 

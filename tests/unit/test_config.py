@@ -273,7 +273,7 @@ def test_base_experiments_cannot_go_round_in_a_circle_or_have_another_model(tmp_
         resolve("w", root)
 
 
-def test_another_method_replaces_what_an_extended_experiment_says(tmp_path):
+def test_another_method_replaces_what_an_extended_experiment_says():
     assert resolve("quickstart_lora_full", ROOT).finetune.model_dump() == {"method": "full", "freeze": []}
 
 

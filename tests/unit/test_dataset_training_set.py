@@ -27,10 +27,10 @@ def make_preprocessor(root, variant="pi0", **changes) -> Preprocessor:
         "normalisation": "quantile",
         "action_horizon": 5,
     }
-    format = Format(FormatConfig.model_validate(content | changes))
+    fmt = Format(FormatConfig.model_validate(content | changes))
     changed = {"variant": variant, "image_size": 32, "action_horizon": 5, "max_token_len": 100}
     model = ModelConfig.from_yaml(MODEL).model_copy(update=changed)
-    return Preprocessor(model, format, norm_stats.compute(root, format, 5))
+    return Preprocessor(model, fmt, norm_stats.compute(root, fmt, 5))
 
 
 def expected_samples(data, episodes, horizon=5):

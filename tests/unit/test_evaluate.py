@@ -104,8 +104,8 @@ def test_the_cameras_that_are_drawn_are_the_formats(experiment, cameras):
             assert all(set(seen) == {*cameras.values(), "observation.state", "task"} for seen in observations)
             return np.zeros((len(observations), 4, 4))
 
-    format = experiment[0].format.model_copy(update={"cameras": cameras})
-    config = experiment[0].model_copy(update={"format": format})
+    fmt = experiment[0].format.model_copy(update={"cameras": cameras})
+    config = experiment[0].model_copy(update={"format": fmt})
     assert closed_loop(config, Looking(), None, 1, {}).overall.episodes == 4
 
 

@@ -76,7 +76,7 @@ def test_openpi_and_rlinf_find_the_same_weights_and_the_statistics_under_every_i
     config = json.loads(files.pop("config.json"))
     assert (config["action_horizon"], config["action_dim"], config["precision"]) == (4, 32, "float32")
     assert REPO in files.pop("README.md").decode()
-    assert set(files) == {f"{place}{id}/norm_stats.json" for place in ("", "assets/") for id in ("mine", REPO)}
+    assert set(files) == {f"{place}{asset}/norm_stats.json" for place in ("", "assets/") for asset in ("mine", REPO)}
     assert set(files.values()) == {checkpoint["norm_stats.json"]}
 
 
@@ -304,8 +304,8 @@ def test_a_setting_that_no_export_knows_is_said(run_dir):
     checkpoint = read_checkpoint(run_dir)
     content = checkpoint.format.model_dump()
     for rotation, said in ((None, False), ("rot6d", True)):
-        format = Learned.model_validate(content | {"rotation": rotation})
-        changed = checkpoints.Checkpoint(checkpoint.folder, checkpoint.model, format, checkpoint.stats)
+        fmt = Learned.model_validate(content | {"rotation": rotation})
+        changed = checkpoints.Checkpoint(checkpoint.folder, checkpoint.model, fmt, checkpoint.stats)
         for notes in (openpi.differences(changed), differences(changed, lerobot.camera_keys(changed), "t")):
             assert any(note.startswith("Format: rotation: ") for note in notes) == said
 

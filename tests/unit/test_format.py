@@ -35,9 +35,9 @@ def make_sample(state, actions=None, task="do it"):
     mask=st.sampled_from([[], [3, -1], [-2, 2], [-1, 1, -1], [4]]),
 )
 def test_decode_is_the_inverse_of_encode_on_actions(state, actions, mask):
-    format = make_format(delta_mask=mask)
-    encoded = format.encode(make_sample(state, actions))
-    np.testing.assert_allclose(format.decode(encoded["actions"], encoded["state"]), actions, rtol=0, atol=2e-5)
+    fmt = make_format(delta_mask=mask)
+    encoded = fmt.encode(make_sample(state, actions))
+    np.testing.assert_allclose(fmt.decode(encoded["actions"], encoded["state"]), actions, rtol=0, atol=2e-5)
 
 
 def test_a_whole_chunk_is_relative_to_its_first_state_where_the_mask_says_so():
@@ -52,19 +52,19 @@ def test_encoding_leaves_the_sample_as_it_was():
 
 
 def test_a_batch_is_encoded_as_its_samples_are():
-    format = make_format(delta_mask=[1, -1])
+    fmt = make_format(delta_mask=[1, -1])
     rng = np.random.default_rng(0)
     state, actions = rng.normal(size=(5, 2)).astype("f"), rng.normal(size=(5, 3, 2)).astype("f")
-    together = format.to_relative(actions, state)
-    np.testing.assert_array_equal(together, [format.to_relative(a, s) for a, s in zip(actions, state, strict=True)])
+    together = fmt.to_relative(actions, state)
+    np.testing.assert_array_equal(together, [fmt.to_relative(a, s) for a, s in zip(actions, state, strict=True)])
 
 
 def test_several_sources_are_concatenated_in_order_and_cut_to_their_dims():
-    format = make_format(state=["state", {"key": "gripper", "dims": [1, 2]}])
+    fmt = make_format(state=["state", {"key": "gripper", "dims": [1, 2]}])
     sample = make_sample([1, 2]) | {"gripper": np.array([7, 8, 9], np.float32)}
-    np.testing.assert_array_equal(format.encode(sample)["state"], [1, 2, 8])
+    np.testing.assert_array_equal(fmt.encode(sample)["state"], [1, 2, 8])
     features = {"state": {"shape": [2], "names": {"motors": ["x", "y"]}}, "gripper": {"shape": [3], "names": None}}
-    assert format.state_names(features) == ["x", "y", "gripper[1]"]
+    assert fmt.state_names(features) == ["x", "y", "gripper[1]"]
 
 
 def test_a_sample_without_actions_is_encoded_without():
@@ -79,9 +79,9 @@ def test_prompts_are_cleaned_as_openpi_does(raw, clean):
 
 
 def test_the_default_prompt_stands_in_for_an_empty_task():
-    format = make_format(prompt={"default": "go on"})
-    assert format.prompt("") == format.prompt(None) == "go on"
-    assert format.prompt("stop") == "stop"
+    fmt = make_format(prompt={"default": "go on"})
+    assert fmt.prompt("") == fmt.prompt(None) == "go on"
+    assert fmt.prompt("stop") == "stop"
     assert make_format(prompt={"from_task": False, "default": "go on"}).prompt("stop") == "go on"
 
 

@@ -116,18 +116,18 @@ def normalised(x: np.ndarray, values: np.ndarray, method: str) -> np.ndarray:
 def test_a_format_from_its_dataset_to_a_training_step_and_back(name, kind, tmp_path):
     cameras, states, actions, horizon, _, width = UPSTREAM[name]
     data, _ = dataset(name, kind, tmp_path / "lerobot")
-    format = Format.from_yaml(ROOT / f"config/formats/{name}.yaml")
+    fmt = Format.from_yaml(ROOT / f"config/formats/{name}.yaml")
     assert {key: data.features[key]["dtype"] for key in cameras.values()} == dict.fromkeys(cameras.values(), kind)
-    assert format.config.cameras == cameras and format.action_horizon == horizon
-    check(data, format)
-    variant, method = name.split("_")[0], format.config.normalisation
+    assert fmt.config.cameras == cameras and fmt.action_horizon == horizon
+    check(data, fmt)
+    variant, method = name.split("_")[0], fmt.config.normalisation
     assert method == {"pi0": "zscore", "pi05": "quantile"}[variant]
 
     references = [reference(data, name, row) for row in range(data.num_frames)]
     every_state, every_action = np.stack([s for s, _ in references]), np.concatenate([a for _, a in references])
-    stats = norm_stats.compute(data.root, format, horizon)
+    stats = norm_stats.compute(data.root, fmt, horizon)
     model = load_model(f"{variant}_base~smoke", ROOT).model_copy(update={"action_horizon": horizon})
-    preprocessor = Preprocessor(model, format, stats)
+    preprocessor = Preprocessor(model, fmt, stats)
     frames = TrainingSet([data], preprocessor)
     indices = np.array([0, horizon + 1, 3])  # the second is the last of its episode
     observation, batch = frames.batch(indices)

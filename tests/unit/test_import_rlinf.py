@@ -123,12 +123,12 @@ RECIPES = sorted(
 )
 
 
-@pytest.mark.parametrize("format", RECIPES)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_placeholder_stands_for_the_formats_own_data_whether_its_experiment_names_them_or_what_it_extends(
-    project, format
+    project, recipe
 ):
-    _, ours = imported(project, f"actor.model.openpi.config_name={format}")
-    assert [use.name for use in ours.datasets] == [use.name for use in resolve(format).datasets]
+    _, ours = imported(project, f"actor.model.openpi.config_name={recipe}")
+    assert [use.name for use in ours.datasets] == [use.name for use in resolve(recipe).datasets]
 
 
 def test_the_published_numbers(project):

@@ -112,7 +112,7 @@ def tracebacks(copied, relative, mutants, use):
         except DataError as error:
             if "\n" in str(error):
                 found.append(f"{relative}: {what}: a message of several lines")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  what must not come is what is looked for
             found.append(f"{relative}: {what}: {type(error).__name__}: {str(error)[:80]}")
     file.write_bytes(whole)
     return found, count
@@ -347,12 +347,12 @@ def test_a_relative_dim_is_the_states_of_its_name(copied_dataset, mask, refused)
     content["features"]["observation.state"]["names"] = ["w", "x", "y", "z"]
     content["features"]["action"]["names"] = ["x", "y", "z", "w"]
     info.write_text(json.dumps(content))
-    format = Format(FormatConfig.model_validate(FORMAT | {"delta_mask": mask}))
+    fmt = Format(FormatConfig.model_validate(FORMAT | {"delta_mask": mask}))
     if refused:
         with pytest.raises(DataError, match=r"dim 0 of actions is x, of the state w, .*relative"):
-            check(LeRobotData(copied_dataset), format)
+            check(LeRobotData(copied_dataset), fmt)
     else:
-        check(LeRobotData(copied_dataset), format)
+        check(LeRobotData(copied_dataset), fmt)
 
 
 def test_a_table_is_a_vector_where_the_format_says_so(copied_dataset):
@@ -369,8 +369,8 @@ def test_a_table_is_a_vector_where_the_format_says_so(copied_dataset):
     data = LeRobotData(copied_dataset)
     with pytest.raises(DataError, match=r"'action' is a table, \[2, 2\]; .*say `\{key: action, flatten: true\}`"):
         check(data, Format(FormatConfig.model_validate(FORMAT)))
-    format = Format(FormatConfig.model_validate(FORMAT | {"actions": [{"key": "action", "flatten": True}]}))
-    check(data, format)
+    fmt = Format(FormatConfig.model_validate(FORMAT | {"actions": [{"key": "action", "flatten": True}]}))
+    check(data, fmt)
     np.testing.assert_array_equal(data.column("action"), actions)
     np.testing.assert_array_equal(data.vectors(["action"]).rows(0, len(actions))["action"], actions)
-    assert format.action_names(data.features) == ["action[0, 0]", "action[0, 1]", "action[1, 0]", "action[1, 1]"]
+    assert fmt.action_names(data.features) == ["action[0, 0]", "action[0, 1]", "action[1, 0]", "action[1, 1]"]

@@ -96,9 +96,9 @@ def test_no_file_may_name_another_so(tmp_path, name):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_camera_and_no_task_may_be_called_so(name):
-    format = edited("config/formats/metaworld_quickstart.yaml", features={})
+    fmt = edited("config/formats/metaworld_quickstart.yaml", features={})
     with pytest.raises(ConfigError, match=r"f.yaml: cameras.*a camera's key names a folder") as error:
-        parse(format | {"cameras": {"base_0_rgb": name}}, FormatConfig, "f.yaml")
+        parse(fmt | {"cameras": {"base_0_rgb": name}}, FormatConfig, "f.yaml")
     assert one_line(error.value)
     image = {name: {"dtype": "video", "shape": [8, 8, 3]}}
     made_up = {"source": "synthetic", "features": image, "fps": 10, "episodes": 1, "frames": 9}
@@ -115,8 +115,8 @@ def test_no_camera_and_no_task_may_be_called_so(name):
 @pytest.mark.parametrize("name", ODD)
 def test_a_camera_that_is_only_odd_is_taken(name):
     assert why_no_key(name) is None and why_no_task(f"suite/{name}") is None
-    format = edited("config/formats/metaworld_quickstart.yaml", features={}) | {"cameras": {"base_0_rgb": name}}
-    assert parse(format, FormatConfig, "f.yaml").keys("cameras") == [name]
+    fmt = edited("config/formats/metaworld_quickstart.yaml", features={}) | {"cameras": {"base_0_rgb": name}}
+    assert parse(fmt, FormatConfig, "f.yaml").keys("cameras") == [name]
 
 
 def test_the_names_that_there_are_are_names():

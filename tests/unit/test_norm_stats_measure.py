@@ -33,18 +33,18 @@ def make_format(**changes) -> Format:
     return Format(FormatConfig.model_validate(content | changes))
 
 
-def chunk_by_chunk(data: LeRobotData, format: Format, horizon: int, episodes) -> dict[str, np.ndarray]:
+def chunk_by_chunk(data: LeRobotData, fmt: Format, horizon: int, episodes) -> dict[str, np.ndarray]:
     """All encoded states and actions, float64 (n, d), sample by sample as the definition reads."""
-    columns = {key: data.column(key) for key in format.vector_keys}
+    columns = {key: data.column(key) for key in fmt.vector_keys}
     states, actions = [], []
     for episode in episodes:
         rows = list(range(data.num_frames))[data.episode_slices[episode]]
         for row in rows:
             ahead = [min(row + step, rows[-1]) for step in range(horizon)]
-            sample = {source.key: columns[source.key][row] for source in format.config.state}
-            sample |= {source.key: columns[source.key][ahead] for source in format.config.actions}
-            images = dict.fromkeys(format.config.cameras.values(), np.zeros((1, 1, 3), np.uint8))
-            encoded = format.encode({**sample, **images, "task": "reach"})
+            sample = {source.key: columns[source.key][row] for source in fmt.config.state}
+            sample |= {source.key: columns[source.key][ahead] for source in fmt.config.actions}
+            images = dict.fromkeys(fmt.config.cameras.values(), np.zeros((1, 1, 3), np.uint8))
+            encoded = fmt.encode({**sample, **images, "task": "reach"})
             states.append(encoded["state"])
             actions += list(encoded["actions"])
     return {"state": np.array(states, np.float64), "actions": np.array(actions, np.float64)}
@@ -68,9 +68,9 @@ def check(measured: Measured, values: np.ndarray) -> None:
 @pytest.mark.parametrize("episodes", [None, [4, 0, 3]])
 @pytest.mark.parametrize("horizon", [1, 5, 20])
 def test_every_action_of_every_chunk_counts_once(video_dataset, mask, episodes, horizon):
-    format, data = make_format(delta_mask=mask), LeRobotData(video_dataset)
-    values = chunk_by_chunk(data, format, horizon, range(5) if episodes is None else sorted(episodes))
-    measured = measure([(data, episodes)], format, horizon)
+    fmt, data = make_format(delta_mask=mask), LeRobotData(video_dataset)
+    values = chunk_by_chunk(data, fmt, horizon, range(5) if episodes is None else sorted(episodes))
+    measured = measure([(data, episodes)], fmt, horizon)
     for field in ("state", "actions"):
         check(measured[field], values[field])
 
@@ -95,10 +95,10 @@ def test_values_are_those_after_the_formats_maps(tmp_path, changes):
     rng = np.random.default_rng(0)
     vectors = {key: rng.normal(0, 1, (90, 7)) for key in ("observation.state", "action", "gripper")}
     features = {"observation.image": {"dtype": "image", "shape": [8, 8, 3]}, **changes.pop("features", {})}
-    format = make_format(**changes, **({"features": features} if len(features) > 1 else {}))
+    fmt = make_format(**changes, **({"features": features} if len(features) > 1 else {}))
     data = LeRobotData(vector_dataset.write(tmp_path / "lerobot", vectors, [40, 3, 47]))
-    measured = measure([(data, None)], format, 5)
-    for field, values in chunk_by_chunk(data, format, 5, range(3)).items():
+    measured = measure([(data, None)], fmt, 5)
+    for field, values in chunk_by_chunk(data, fmt, 5, range(3)).items():
         check(measured[field], values)
 
 
@@ -138,12 +138,12 @@ def recordings(draw):
 def test_any_dataset_is_measured_exactly(tmp_path_factory, recording, group, size):
     lengths, columns, horizon, mask = recording
     root = vector_dataset.write(tmp_path_factory.mktemp("any") / "lerobot", columns, lengths, group)
-    format, data = make_format(delta_mask=mask), LeRobotData(root)
+    fmt, data = make_format(delta_mask=mask), LeRobotData(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "FRAMES", size)  # so that episodes are cut as they are in large datasets
         patch.setattr(vectors, "BATCH", size + 2)
-        measured = measure([(data, None)], format, horizon)
-    for field, values in chunk_by_chunk(data, format, horizon, range(len(lengths))).items():
+        measured = measure([(data, None)], fmt, horizon)
+    for field, values in chunk_by_chunk(data, fmt, horizon, range(len(lengths))).items():
         check(measured[field], values)
 
 
@@ -169,18 +169,18 @@ def same(a: dict[str, Measured], b: dict[str, Measured]) -> bool:
 
 def test_the_number_of_workers_does_not_show(long_dataset, monkeypatch):
     monkeypatch.setattr(engine, "BLOCKS_A_WORKER", 2)
-    data, format = LeRobotData(long_dataset), make_format(delta_mask=[1, -1, 2])
+    data, fmt = LeRobotData(long_dataset), make_format(delta_mask=[1, -1, 2])
     episodes = [e for e in range(data.num_episodes) if e % 7]
-    alone, *together = [measure([(data, episodes), (data, None)], format, 10, workers) for workers in (1, 2, 3)]
+    alone, *together = [measure([(data, episodes), (data, None)], fmt, 10, workers) for workers in (1, 2, 3)]
     assert all(same(alone, other) for other in together)
 
 
 def test_several_datasets_are_measured_as_one(tmp_path, video_dataset):
     other = make_lerobot_dataset(tmp_path / "other", episodes=(6, 8), video=False, seed=1)
     pairs = [(LeRobotData(video_dataset), [0, 1]), (LeRobotData(other), [0, 1])]
-    format = make_format(delta_mask=[4])
-    both = measure(pairs, format, 5)
-    parts = [chunk_by_chunk(data, format, 5, episodes) for data, episodes in pairs]
+    fmt = make_format(delta_mask=[4])
+    both = measure(pairs, fmt, 5)
+    parts = [chunk_by_chunk(data, fmt, 5, episodes) for data, episodes in pairs]
     for field in ("state", "actions"):
         check(both[field], np.concatenate([part[field] for part in parts]))
 
@@ -192,9 +192,9 @@ def test_datasets_of_other_widths_do_not_mix(tmp_path, video_dataset):
 
 
 def test_what_lies_beyond_other_statistics_is_counted(long_dataset):
-    data, format = LeRobotData(long_dataset), make_format()
+    data, fmt = LeRobotData(long_dataset), make_format()
     narrow = Stats(*(np.full(3, value) for value in (0.0, 1.0, -0.5, 0.25)))
-    measured = measure([(data, None)], format, 1, reference=NormStats(narrow, narrow))
+    measured = measure([(data, None)], fmt, 1, reference=NormStats(narrow, narrow))
     values = data.column("observation.state").astype(np.float64)[:, :3]
     np.testing.assert_array_equal(measured["state"].beyond[:3], ((values < -0.5) | (values > 0.25)).mean(axis=0))
     assert np.isnan(measured["state"].beyond[3])

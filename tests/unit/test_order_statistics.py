@@ -19,7 +19,7 @@ def distribution(x: np.ndarray, weights: np.ndarray | None, limits: tuple[float,
     upper = np.zeros(BINS, np.int64)
     for part in np.array_split(np.arange(len(x)), 3):
         add_upper(upper, x[part], None if weights is None else weights[part])
-    lower = {bin: np.zeros(BINS, np.int64) for bin in bins_to_refine(upper, QUANTILES, limits)}
+    lower = {number: np.zeros(BINS, np.int64) for number in bins_to_refine(upper, QUANTILES, limits)}
     for part in np.array_split(np.arange(len(x)), 2):
         add_lower(lower, x[part], None if weights is None else weights[part])
     return Distribution(upper, lower)

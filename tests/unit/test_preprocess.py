@@ -97,8 +97,8 @@ def test_state_and_actions_are_normalised_and_then_padded_with_zeros(method):
 
 
 def test_the_discrete_state_is_the_normalised_one_before_padding():
-    format = make_format(discrete_state_input=True)
-    item = Preprocessor(make_model(variant="pi05"), format, make_stats()).item(make_sample())
+    fmt = make_format(discrete_state_input=True)
+    item = Preprocessor(make_model(variant="pi05"), fmt, make_stats()).item(make_sample())
     text = bytes(i - 2 for i in item.tokens[1:]).decode()
     bins = np.digitize(item.state[:4], np.linspace(-1, 1, 257)[:-1]) - 1
     assert text == f"Task: pick it, State: {' '.join(map(str, bins))};\nAction: "

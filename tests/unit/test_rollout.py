@@ -117,7 +117,7 @@ def test_a_simulator_that_raises_every_time_ends_the_evaluation_and_what_was_fin
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["0.npz"]
 
 
-def test_what_was_finished_before_an_interruption_is_not_run_again(by_one_worker, tmp_path):
+def test_what_was_finished_before_an_interruption_is_not_run_again(tmp_path):
     class Interrupted(Reacher):
         def infer(self, observations, draws):
             if self.batches and observations[0]["task"] != self.task:
@@ -139,7 +139,7 @@ def test_what_was_finished_before_an_interruption_is_not_run_again(by_one_worker
     assert all(_same(a, b) for a, b in zip(again, whole, strict=True))
 
 
-def test_an_action_that_is_not_a_number_is_an_error_that_says_where(tmp_path):
+def test_an_action_that_is_not_a_number_is_an_error_that_says_where():
     class Broken(Reacher):
         def infer(self, observations, draws):
             chunks = super().infer(observations, draws)

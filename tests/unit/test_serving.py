@@ -332,7 +332,7 @@ def test_the_health_endpoint_answers(server):
         assert json.load(answer)["status"] == "ok"
 
 
-def test_a_token_keeps_others_out(run, seen, capfd):
+def test_a_token_keeps_others_out(run, seen):
     with _serving(run, token=TOKEN) as (process, uri):
         for wrong in (None, "open", TOKEN + "x", "wrong \u00e9".encode().decode("latin-1")):
             with pytest.raises(RemoteError, match="refused with 401: expected a token"):

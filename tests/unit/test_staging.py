@@ -278,7 +278,7 @@ def waits_for_a_lock(pid: int) -> bool:
     return any("->" in line and str(pid) in line for line in lines)
 
 
-def test_no_copy_is_removed_where_that_would_not_do(small_disk, tmp_path, capsys):
+def test_no_copy_is_removed_where_that_would_not_do(small_disk, tmp_path):
     small, large = make_store(tmp_path / "small"), make_store(tmp_path / "large", frames=400)
     copy = staged(small, small_disk).folder
     assert staged(large, small_disk) is large

@@ -137,7 +137,7 @@ def test_the_loss_over_real_dims_leaves_the_padding_out(tmp_path, image_dataset)
     assert torch.stack(dims).tolist() == pytest.approx(full[..., :4].mean((0, 1, 2)).tolist(), rel=1e-5)
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_samples_and_dims(tmp_path, image_dataset, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_with_step_samples_and_dims(tmp_path, image_dataset):
     t = trainer(tmp_path, image_dataset, log_every=4)
     bad = t.batches.indices(2)[1]
     t.corpus.training._actions[bad, 3] = np.nan

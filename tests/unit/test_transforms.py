@@ -125,9 +125,9 @@ POSE = {
     actions=hnp.arrays(np.float32, (3, 14), elements=st.floats(-1, 1, width=32)),
 )
 def test_alohas_actions_come_back_through_the_whole_format(state, actions):
-    format = make_format(**ALOHA)
-    encoded = format.encode({"state": state, "actions": actions, "task": "do it"})
-    np.testing.assert_allclose(format.decode(encoded["actions"], encoded["state"]), actions, atol=1e-5)
+    fmt = make_format(**ALOHA)
+    encoded = fmt.encode({"state": state, "actions": actions, "task": "do it"})
+    np.testing.assert_allclose(fmt.decode(encoded["actions"], encoded["state"]), actions, atol=1e-5)
     joint = -(actions[:, 1] - state[1])  # this one turns the other way
     np.testing.assert_allclose(encoded["actions"][:, 1], joint, atol=1e-5)
 
@@ -141,7 +141,7 @@ def test_alohas_actions_come_back_through_the_whole_format(state, actions):
 def test_a_pose_comes_back_through_rotation_delta_and_padding(rpy, actions, padded):
     features = {"position": 3, "quaternion": 4, "gripper": 1, "actions": 7}
     declared = {key: {"shape": [dims]} for key, dims in features.items()}
-    format = make_format(**POSE, features=declared, pad_to=32 if padded else None)
+    fmt = make_format(**POSE, features=declared, pad_to=32 if padded else None)
     sample = {
         "position": np.array([1, 2, 3], np.float32),
         "quaternion": quaternion(rpy.astype(float)).astype(np.float32),
@@ -149,16 +149,16 @@ def test_a_pose_comes_back_through_rotation_delta_and_padding(rpy, actions, padd
         "actions": actions,
         "task": "do it",
     }
-    encoded = format.encode(sample)
+    encoded = fmt.encode(sample)
     width = 32 if padded else 10
     assert encoded["state"].shape == (width,) and encoded["actions"].shape == (3, width)
     assert not encoded["state"][10:].any() and not encoded["actions"][:, 10:].any()
     first = matrix(rpy.astype(float))[:, :2].T.ravel()
     turned = matrix(actions[0, 3:6].astype(float))[:, :2].T.ravel()
     np.testing.assert_allclose(encoded["actions"][0, 3:9], turned - first, atol=1e-5)
-    np.testing.assert_allclose(format.decode(encoded["actions"], encoded["state"]), actions, atol=2e-3)
-    assert format.real_dims(width) == 10
-    names = format.action_names({})
+    np.testing.assert_allclose(fmt.decode(encoded["actions"], encoded["state"]), actions, atol=2e-3)
+    assert fmt.real_dims(width) == 10
+    names = fmt.action_names({})
     assert names[2:5] == ["actions[2]", "actions.rot6d_0", "actions.rot6d_1"] and len(names) == width
 
 
@@ -184,15 +184,15 @@ def test_a_format_that_contradicts_itself_is_refused(changes, message):
 
 
 def test_a_dataset_of_another_width_than_the_format_says_is_refused():
-    format = make_format(features={"state": {"shape": [4]}, "actions": {"shape": [7]}})
+    fmt = make_format(features={"state": {"shape": [4]}, "actions": {"shape": [7]}})
     with pytest.raises(DataError, match=r"'state' has 5 dims; the format's features say 4"):
-        format.encode({"state": np.zeros(5), "actions": np.zeros((3, 7)), "task": "do it"})
+        fmt.encode({"state": np.zeros(5), "actions": np.zeros((3, 7)), "task": "do it"})
 
 
 def test_a_rotation_of_the_wrong_width_says_what_to_do():
-    format = make_format(state={"key": "state", "rotation": "axis_angle"})
+    fmt = make_format(state={"key": "state", "rotation": "axis_angle"})
     with pytest.raises(DataError, match=r"'state' has 7 dims; axis_angle has 3: choose them with dims"):
-        format.state({"state": np.zeros((5, 7))})
+        fmt.state({"state": np.zeros((5, 7))})
 
 
 def test_a_quaternion_of_length_zero_is_an_error_in_words():

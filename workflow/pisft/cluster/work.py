@@ -49,7 +49,7 @@ class Work:
         except KeyboardInterrupt as interruption:  # the step is saved
             if rank == 0:
                 print(interruption, file=sys.stderr)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever ended training is reported, and the process ends
             from pisft.train.errors import lost_peer
 
             if not lost_peer(error):

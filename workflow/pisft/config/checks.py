@@ -14,6 +14,7 @@ from pisft.config.simulators import SimulatorConfig
 
 
 def check_widths(path: Path, experiment: Experiment, fmt: FormatConfig, model: ModelConfig) -> None:
+    """Check that the model's `action_dim` holds the format's state and actions."""
     for key in ("state", "actions"):
         width = fmt.pad_to or fmt.width(getattr(fmt, key))
         if width is not None and width > model.action_dim:
@@ -24,6 +25,7 @@ def check_widths(path: Path, experiment: Experiment, fmt: FormatConfig, model: M
 
 
 def check_train(path: Path, experiment: Experiment) -> None:
+    """Check batch size, schedule, the chosen checkpoint and the profiled steps against each other."""
     train, cluster = experiment.train, experiment.cluster
     processes = cluster.num_nodes * cluster.gpus_per_node
     if train.global_batch_size % processes:
@@ -59,6 +61,7 @@ def check_train(path: Path, experiment: Experiment) -> None:
 
 
 def check_generated(name: str, origin: GeneratedDataset, simulator: SimulatorConfig, root: Path) -> None:
+    """Check that a generated dataset's tasks and seeds are its simulator's."""
     path = root / f"config/datasets/{name}.yaml"
     for task in origin.tasks:
         if task not in simulator.tasks:
@@ -69,6 +72,7 @@ def check_generated(name: str, origin: GeneratedDataset, simulator: SimulatorCon
 def check_closed_loop(
     path: Path, experiment: Experiment, loop: ClosedLoop, simulator: SimulatorConfig, fmt: FormatConfig
 ) -> None:
+    """Check that suites, published rates, seeds and the format fit the simulator that evaluates."""
     key = "eval.closed_loop"
     for suite in loop.suites:
         if suite not in simulator.suites:

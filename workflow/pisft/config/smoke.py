@@ -90,16 +90,16 @@ def shrink_simulator(content: dict[str, Any]) -> dict[str, Any]:
     return tiny
 
 
-def dataset(format: FormatConfig, path: str) -> SyntheticDataset:
-    """Return a generated dataset with the keys, shapes and dtypes of `format`, which was read from `path`."""
-    if not format.features:
+def dataset(fmt: FormatConfig, path: str) -> SyntheticDataset:
+    """Return a generated dataset with the keys, shapes and dtypes of `fmt`, which was read from `path`."""
+    if not fmt.features:
         raise ConfigError(
             f"{path}: features: is missing; {SUFFIX} generates data by it: give dtype and shape of each key of "
             "the dataset, as in its meta/info.json"
         )
     return SyntheticDataset(
-        features=format.features,
-        fps=format.fps or 10.0,
+        features=fmt.features,
+        fps=fmt.fps or 10.0,
         episodes=EPISODES,
-        frames=format.action_horizon + 8,
+        frames=fmt.action_horizon + 8,
     )

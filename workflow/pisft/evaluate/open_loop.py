@@ -90,7 +90,7 @@ def _predictions(
     Returns robot actions, `predicted` (B, K, H, d) and `recorded` (B, H, d), and normalised ones without padding,
     `sampled`, the first of K, and `demonstrated` (B, H, D).
     """
-    preprocessor, format = demonstrations.preprocessor, demonstrations.preprocessor.format
+    preprocessor, fmt = demonstrations.preprocessor, demonstrations.preprocessor.format
     samples = [demonstrations.sample(int(frame)) for frame in frames]
     items = [preprocessor.item(sample) for sample in samples]
     chunks = np.stack([policy.sample(items, np.ascontiguousarray(draw)) for draw in noise.swapaxes(0, 1)], axis=1)
@@ -100,7 +100,7 @@ def _predictions(
         "predicted": np.stack(
             [preprocessor.actions(chunk, state) for chunk, state in zip(chunks, states, strict=True)]
         ),
-        "recorded": np.stack([format.robot_actions(format.absolute_actions(sample)) for sample in samples]),
+        "recorded": np.stack([fmt.robot_actions(fmt.absolute_actions(sample)) for sample in samples]),
         "sampled": chunks[:, 0, :, :real],
         "demonstrated": np.stack([cast(np.ndarray, item.actions) for item in items])[..., :real],
     }
@@ -110,8 +110,8 @@ def _check(
     part: dict[str, np.ndarray], losses: np.ndarray, told: list[str], names: list[str], encoded: list[str]
 ) -> None:
     """Raise `PolicyError` if a prediction or loss is not finite; `told` describes the frames."""
-    finite(part["predicted"], lambda i, draw, step, dim: f"{told[i]}: the predicted action's {names[dim]}")
-    finite(part["sampled"], lambda i, step, dim: f"{told[i]}: the sampled action's {encoded[dim]}")
+    finite(part["predicted"], lambda i, _draw, _step, dim: f"{told[i]}: the predicted action's {names[dim]}")
+    finite(part["sampled"], lambda i, _step, dim: f"{told[i]}: the sampled action's {encoded[dim]}")
     finite(losses, lambda i: f"{told[i]}: the flow loss")
 
 

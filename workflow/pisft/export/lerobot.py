@@ -74,8 +74,8 @@ def camera_keys(checkpoint: Checkpoint) -> dict[Slot, str]:
 
 def config(checkpoint: Checkpoint, replan_steps: int | None) -> dict[str, Any]:
     """Return lerobot's config.json; what it leaves out is lerobot's default, which is openpi's too."""
-    model, format = checkpoint.model, checkpoint.format
-    mode = MODES[format.normalisation]
+    model, fmt = checkpoint.model, checkpoint.format
+    mode = MODES[fmt.normalisation]
     features = _features(checkpoint)
     known = checkpoint.published_size
     return {
@@ -87,7 +87,7 @@ def config(checkpoint: Checkpoint, replan_steps: int | None) -> dict[str, Any]:
         "n_obs_steps": 1,
         "chunk_size": model.action_horizon,
         # lerobot's select_action adds the state at an action's own step, not at its chunk's first step
-        "n_action_steps": 1 if format.delta_mask else replan_steps or model.action_horizon,
+        "n_action_steps": 1 if fmt.delta_mask else replan_steps or model.action_horizon,
         "max_state_dim": model.action_dim,
         "max_action_dim": model.action_dim,
         "num_inference_steps": SAMPLING_STEPS,
@@ -97,22 +97,22 @@ def config(checkpoint: Checkpoint, replan_steps: int | None) -> dict[str, Any]:
         "input_features": {key: feature for key, feature in features.items() if key != ACTION},
         "output_features": {ACTION: features[ACTION]},
         "normalization_mapping": {"VISUAL": "IDENTITY", "STATE": mode, "ACTION": mode},
-        "use_relative_actions": bool(format.delta_mask),
+        "use_relative_actions": bool(fmt.delta_mask),
         "relative_exclude_joints": [ABSOLUTE],
-        "action_feature_names": _action_names(checkpoint) if format.delta_mask else None,
+        "action_feature_names": _action_names(checkpoint) if fmt.delta_mask else None,
     }
 
 
 def preprocessor(checkpoint: Checkpoint, tokenizer: str) -> list[dict[str, Any]]:
     """Return the steps from an observation to the model's inputs, by their names in lerobot's registry."""
-    format = checkpoint.format
+    fmt = checkpoint.format
     prompt = "pi0_new_line_processor", {}
-    if format.discrete_state_input:
+    if fmt.discrete_state_input:
         prompt = "pi05_prepare_state_tokenizer_processor_step", {"max_state_dim": checkpoint.model.action_dim}
     relative = {
-        "enabled": bool(format.delta_mask),
+        "enabled": bool(fmt.delta_mask),
         "exclude_joints": [ABSOLUTE],
-        "action_names": _action_names(checkpoint) if format.delta_mask else None,
+        "action_names": _action_names(checkpoint) if fmt.delta_mask else None,
     }
     tokens = {
         "max_length": checkpoint.model.max_token_len,

@@ -15,8 +15,8 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[Slot, str], tokenizer: 
 
     `cameras` is slot → lerobot's key, `tokenizer` what the tokenizer is loaded from.
     """
-    model, format = checkpoint.model, checkpoint.format
-    size, prompt = model.image_size, format.prompt
+    model, fmt = checkpoint.model, checkpoint.format
+    size, prompt = model.image_size, fmt.prompt
     notes = []
     if not checkpoint.published_size:
         notes.append(
@@ -30,18 +30,18 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[Slot, str], tokenizer: 
     if not cameras:
         notes.append(f"Cameras: the model has none, and lerobot's policy demands an image. {OWN}")
     for slot, key in cameras.items():
-        if format.cameras[slot] != key:
-            notes.append(f"Camera: give the dataset's `{format.cameras[slot]}` as `{key}` (lerobot's --rename_map).")
+        if fmt.cameras[slot] != key:
+            notes.append(f"Camera: give the dataset's `{fmt.cameras[slot]}` as `{key}` (lerobot's --rename_map).")
     if cameras:
         notes.append(
             f"Images: lerobot shrinks them without antialiasing. Give them at {size} × {size}, as "
             "pisft.data.transforms.images.resize_with_pad makes them."
         )
-    if format.state != [Source(key="observation.state")]:
-        notes.append(f"State: give `observation.state` as {_named(format.state)}.")
-    if format.actions != [Source(key="action")]:
-        notes.append(f"Actions: they are {_named(format.actions)}.")
-    if format.delta_mask:
+    if fmt.state != [Source(key="observation.state")]:
+        notes.append(f"State: give `observation.state` as {_named(fmt.state)}.")
+    if fmt.actions != [Source(key="action")]:
+        notes.append(f"Actions: they are {_named(fmt.actions)}.")
+    if fmt.delta_mask:
         notes.append(
             "Relative actions: select_action adds the state of the step that an action is executed in, not of the "
             "step its chunk was inferred in; therefore n_action_steps is 1. To execute more of a chunk, take `act` "
@@ -61,7 +61,7 @@ def differences(checkpoint: Checkpoint, cameras: Mapping[Slot, str], tokenizer: 
             f"Tokenizer: lerobot fetches {tokenizer}, which is gated: accept its licence on the hub and run "
             "`hf auth login`, or override the tokenizer_name of tokenizer_processor with a folder that holds a copy."
         )
-        if not format.discrete_state_input:
+        if not fmt.discrete_state_input:
             notes.append(
                 "Prompt: lerobot does not clean it. Give `task` stripped and with spaces for `_` and newlines, as "
                 "pisft.data.transforms.format.clean_prompt makes it."

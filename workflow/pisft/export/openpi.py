@@ -69,7 +69,7 @@ def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:
 
 def differences(checkpoint: Checkpoint) -> list[str]:
     """Return how openpi's stock policy differs from pi-sft, each with what to do about it."""
-    model, format = checkpoint.model, checkpoint.format
+    model, fmt = checkpoint.model, checkpoint.format
     notes = []
     if not checkpoint.published_size:
         notes.append(
@@ -79,16 +79,16 @@ def differences(checkpoint: Checkpoint) -> list[str]:
     if checkpoint.unknown_settings:
         keys = ", ".join(checkpoint.unknown_settings)
         notes.append(f"Format: {keys}: openpi's data config must do the same.")
-    if format.normalisation != NORMALISATION[model.variant]:
+    if fmt.normalisation != NORMALISATION[model.variant]:
         notes.append(
-            f"Normalisation: this model was trained with {format.normalisation}; openpi takes "
+            f"Normalisation: this model was trained with {fmt.normalisation}; openpi takes "
             f"{NORMALISATION[model.variant]} for {model.variant}. Set use_quantile_norm to "
-            f"{format.normalisation == 'quantile'} in the data config that it creates."
+            f"{fmt.normalisation == 'quantile'} in the data config that it creates."
         )
     if model.tokenizer.kind == "bytes":
         notes.append("Tokenizer: this model reads bytes, openpi's PaliGemma tokens. Run pi-sft's own policy.")
-    if format.prompt.default is not None:
-        notes.append(f"Prompt: pass default_prompt={format.prompt.default!r} to create_trained_policy.")
+    if fmt.prompt.default is not None:
+        notes.append(f"Prompt: pass default_prompt={fmt.prompt.default!r} to create_trained_policy.")
     return notes
 
 
@@ -110,10 +110,10 @@ def _precision(weights: Path) -> str:
 
 
 def _readme(name: str, checkpoint: Checkpoint, repo_ids: Sequence[str], notes: list[str]) -> str:
-    model, format = checkpoint.model, checkpoint.format
-    pi05 = f", pi05=True, discrete_state_input={format.discrete_state_input}" if model.variant == "pi05" else ""
-    cameras = ", ".join(f"`{key}` as {slot}" for slot, key in sorted(format.cameras.items())) or "none"
-    delta = ", ".join(map(str, format.delta_mask)) or "none"
+    model, fmt = checkpoint.model, checkpoint.format
+    pi05 = f", pi05=True, discrete_state_input={fmt.discrete_state_input}" if model.variant == "pi05" else ""
+    cameras = ", ".join(f"`{key}` as {slot}" for slot, key in sorted(fmt.cameras.items())) or "none"
+    delta = ", ".join(map(str, fmt.delta_mask)) or "none"
     ids = ", ".join(f"`{repo_id}`" for repo_id in repo_ids)
     lines = "\n".join(f"- {note}" for note in notes)
     section = f"\n## What stock openpi does otherwise\n\n{lines}\n" if notes else ""

@@ -1,4 +1,4 @@
-"""Checks what a format declares about its actions against the data: start from `contradictions(data, format)`.
+"""Checks what a format declares about its actions against the data: start from `contradictions(data, fmt)`.
 
 The data are judged as by the inspector (`pisft.inspection.relation`), on a sample of all episodes.
 """
@@ -23,17 +23,17 @@ UNRELATED = 0.3  # |r| of an action with the state that is subtracted from it, b
 BACKWARDS = -0.25  # β of `pisft.inspection.relation`; it is about −1 if an action is the state one step before
 
 
-def contradictions(data: LeRobotData, format: Format) -> list[str]:
+def contradictions(data: LeRobotData, fmt: Format) -> list[str]:
     """Return a sentence for each declaration about the actions that the data contradict."""
-    config = format.config
-    sample = read(data, format.vector_keys)
+    config = fmt.config
+    sample = read(data, fmt.vector_keys)
     state, actions = (_placed(sample, data, role, getattr(config, role)) for role in ("state", "actions"))
     relations = relate([dim for dim in actions if dim], [dim for dim in state if dim], sample)
     found = list(_swapped(config.state, config.actions, relations))
     kind, sure, why = action_type(relations)
     if not found and kind != config.action_type and sure in ("medium", "high"):
         found.append(f"action_type is {config.action_type}; the actions look {kind}: {why}")
-    for dim in format.relative_dims:
+    for dim in fmt.relative_dims:
         if dim >= min(len(state), len(actions)) or (action := actions[dim]) is None:
             continue
         if reason := _unlike(action, state[dim], sample):

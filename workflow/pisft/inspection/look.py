@@ -48,13 +48,11 @@ def inspect(data: LeRobotData, name: str, variant: Variant = "pi0") -> Inspectio
     state = describe(sample, data.features, "state", roles.state)
     actions = describe(sample, data.features, "actions", roles.actions)
     relations = relate(actions, state, sample)
-    findings = _findings(data, sample, state, actions, relations)
+    findings = _findings(data, sample, state, actions)
     return Inspection(name, variant, data, sample, roles, state, actions, relations, findings)
 
 
-def _findings(
-    data: LeRobotData, sample: Sample, state: list[Dim], actions: list[Dim], relations: list[Relation]
-) -> list[tuple[str, str]]:
+def _findings(data: LeRobotData, sample: Sample, state: list[Dim], actions: list[Dim]) -> list[tuple[str, str]]:
     found = []
     for role, dims in (("state", state), ("actions", actions)):
         if len(dims) > WIDEST:

@@ -308,7 +308,8 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, _cond: Tensor | None = None) -> tuple[Tensor, None]:
+        """Return `x` (…, width) normalised, and no gate."""
         return F.rms_norm(x.float(), x.shape[-1:], 1 + self.weight.float(), EPS).to(x.dtype), None
 
 
@@ -320,6 +321,7 @@ class AdaRMSNorm(nn.Module):
         self.dense = nn.Linear(width, 3 * width)
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `x` normalised, scaled and shifted, in its shape, and the residual's gate (B, K, 1, width)."""
         scale, shift, gate = self.dense(cond)[:, :, None].chunk(3, dim=-1)  # each (B, K, 1, width)
         y = F.rms_norm(x.float(), x.shape[-1:], None, EPS).unflatten(1, (cond.shape[1], -1))
         y = y * (1 + scale) + shift
@@ -337,6 +339,7 @@ class Vision(nn.Module):
         self.post_layernorm = nn.LayerNorm(config.width, EPS)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Encode images (N, 3, H, W) as (N, patches, width)."""
         # contiguous, since otherwise every layer inherits the convolution's strides, and copies or reads slowly
         x = self.patch_embedding(images).flatten(2).transpose(1, 2).contiguous()
         x = x + self.position_embedding.weight.to(x.dtype)
@@ -361,6 +364,7 @@ class VisionLayer(nn.Module):
         self.fc2 = nn.Linear(config.mlp, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply attention and MLP to `x` (N, patches, width), each added to it."""
         y = self.layer_norm1(x)
         q, k, v = (
             p(y).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import yaml
 
@@ -54,9 +54,11 @@ def pipelines(root: Path = Path()) -> dict[str, str]:
 class _Dumper(yaml.SafeDumper):
     """A line an item: flags in braces, a file's params as `file:`, and no anchors."""
 
+    @override
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    @override
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
         return super().represent_mapping(tag, mapping, flow_style="persist" in mapping)
 

@@ -108,6 +108,7 @@ def traces(episodes: list[dict[str, Any]]) -> str:
 
 
 def blank(height: float) -> tuple[Figure, Axes]:
+    """Create a figure as wide as the page and `height` inches high, with one pair of axes."""
     figure = Figure(figsize=(5.2, height), layout="constrained")
     return figure, figure.add_subplot()
 

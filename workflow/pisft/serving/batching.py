@@ -85,7 +85,7 @@ class Batcher:
                 self.policy.preprocessor.actions(chunk, item.encoded_state)
                 for chunk, item in zip(sampled, items, strict=True)
             ]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  raised where the answer is awaited
             for request in batch:
                 request.chunks.set_exception(error)
             return

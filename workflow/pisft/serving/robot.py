@@ -194,7 +194,7 @@ class _Chunks:
                 if self._closed.is_set():
                     return
                 chunk.set_result(self._infer(observation))
-            except BaseException as error:  # raised in the caller's thread
+            except BaseException as error:  # noqa: BLE001  raised in the caller's thread
                 chunk.set_exception(error)
 
 

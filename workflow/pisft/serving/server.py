@@ -55,7 +55,7 @@ async def serve(
     max_clients: int,
     max_group: int,
     seed: int = 0,
-    ready: Callable[[str, int], None] = lambda host, port: None,
+    ready: Callable[[str, int], None] = lambda _host, _port: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer the requests in progress and close the connections.
 
@@ -167,7 +167,7 @@ class _Session:
             actions = await asyncio.wrap_future(self.batcher.submit(items, draws, group))
         except (WireError, PisftError) as error:
             return f"refused: {error}"
-        except Exception as error:  # the server's fault: details go to its log only, and it keeps serving
+        except Exception as error:  # noqa: BLE001  the server's fault: it says so in its log alone, and keeps serving
             print(f"inference failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             return "refused: the inference failed; the server's log says why"
         if not np.isfinite(actions).all():

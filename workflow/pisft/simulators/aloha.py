@@ -51,19 +51,23 @@ class Aloha(Counted):
         self._plan: np.ndarray | None = None
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute target joints (14,) float32; the task is done when the left gripper holds the cube off the table."""
         self._env.step(action.astype(np.float64))
         return self._task.get_reward(self._env.physics) == self._task.max_reward
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`: cameras, and `observation.state`, the measured joints (14,)."""
         look = self.config.render
         images = {key: self._draw(camera, look.height, look.width) for key, camera in self.asked(cameras).items()}
         state = self._task.get_qpos(self._env.physics).astype(np.float32)
         return {**images, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def render(self) -> np.ndarray:
+        """Render gym-aloha's view for people, see `Simulator.render`."""
         return self._draw(SHOWN, RENDER_SIZE, RENDER_SIZE)
 
     def expert_action(self) -> np.ndarray:
+        """Return the next target joints (14,) of a plan made at the start of the episode."""
         if self._plan is None:
             self._plan = plan(self._env.physics.copy(share_model=True), self._task.box)
         return self._plan[min(self.steps, len(self._plan) - 1)]
@@ -86,5 +90,5 @@ class _TransferCube(TransferCubeTask):
             physics.named.data.qpos[-7:] = self.box
         super(TransferCubeTask, self).initialize_episode(physics)
 
-    def get_observation(self, physics: Any) -> dict[str, Any]:
+    def get_observation(self, _physics: Any) -> dict[str, Any]:
         return {}

@@ -30,6 +30,7 @@ class Calvin(Counted):
     config: CalvinConfig
 
     def reset(self, task: str, seed: int) -> None:
+        """Begin the chain number `seed`: its initial state and five tasks."""
         from calvin_agent.evaluation.utils import get_env_state_for_initial_condition
 
         self.begin(task)
@@ -41,6 +42,7 @@ class Calvin(Counted):
         self._began, self._before = 0, self._env.get_info()
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute one action (7,), whose last number opens (> 0) or closes the gripper; done after the whole chain."""
         _, _, _, now = self._env.step(np.r_[action[:6], 1.0 if action[6] > 0 else -1.0])
         if _oracle().get_task_info_for_set(self._before, now, {self._chain[self.completed]}):
             self.completed += 1
@@ -48,6 +50,7 @@ class Calvin(Counted):
         return self.completed == len(self._chain)
 
     def step(self, actions: np.ndarray) -> None:
+        """See `Simulator.step`; `completed` counts tasks of the chain."""
         for action in np.atleast_2d(actions).astype(np.float32):
             if self.done:
                 return
@@ -56,9 +59,11 @@ class Calvin(Counted):
 
     @property
     def done(self) -> bool:
+        """Whether the chain is complete, or the current task has had its steps."""
         return self.success or self.steps - self._began >= self.config.subtask_steps
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`; `task` is the current task's instruction."""
         seen = self._env.get_obs()
         robot = np.asarray(seen["robot_obs"], np.float32)
         return {
@@ -70,11 +75,13 @@ class Calvin(Counted):
         }
 
     def render(self) -> np.ndarray:
+        """Return the static camera scaled by nearest neighbours, see `Simulator.render`."""
         pixels = self._env.get_obs()["rgb_obs"]["rgb_static"]
         rows, columns = (np.linspace(0, side - 1, RENDER_SIZE).astype(int) for side in pixels.shape[:2])
         return pixels[rows][:, columns]
 
     def expert_action(self) -> np.ndarray:
+        """Raise `SimulatorError`: there is no expert."""
         raise SimulatorError("CALVIN has no scripted expert; its demonstrations are a dataset of the hub")
 
 

@@ -38,6 +38,10 @@ class Libero(Counted):
     config: LiberoConfig
 
     def reset(self, task: str, seed: int) -> None:
+        """Begin at LIBERO's initial state number `seed`, after `settle_steps` without motion, as openpi does.
+
+        Raises `SimulatorError` for a seed that the task has no state for.
+        """
         self.begin(task)
         _check_assets()
         env = _package().envs.env_wrapper
@@ -57,10 +61,12 @@ class Libero(Counted):
             self._seen, _, _, _ = self._env.step(STILL)
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute one action (7,), clipped to [−1, 1]; returns whether the goal is reached."""
         self._seen, _, _, _ = self._env.step(np.clip(action, -1.0, 1.0).astype(np.float64))
         return bool(self._env.check_success())
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`; `state` (8,) is the hand's position (m) and axis-angle (rad) and two fingers."""
         size = self.config.render.size
         hand = self._seen["robot0_eef_pos"], _axis_angle(self._seen["robot0_eef_quat"])
         return {
@@ -70,9 +76,11 @@ class Libero(Counted):
         }
 
     def render(self) -> np.ndarray:
+        """Render the agent view, unmirrored, see `Simulator.render`."""
         return self._draw("agentview", RENDER_SIZE)[:, ::-1]
 
     def expert_action(self) -> np.ndarray:
+        """Raise `SimulatorError`: there is no expert."""
         raise SimulatorError("LIBERO has no scripted expert; its demonstrations are datasets of the hub")
 
     def _draw(self, camera: str, size: int) -> np.ndarray:

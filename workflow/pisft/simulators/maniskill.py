@@ -53,10 +53,12 @@ class Maniskill(Counted):
         self._seed, self._plan = seed, None
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute one action (7,), clipped to [−1, 1]; returns whether the task is done."""
         _, _, _, _, info = self._env.step(np.clip(action, -1.0, 1.0))
         return bool(info["success"])
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`."""
         return {
             **{key: self._draw(camera) for key, camera in self.asked(cameras).items()},
             "observation.state": self._state(),
@@ -64,9 +66,11 @@ class Maniskill(Counted):
         }
 
     def render(self) -> np.ndarray:
+        """Render ManiSkill's camera for people, see `Simulator.render`."""
         return self._env.render_rgb_array()[0].cpu().numpy()
 
     def expert_action(self) -> np.ndarray:
+        """Return the next action (7,) of a plan made at the start of the episode; after its end, hold still."""
         if self._plan is None:
             self._plan = self._planned()
         if self.steps >= len(self._plan):  # the plan ended without success: hold still

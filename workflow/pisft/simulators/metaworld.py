@@ -54,10 +54,12 @@ class Metaworld(Counted):
         self._expert = ENV_POLICY_MAP[f"{task}-v3"]()
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute one action (4,), clipped to [−1, 1]; returns whether the task is done."""
         self._state, _, _, _, info = self._env.step(np.clip(action, -1.0, 1.0))
         return info["success"]
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`; the state (4,) is the hand's position (m) and how far the gripper is open."""
         return {
             **{key: self._draw(self.config.render) for key in self.asked(cameras)},
             "observation.state": self._state[:4].astype(np.float32),
@@ -65,9 +67,11 @@ class Metaworld(Counted):
         }
 
     def render(self) -> np.ndarray:
+        """Render the same camera in better quality, see `Simulator.render`."""
         return self._draw(self.config.render.model_copy(update={"size": RENDER_SIZE, **SHOWN}))
 
     def expert_action(self) -> np.ndarray:
+        """Return the action (4,) of MetaWorld's scripted policy, clipped to [−1, 1]."""
         return np.clip(self._expert.get_action(self._state), -1.0, 1.0).astype(np.float32)
 
     def _draw(self, look: MetaworldRender) -> np.ndarray:

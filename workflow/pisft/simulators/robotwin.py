@@ -22,6 +22,7 @@ class Robotwin(Counted):
     config: RobotwinConfig
 
     def reset(self, task: str, seed: int) -> None:
+        """Make a new environment and begin an episode in it."""
         from lerobot.envs.robotwin import RoboTwinEnv
 
         self.begin(task)
@@ -38,19 +39,23 @@ class Robotwin(Counted):
         self._seen, _ = self._env.reset(seed=seed)
 
     def act(self, action: np.ndarray) -> bool:
+        """Execute target joints (14,); returns whether the task is done."""
         self._seen, _, _, _, info = self._env.step(action)
         return bool(info["is_success"])
 
     def observation(self, cameras: Collection[str] | None = None) -> dict[str, Any]:
+        """See `Simulator.observation`: cameras, and `observation.state`, the joints (14,)."""
         pixels = self._seen["pixels"]
         images = {key: pixels[camera] for key, camera in self.asked(cameras).items()}
         state = np.asarray(self._seen["agent_pos"], np.float32)
         return {**images, "observation.state": state, "task": self.config.tasks[self.task]}
 
     def render(self) -> np.ndarray:
+        """Return the high camera scaled by nearest neighbours, see `Simulator.render`."""
         pixels = self._seen["pixels"][next(iter(self.config.cameras().values()))]
         rows, columns = (np.linspace(0, side - 1, RENDER_SIZE).astype(int) for side in pixels.shape[:2])
         return pixels[rows][:, columns]
 
     def expert_action(self) -> np.ndarray:
+        """Raise `SimulatorError`: there is no expert."""
         raise SimulatorError("RoboTwin has experts of its own, run by its scripts; its demonstrations are on the hub")

@@ -22,6 +22,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(fd: int) -> None:
+    """Answer calls that come through the pipe `fd` until it closes, or a simulator raises an unexpected error.
+
+    The pipe brings the configuration, then (function, calls); each call has a simulator of the slot that it names.
+    """
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     pipe = Connection(fd)
@@ -41,7 +45,7 @@ def main(fd: int) -> None:
 def _answer(function, calls, simulators) -> list | PisftError | OSError | Failed:
     try:
         return [function(simulators[slot], *arguments) for slot, arguments in calls]
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever a simulator raises is reported to the parent
         if isinstance(error, PisftError) or (isinstance(error, OSError) and error.errno in FULL):
             return error  # for a person to fix: another process would fail in the same way
         traceback.print_exc()

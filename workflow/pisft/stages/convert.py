@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pisft.config import ConfigError
 from pisft.config.files import load_model
@@ -30,19 +30,24 @@ class Convert(Stage[ModelConfig]):
     named = "a model"
     read = staticmethod(read)
 
+    @override
     def slice(self, subject: ModelConfig) -> dict[str, Any]:
         return {"model": model_slice(subject)}
 
+    @override
     def rebuilt(self, subject: ModelConfig) -> bool:
         return False
 
+    @override
     def cost(self, subject: ModelConfig) -> str | None:
         orbax = _folder(subject)
         return None if Path(orbax).expanduser().exists() else f"the checkpoint to convert is missing: {orbax}"
 
+    @override
     def sources(self, subject: ModelConfig, root: Path) -> dict[str, Source]:
         return {"files": Source.at(_folder(subject), root)}
 
+    @override
     def files(self, root: Path) -> list[str]:
         return ["envs/orbax/dump.py", "envs/orbax/uv.lock"]
 

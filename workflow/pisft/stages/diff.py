@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pisft.stages.base import Node, Output, Stage, check_part
 
@@ -21,16 +21,20 @@ class Diff(Stage[Pair]):
     record = "results/diff/{name}/provenance.json"
     pattern = r"[^/]+\.\.[^/]+"
 
+    @override
     def check_name(self, name: str) -> None:
         for part in name.split("..", 1):
             check_part(part, self.named)
 
     @staticmethod
+    @override
     def read(name: str, root: Path) -> Pair:
         return tuple(dict.fromkeys(name.split("..", 1)))
 
+    @override
     def parents(self, subject: Pair) -> list[Node]:
         return [Node(stage, exp) for exp in subject for stage in ("resolve", "norm_stats", "train", "evaluate")]
 
+    @override
     def slice(self, subject: Pair) -> dict[str, Any]:
         return {}  # its parents say all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, override
 
 from pisft.config.experiment import Resolved
 from pisft.config.simulators import SimulatorConfig
@@ -30,9 +30,11 @@ class Evaluate(ExperimentStage):
     )
     hashes_in_target = True
 
+    @override
     def parents(self, subject: Resolved) -> list[Node]:
         return [*datasets(subject), Node("train", subject.name)]
 
+    @override
     def slice(self, subject: Resolved) -> dict[str, Any]:
         content: dict[str, Any] = {"eval": subject.eval.model_dump(mode="json", exclude={"checkpoint"})}
         if loop := subject.eval.closed_loop:
@@ -42,6 +44,7 @@ class Evaluate(ExperimentStage):
             content["suites"] = {suite: simulator.suites[suite] for suite in loop.suites}
         return content
 
+    @override
     def simulator(self, subject: Resolved) -> SimulatorConfig | None:
         loop = subject.eval.closed_loop
         return subject.simulators[loop.simulator] if loop else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pisft.config import read_resolved, resolve
 from pisft.config.experiment import Resolved
@@ -21,9 +21,11 @@ class ExperimentStage(Stage[Resolved]):
     def __init_subclass__(cls) -> None:
         cls.record = f"results/{{name}}/provenance/{cls.name}.json"
 
+    @override
     def built_from(self, name: str, root: Path) -> Resolved:
         return read_resolved(root / Node("resolve", name).target)
 
+    @override
     def configuration(self, name: str) -> list[Node]:
         return [Node("resolve", name)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, override
 
 from pisft.stages.base import Node, Output, Stage
 
@@ -18,8 +18,10 @@ class InspectDataset(Stage[str]):
     record = "data/{name}/inspection.provenance.json"
     named = "a dataset"
 
+    @override
     def parents(self, subject: str) -> list[Node]:
         return [Node("make_dataset", subject)]
 
+    @override
     def slice(self, subject: str) -> dict[str, Any]:
         return {"dataset": subject}

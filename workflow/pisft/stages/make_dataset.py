@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, override
 
 from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
@@ -47,6 +47,7 @@ class MakeDataset(Stage[Dataset]):
     verified_by_readers = True
     read = staticmethod(read)
 
+    @override
     def slice(self, subject: Dataset) -> dict[str, Any]:
         origin = subject.origin
         if isinstance(origin, LocalDataset):  # pinned by what it holds, not by where it lies
@@ -56,16 +57,20 @@ class MakeDataset(Stage[Dataset]):
             content["simulator"] = simulator_slice(subject.simulator, origin.tasks, origin.seeds)
         return content
 
+    @override
     def rebuilt(self, subject: Dataset) -> bool:
         return isinstance(subject.origin, GeneratedDataset | SyntheticDataset)
 
+    @override
     def cost(self, subject: Dataset) -> str | None:
         origin = subject.origin
         return f"downloads {origin.repo} at {origin.revision}" if isinstance(origin, HubDataset) else None
 
+    @override
     def simulator(self, subject: Dataset) -> SimulatorConfig | None:
         return subject.simulator
 
+    @override
     def sources(self, subject: Dataset, root: Path) -> dict[str, Source]:
         origin = subject.origin
         if not isinstance(origin, LocalDataset):

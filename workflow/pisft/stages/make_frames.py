@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, override
 
 from pisft.names import shown, why_no_key
 from pisft.stages.base import Node, Output, ProvenanceError, Stage, check_part
@@ -21,15 +21,18 @@ class MakeFrames(Stage[str]):
     pattern = "[^/]+/frames/[^/]+"
     verified_by_readers = True
 
+    @override
     def check_name(self, name: str) -> None:
         dataset, _, view = name.split("/")
         check_part(dataset, self.named)
         if reason := why_no_key(view):
             raise ProvenanceError(f"{shown(view)} cannot name a camera's frames: {reason}")
 
+    @override
     def parents(self, subject: str) -> list[Node]:
         return [Node("make_dataset", subject.split("/")[0])]
 
+    @override
     def slice(self, subject: str) -> dict[str, Any]:
         camera, _, size = subject.split("/")[-1].rpartition(".")
         return {"camera": camera, "size": int(size)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pisft.config.experiment import Resolved
 from pisft.config.model import BaseWeights
@@ -24,9 +24,11 @@ class NormStats(ExperimentStage):
         Output("results/{name}/norm_stats.report.png", "the same as a figure"),
     )
 
+    @override
     def parents(self, subject: Resolved) -> list[Node]:
         return [*datasets(subject), *_of_base(subject)]
 
+    @override
     def slice(self, subject: Resolved) -> dict[str, Any]:
         content = {
             "format": subject.format.model_dump(mode="json", include=FORMAT),
@@ -39,6 +41,7 @@ class NormStats(ExperimentStage):
             content |= {"base": model_slice(subject.model)["base"], "looked_up": [subject.format.asset_id, *repos]}
         return content
 
+    @override
     def sources(self, subject: Resolved, root: Path) -> dict[str, Source]:
         base = subject.model.base
         if subject.norm_stats.source != "base" or not isinstance(base, BaseWeights) or not (base.path or base.orbax):

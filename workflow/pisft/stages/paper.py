@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, override
 
 from pisft.config import load_paper
 from pisft.config.experiment import Resolved
@@ -36,9 +36,11 @@ class Paper(Stage[Members]):
     named = "a paper"
     read = staticmethod(read)
 
+    @override
     def parents(self, subject: Members) -> list[Node]:
         return [Node("evaluate", exp) for exp in subject.paper.experiments]
 
+    @override
     def slice(self, subject: Members) -> dict[str, Any]:
         published = {
             exp.name: exp.model_dump(mode="json", include={"published"})["published"] for exp in subject.experiments

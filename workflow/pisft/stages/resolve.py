@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pisft.config import resolve
 from pisft.config.experiment import Resolved
@@ -19,11 +19,14 @@ class Resolve(ExperimentStage):
         Output("results/{name}/config.json", "the experiment with every name looked up and every default spelled out"),
     )
 
+    @override
     def built_from(self, name: str, root: Path) -> Resolved:
         return resolve(name, root)
 
+    @override
     def configuration(self, name: str) -> list[Node]:
         return []
 
+    @override
     def slice(self, subject: Resolved) -> dict[str, Any]:
         return subject.model_dump(mode="json", by_alias=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pisft.config import sweep_members
 from pisft.stages.base import Node, Output, Stage
@@ -23,11 +23,14 @@ class Sweep(Stage[Members]):
     named = "a sweep"
 
     @staticmethod
+    @override
     def read(name: str, root: Path) -> Members:
         return sweep_members(name, root)
 
+    @override
     def parents(self, subject: Members) -> list[Node]:
         return [Node("evaluate", exp) for exp in subject]
 
+    @override
     def slice(self, subject: Members) -> dict[str, Any]:
         return {"members": subject}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from pisft.architecture.memory import GIB, estimate
 from pisft.config.experiment import Resolved
@@ -33,9 +33,11 @@ class Train(ExperimentStage):
     hashes_in_target = True
     locked = False
 
+    @override
     def parents(self, subject: Resolved) -> list[Node]:
         return [*datasets(subject), Node("norm_stats", subject.name), *base_weights(subject)]
 
+    @override
     def shortcuts(self, subject: Resolved) -> list[Node]:
         if not subject.cluster.frame_store:
             return []
@@ -43,6 +45,7 @@ class Train(ExperimentStage):
         stores = [f"{use.name}/frames/{view}" for use in subject.datasets for view in dict.fromkeys(views)]
         return [Node("make_frames", store) for store in stores]
 
+    @override
     def slice(self, subject: Resolved) -> dict[str, Any]:
         best = subject.eval.checkpoint == "best"  # those depend on when they were looked at, too
         return {
@@ -55,6 +58,7 @@ class Train(ExperimentStage):
             "chosen": subject.eval.checkpoint,
         }
 
+    @override
     def cost(self, subject: Resolved) -> str | None:
         cluster, base = subject.cluster, subject.model.base
         gpus = cluster.num_nodes * cluster.gpus_per_node
@@ -67,9 +71,11 @@ class Train(ExperimentStage):
             known.append(f"its base weights are missing: {base.path}")
         return ", ".join([*known, f"for {subject.train.steps:,} steps of {subject.train.global_batch_size} samples"])
 
+    @override
     def warning(self, subject: Resolved) -> str | None:
         return subject.split.without_validation or None
 
+    @override
     def sources(self, subject: Resolved, root: Path) -> dict[str, Source]:
         found, base = {}, subject.model.base
         if isinstance(base, BaseWeights) and base.path is not None:

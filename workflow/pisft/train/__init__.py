@@ -1,0 +1,1 @@
+"""Trains one experiment. Start from `loop.train`."""

@@ -1,0 +1,1 @@
+"""Reads LeRobot datasets from their folders. Start from `dataset.LeRobotData`."""

@@ -1,0 +1,1 @@
+"""Prepares samples for training: frame stores, preprocessing, sampling. Start from `training_set.TrainingSet`."""

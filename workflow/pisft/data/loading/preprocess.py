@@ -41,14 +41,12 @@ class Item:
 class Preprocessor:
     """Maps robot samples to model inputs and back, for one model, format and set of statistics."""
 
-    def __init__(self, model: ModelConfig, format: Format, stats: NormStats):
-        if format.config.discrete_state_input and model.variant != "pi05":
+    def __init__(self, model: ModelConfig, fmt: Format, stats: NormStats):
+        if fmt.config.discrete_state_input and model.variant != "pi05":
             raise ConfigError(f"format: discrete_state_input is π₀.₅'s; the model's variant is {model.variant}")
-        if format.action_horizon != model.action_horizon:
-            raise ConfigError(
-                f"format: action_horizon is {format.action_horizon}, the model's is {model.action_horizon}"
-            )
-        self.model, self.format, self.stats = model, format, stats
+        if fmt.action_horizon != model.action_horizon:
+            raise ConfigError(f"format: action_horizon is {fmt.action_horizon}, the model's is {model.action_horizon}")
+        self.model, self.format, self.stats = model, fmt, stats
         # pydantic gives what is immutable a hash
         self.tokenizer = load_tokenizer(model.tokenizer, model.max_token_len)  # pyright: ignore[reportArgumentType]
         for name, dims in (("state", len(stats.state.mean)), ("actions", len(stats.actions.mean))):

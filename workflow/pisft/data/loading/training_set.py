@@ -28,12 +28,12 @@ class TrainingSet:
         datasets: Sequence[LeRobotData],
         preprocessor: Preprocessor,
         episodes: Sequence[Sequence[int]] | None = None,
-        open: Callable[[LeRobotData, str, int], Images] = open_images,
+        open_camera: Callable[[LeRobotData, str, int], Images] = open_images,
     ):
-        """Take `episodes` of each dataset (all by default); `open` opens a camera's images."""
+        """Take `episodes` of each dataset (all by default); `open_camera` opens a camera's images."""
         self.preprocessor = preprocessor
         self.features = datasets[0].features
-        format, size = preprocessor.format, preprocessor.model.image_size
+        fmt, size = preprocessor.format, preprocessor.model.image_size
         chosen = [sorted(e) for e in episodes or [range(data.num_episodes) for data in datasets]]
         rows = [
             np.concatenate([np.asarray(data.rows(e)) for e in numbers]) if numbers else np.zeros(0, np.int64)
@@ -44,10 +44,10 @@ class TrainingSet:
         self.last_frame = np.repeat(np.cumsum(lengths) - 1, lengths)  # last frame of each frame's episode
         self.vectors = {
             key: np.concatenate([data.column(key)[r] for data, r in zip(datasets, rows, strict=True)])
-            for key in format.vector_keys
+            for key in fmt.vector_keys
         }
-        self._states = format.state(self.vectors)
-        self._actions = format.absolute_actions(self.vectors)
+        self._states = fmt.state(self.vectors)
+        self._actions = fmt.absolute_actions(self.vectors)
         self._tasks = [task for data in datasets for task in data.tasks]
         offsets = np.cumsum([0, *(len(data.tasks) for data in datasets)])[:-1]
         self._task = np.concatenate(
@@ -56,7 +56,7 @@ class TrainingSet:
         self._rows = np.concatenate(rows)  # each frame's row in its dataset
         self._dataset = np.repeat(np.arange(len(datasets)), self.sizes)
         self._images = {
-            slot: [open(data, key, size) for data in datasets] for slot, key in format.config.cameras.items()
+            slot: [open_camera(data, key, size) for data in datasets] for slot, key in fmt.config.cameras.items()
         }
         self._tokens: dict[int, list[int]] = {}
         self._prompt_lengths = np.zeros(len(self), np.int32)  # 0 if not computed yet
@@ -70,11 +70,11 @@ class TrainingSet:
 
     def sample(self, index: int) -> dict[str, Any]:
         """Return frame `index` in the dataset's own keys; images are resized, actions are a chunk (H, d)."""
-        format = self.preprocessor.format
+        fmt = self.preprocessor.format
         seen = self.images(np.array([index]))
-        images = {key: seen[slot][0].transpose(1, 2, 0) for slot, key in format.config.cameras.items()}
-        vectors = {source.key: self.vectors[source.key][index] for source in format.config.state}
-        chunks = {source.key: self.vectors[source.key][self._chunk(index)] for source in format.config.actions}
+        images = {key: seen[slot][0].transpose(1, 2, 0) for slot, key in fmt.config.cameras.items()}
+        vectors = {source.key: self.vectors[source.key][index] for source in fmt.config.state}
+        chunks = {source.key: self.vectors[source.key][self._chunk(index)] for source in fmt.config.actions}
         return {**images, **vectors, **chunks, "task": self.task(index)}
 
     def item(self, index: int) -> Item:
@@ -122,10 +122,10 @@ class TrainingSet:
         return np.minimum(ahead, self.last_frame[indices][..., None])
 
     def _prompt(self, index: int, state: np.ndarray) -> list[int]:
-        format = self.preprocessor.format
-        if format.config.discrete_state_input:
-            return self.preprocessor.tokens(format.prompt(self.task(index)), state)
+        fmt = self.preprocessor.format
+        if fmt.config.discrete_state_input:
+            return self.preprocessor.tokens(fmt.prompt(self.task(index)), state)
         task = int(self._task[index])
         if task not in self._tokens:
-            self._tokens[task] = self.preprocessor.tokens(format.prompt(self._tasks[task]), state)
+            self._tokens[task] = self.preprocessor.tokens(fmt.prompt(self._tasks[task]), state)
         return self._tokens[task]

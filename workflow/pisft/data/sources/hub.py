@@ -87,10 +87,10 @@ def list_files(repo: str, revision: str) -> list[str]:
     try:
         commit = HfApi().repo_info(repo, revision=revision, timeout=PATIENCE).sha
         return HfApi().list_repo_files(repo, revision=commit)
-    except Exception as error:  # the client raises a dozen types, as above
+    except Exception as error:  # noqa: BLE001  the client raises a dozen types, as above
         try:
             folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
-        except Exception:
+        except Exception:  # noqa: BLE001  the same
             raise DataError(
                 f"{repo} at {revision}: its files cannot be listed: {_first_line(error)}; check the network, the name "
                 "and the revision, or download it and name its folder as model.base.path"

@@ -28,7 +28,7 @@ def find_dataset(repo_id: str) -> Path:
     return cached
 
 
-def asset_folders(output: Path, exp_name: str, repo_id: str, format: Format) -> list[Path]:
+def asset_folders(output: Path, exp_name: str, repo_id: str, fmt: Format) -> list[Path]:
     """Return each `<output>/<exp_name>/<id>` where upstream looks for the norm_stats.json of a dataset.
 
     The ids are the one in upstream's own registry (the format's `asset_id`), whatever dataset is used in its place, and
@@ -36,7 +36,7 @@ def asset_folders(output: Path, exp_name: str, repo_id: str, format: Format) -> 
     by <name>).
     """
     folder = Path(repo_id).expanduser()
-    known = [format.config.asset_id] if format.config.asset_id else []
+    known = [fmt.config.asset_id] if fmt.config.asset_id else []
     if not folder.is_dir():
         ids = [repo_id, *known]
     else:

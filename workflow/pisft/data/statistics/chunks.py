@@ -59,16 +59,16 @@ def plan(data: LeRobotData, episodes: Sequence[int] | None) -> list[list[Piece]]
     return blocks
 
 
-def encoded(vectors: Vectors, block: list[Piece], format: Format, horizon: int) -> Iterator[Values]:
+def encoded(vectors: Vectors, block: list[Piece], fmt: Format, horizon: int) -> Iterator[Values]:
     """Yield the dims of the state, then of the actions, numbered consecutively, for all chunks that start in `block`.
 
     An action that is not relative to the chunk's state has the same value in every chunk that contains it: it is
     yielded once, weighted by their number. Later items overwrite the arrays of earlier ones.
     """
-    ahead = horizon - 1 if format.relative_dims else 0
+    ahead = horizon - 1 if fmt.relative_dims else 0
     parts = [vectors.rows(piece.start, min(piece.stop + ahead, piece.end)) for piece in block]
     joined = {key: np.concatenate([part[key] for part in parts]) for key in vectors.widths}
-    state, actions = format.state(joined), format.absolute_actions(joined)
+    state, actions = fmt.state(joined), fmt.absolute_actions(joined)
     lengths = [piece.stop - piece.start for piece in block]
     read = [min(piece.stop + ahead, piece.end) - piece.start for piece in block]
 
@@ -77,10 +77,10 @@ def encoded(vectors: Vectors, block: list[Piece], format: Format, horizon: int) 
     for dim, column in enumerate(states):
         yield Values(dim, column, None)
     weights = np.concatenate([_occurrences(piece, horizon) for piece in block])
-    for dim in sorted(set(range(actions.shape[1])) - set(format.relative_dims)):
+    for dim in sorted(set(range(actions.shape[1])) - set(fmt.relative_dims)):
         yield Values(len(states) + dim, np.ascontiguousarray(actions[own, dim]), weights)
-    if format.relative_dims:
-        for dim, values in _relative(states, actions, lengths, read, format.relative_dims, horizon):
+    if fmt.relative_dims:
+        for dim, values in _relative(states, actions, lengths, read, fmt.relative_dims, horizon):
             yield Values(len(states) + dim, values, None)
 
 

@@ -68,7 +68,7 @@ class Share:
 
 def measure(
     datasets: Iterable[tuple[LeRobotData, Sequence[int] | None]],
-    format: Format,
+    fmt: Format,
     action_horizon: int,
     workers: int = 1,
     reference: NormStats | None = None,
@@ -81,15 +81,15 @@ def measure(
     """
     pairs = list(datasets)
     blocks = [(place, block) for place, pair in enumerate(pairs) for block in plan(*pair)]
-    sources = [data.vectors(format.vector_keys) for data, _ in pairs]
-    check_together([data for data, _ in pairs], format)
-    state_dims, action_dims = _widths(sources[0], format)
+    sources = [data.vectors(fmt.vector_keys) for data, _ in pairs]
+    check_together([data for data, _ in pairs], fmt)
+    state_dims, action_dims = _widths(sources[0], fmt)
     dims = state_dims + action_dims
     limits = _limits(reference, state_dims, action_dims)
     count = max(1, min(workers, len(blocks) // BLOCKS_A_WORKER))
     ends = [len(blocks) * i // count for i in range(count + 1)]
     shares = [
-        Share(sources, blocks[start:end], format, action_horizon, state_dims, dims)
+        Share(sources, blocks[start:end], fmt, action_horizon, state_dims, dims)
         for start, end in itertools.pairwise(ends)
     ]
     with _processes(count) as run:
@@ -200,11 +200,11 @@ def _exact_sum(parts: list[np.ndarray]) -> np.ndarray:
     return np.array([math.fsum(column) for column in np.concatenate(parts).T])
 
 
-def _widths(vectors: Vectors, format: Format) -> tuple[int, int]:
+def _widths(vectors: Vectors, fmt: Format) -> tuple[int, int]:
     """Return the dims of the encoded state and an encoded action; raises `DataError` if the format does not fit."""
     one = {key: np.ones((1, width), np.float32) for key, width in vectors.widths.items()}
-    state = format.state(one)[0]
-    return state.shape[-1], format.to_relative(format.absolute_actions(one), state).shape[-1]
+    state = fmt.state(one)[0]
+    return state.shape[-1], fmt.to_relative(fmt.absolute_actions(one), state).shape[-1]
 
 
 def _limits(reference: NormStats | None, state_dims: int, action_dims: int) -> np.ndarray:

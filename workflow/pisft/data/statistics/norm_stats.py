@@ -28,7 +28,7 @@ LEROBOT = {"state": "observation.state", "actions": "action"}
 
 def compute(
     dataset_root: str | Path,
-    format: Format,
+    fmt: Format,
     action_horizon: int,
     episodes: Sequence[int] | None = None,
     min_std: float = 0.0,
@@ -36,7 +36,7 @@ def compute(
     workers: int = 1,
 ) -> NormStats:
     """Compute the statistics of one dataset's `episodes` (all by default), widened; see `measure` and `widen`."""
-    measured = measure([(LeRobotData(dataset_root), episodes)], format, action_horizon, workers)
+    measured = measure([(LeRobotData(dataset_root), episodes)], fmt, action_horizon, workers)
     return widen(measured, min_std, min_range)
 
 

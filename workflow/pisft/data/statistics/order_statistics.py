@@ -31,8 +31,8 @@ def add_upper(counts: np.ndarray, values: np.ndarray, weights: np.ndarray | None
 def add_lower(counts: Mapping[int, np.ndarray], values: np.ndarray, weights: np.ndarray | None = None) -> None:
     """Count the lower bits of `values` whose upper bits are a key of `counts`, into that key's int64 (2**16,)."""
     bits = values.view(np.uint16)
-    for bin, lower in counts.items():
-        inside = np.flatnonzero(bits[UPPER] == bin)
+    for number, lower in counts.items():
+        inside = np.flatnonzero(bits[UPPER] == number)
         if len(inside):
             some = None if weights is None else weights[inside]
             lower += np.bincount(bits[LOWER][inside], some, BINS).astype(np.int64)
@@ -68,23 +68,23 @@ class Distribution:
     def _order_statistic(self, rank: int) -> float:
         """Return the value at index `rank` in ascending order."""
         place = int(np.searchsorted(self._ends, rank, side="right"))
-        bin = int(_ASCENDING[place])
-        rank -= int(self._ends[place] - self._upper[bin])
-        half = int(np.searchsorted(np.cumsum(self._ascending_lower(bin)), rank, side="right"))
-        bits = bin * BINS + (BINS - 1 - half if bin >= SIGN else half)
+        number = int(_ASCENDING[place])
+        rank -= int(self._ends[place] - self._upper[number])
+        half = int(np.searchsorted(np.cumsum(self._ascending_lower(number)), rank, side="right"))
+        bits = number * BINS + (BINS - 1 - half if number >= SIGN else half)
         return float(np.uint32(bits).view(np.float32))
 
     def _count_before(self, value: np.float32) -> int:
         """Return the number of values before `value` in the order of bits, where −0 comes before 0."""
-        bin, half = divmod(_bits(value), BINS)
-        place = SIGN + bin if bin < SIGN else BINS - 1 - bin
-        before = int(self._ends[place] - self._upper[bin])
-        if self._upper[bin] and bin in self._lower:  # otherwise the value is at the edge of a bin, or the bin is empty
-            before += int(self._ascending_lower(bin)[: BINS - 1 - half if bin >= SIGN else half].sum())
+        number, half = divmod(_bits(value), BINS)
+        place = SIGN + number if number < SIGN else BINS - 1 - number
+        before = int(self._ends[place] - self._upper[number])
+        if self._upper[number] and number in self._lower:  # else the value is at the edge of a bin, or the bin is empty
+            before += int(self._ascending_lower(number)[: BINS - 1 - half if number >= SIGN else half].sum())
         return before
 
-    def _ascending_lower(self, bin: int) -> np.ndarray:
-        return self._lower[bin][::-1] if bin >= SIGN else self._lower[bin]
+    def _ascending_lower(self, number: int) -> np.ndarray:
+        return self._lower[number][::-1] if number >= SIGN else self._lower[number]
 
 
 def _neighbours(count: int, quantile: float) -> tuple[int, int, float]:

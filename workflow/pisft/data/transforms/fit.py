@@ -1,4 +1,4 @@
-"""Checks that a dataset fits a format: keys, widths, lengths, frame rate. Start from `check(data, format)`."""
+"""Checks that a dataset fits a format: keys, widths, lengths, frame rate. Start from `check(data, fmt)`."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ from pisft.data.lerobot.vectors import BATCH
 from pisft.data.transforms.format import Format, given_names
 
 
-def check(data: LeRobotData, format: Format, episodes: Sequence[int] | None = None, widest: int | None = None) -> None:
-    """Read and check everything that `format` uses: keys, widths, order, lengths (of `episodes`, or all), values.
+def check(data: LeRobotData, fmt: Format, episodes: Sequence[int] | None = None, widest: int | None = None) -> None:
+    """Read and check everything that `fmt` uses: keys, widths, order, lengths (of `episodes`, or all), values.
 
     Cameras too: videos by their timestamps, images by those of one episode. Raises `DataError`; also for vectors of
     more than `widest` dims.
     """
-    check_fps(data, format)
+    check_fps(data, fmt)
     if widest is not None:
-        check_widths(data, format, widest)
-    check_tables(data, format)
-    check_delta_mask(data, format)
-    check_lengths(data, format, episodes)
+        check_widths(data, fmt, widest)
+    check_tables(data, fmt)
+    check_delta_mask(data, fmt)
+    check_lengths(data, fmt, episodes)
     check_frames(data)
-    for camera_key in format.config.cameras.values():
+    for camera_key in fmt.config.cameras.values():
         if data.feature(camera_key)["dtype"] == "video":
             check_video(data, camera_key)
         else:
             next(iter_frames(data, camera_key, [0]))
-    vectors = data.vectors(format.vector_keys)
+    vectors = data.vectors(fmt.vector_keys)
     for start in range(0, data.num_frames, BATCH):
         vectors.rows(start, min(start + BATCH, data.num_frames))
-    widths = {key: np.ones((1, data.vector_width(key)), np.float32) for key in format.vector_keys}
-    format.to_relative(format.absolute_actions(widths), format.state(widths)[0])
+    widths = {key: np.ones((1, data.vector_width(key)), np.float32) for key in fmt.vector_keys}
+    fmt.to_relative(fmt.absolute_actions(widths), fmt.state(widths)[0])
     for task in data.used_tasks:
-        format.prompt(task)
+        fmt.prompt(task)
 
 
-def check_lengths(data: LeRobotData, format: Format, episodes: Sequence[int] | None = None) -> None:
+def check_lengths(data: LeRobotData, fmt: Format, episodes: Sequence[int] | None = None) -> None:
     """Raise `DataError` if a selected episode is shorter than a chunk and the format does not say how to fill it."""
-    if format.config.short_episodes == "repeat":
+    if fmt.config.short_episodes == "repeat":
         return
     chosen = np.arange(data.num_episodes) if episodes is None else np.asarray(sorted(episodes))
-    short = chosen[data.episode_lengths[chosen] < format.action_horizon]
+    short = chosen[data.episode_lengths[chosen] < fmt.action_horizon]
     if len(short):
         others = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
         raise DataError(
             f"{data.root}: episode {short[0]} has {data.episode_lengths[short[0]]} frames, fewer than the format's "
-            f"action_horizon, {format.action_horizon}{others}. Say `short_episodes: repeat` in the "
+            f"action_horizon, {fmt.action_horizon}{others}. Say `short_episodes: repeat` in the "
             "format to fill their chunks with the last action, as openpi does unasked, leave them out "
             f"(episodes: [{', '.join(_ranges(np.setdiff1d(chosen, short)))}]), or shorten the horizon"
         )
 
 
-def check_widths(data: LeRobotData, format: Format, widest: int) -> None:
+def check_widths(data: LeRobotData, fmt: Format, widest: int) -> None:
     """Raise `DataError` if the encoded state or actions have more than the model's `widest` dims."""
-    for name, names in (("state", format.state_names(data.features)), ("actions", format.action_names(data.features))):
+    for name, names in (("state", fmt.state_names(data.features)), ("actions", fmt.action_names(data.features))):
         if len(names) > widest:
-            keys = ", ".join(f"'{source.key}'" for source in getattr(format.config, name))
+            keys = ", ".join(f"'{source.key}'" for source in getattr(fmt.config, name))
             raise DataError(
                 f"{data.root}/meta/info.json: {name} ({keys}) has {len(names)} dims; the model's action_dim is "
                 f"{widest}: choose dims in the format (`{name}: {{key: …, dims: [first, end]}}`)"
             )
 
 
-def check_tables(data: LeRobotData, format: Format) -> None:
+def check_tables(data: LeRobotData, fmt: Format) -> None:
     """Raise `DataError` for a feature of several axes, such as (arms, joints), without `flatten` in the format."""
-    for source in [*format.config.state, *format.config.actions]:
+    for source in [*fmt.config.state, *fmt.config.actions]:
         width, shape = data.vector_width(source.key), data.feature(source.key)["shape"]
         if len(shape) > 1 and not source.flatten:
             raise DataError(
@@ -81,12 +81,12 @@ def check_tables(data: LeRobotData, format: Format) -> None:
             )
 
 
-def check_delta_mask(data: LeRobotData, format: Format) -> None:
+def check_delta_mask(data: LeRobotData, fmt: Format) -> None:
     """Raise `DataError` unless the delta mask covers all action dims and relative dims have the state's names."""
-    mask = format.config.delta_mask
+    mask = fmt.config.delta_mask
     if not mask:
         return
-    actions = [name for name in format.action_names(data.features) if not name.startswith("padding_")]
+    actions = [name for name in fmt.action_names(data.features) if not name.startswith("padding_")]
     covered = sum(map(abs, mask))
     if covered != len(actions):
         raise DataError(
@@ -94,10 +94,10 @@ def check_delta_mask(data: LeRobotData, format: Format) -> None:
             f"delta_mask {mask} is of {covered}: say of each dim whether it is relative to the state (a count above 0) "
             "or as it is (below 0)"
         )
-    state, names = (_names(data, getattr(format.config, part)) for part in ("state", "actions"))
+    state, names = (_names(data, getattr(fmt.config, part)) for part in ("state", "actions"))
     if state is None or names is None:
         return
-    for dim in format.relative_dims:
+    for dim in fmt.relative_dims:
         if (
             dim < min(len(names), len(state))
             and names[dim] != state[dim]
@@ -122,17 +122,17 @@ def _names(data: LeRobotData, sources: Sequence[Source]) -> list[str] | None:
     return found
 
 
-def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
+def check_together(datasets: Sequence[LeRobotData], fmt: Format) -> None:
     """Raise `DataError` unless datasets to be mixed agree in frame rate and in the dims of state and actions."""
     first = datasets[0]
     for data in datasets[1:]:
         if data.fps != first.fps:
             raise DataError(
                 f"datasets: {first.root} has {first.fps:g} frames/s and {data.root} {data.fps:g}: a chunk of "
-                f"{format.action_horizon} actions would last two times; resample one, or train on them one by one"
+                f"{fmt.action_horizon} actions would last two times; resample one, or train on them one by one"
             )
-        for name, names in (("state", format.state_names), ("actions", format.action_names)):
-            own, other = (_names(each, getattr(format.config, name)) for each in (data, first))
+        for name, names in (("state", fmt.state_names), ("actions", fmt.action_names)):
+            own, other = (_names(each, getattr(fmt.config, name)) for each in (data, first))
             if own and other and own != other and sorted(own) == sorted(other):
                 raise DataError(
                     f"datasets: {name} has the same dims in another order: {', '.join(other)} in {first.root}, "
@@ -146,12 +146,12 @@ def check_together(datasets: Sequence[LeRobotData], format: Format) -> None:
                 )
 
 
-def check_fps(data: LeRobotData, format: Format) -> None:
+def check_fps(data: LeRobotData, fmt: Format) -> None:
     """Raise `DataError` unless the dataset has the frame rate that the format is for."""
-    if format.config.fps is not None and format.config.fps != data.fps:
+    if fmt.config.fps is not None and fmt.config.fps != data.fps:
         raise DataError(
-            f"{data.root}/meta/info.json: fps is {data.fps:g}; the format is for {format.config.fps:g}: a chunk of "
-            f"{format.action_horizon} actions would span another time. Change fps in the format if that is intended"
+            f"{data.root}/meta/info.json: fps is {data.fps:g}; the format is for {fmt.config.fps:g}: a chunk of "
+            f"{fmt.action_horizon} actions would span another time. Change fps in the format if that is intended"
         )
 
 

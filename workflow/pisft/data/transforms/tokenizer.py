@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from pathlib import Path
+from typing import override
 
 import numpy as np
 
@@ -64,9 +65,11 @@ class BytesTokenizer(Tokenizer):
     """0 pads, 1 is BOS, 2 + b is the UTF-8 byte b: a vocabulary of 258."""
 
     @property
+    @override
     def bos(self) -> int:
         return 1
 
+    @override
     def ids(self, text: str) -> list[int]:
         return [2 + byte for byte in text.encode()]
 
@@ -89,9 +92,11 @@ class SentencePieceTokenizer(Tokenizer):
             raise DataError(f"{path}: is not a SentencePiece model ({error}). {HOW_TO_GET}") from error
 
     @property
+    @override
     def bos(self) -> int:
         return self._processor.bos_id()
 
+    @override
     def ids(self, text: str) -> list[int]:
         return self._processor.encode(text)
 
@@ -111,9 +116,11 @@ class JsonTokenizer(Tokenizer):
             raise DataError(f"{path}: has no token <bos>; expected PaliGemma's tokenizer. {HOW_TO_GET}")
 
     @property
+    @override
     def bos(self) -> int:
         return self._backend.token_to_id("<bos>")
 
+    @override
     def ids(self, text: str) -> list[int]:
         return self._backend.encode(text, add_special_tokens=False).ids
 

@@ -1,0 +1,1 @@
+"""Training states and checkpoints on disk. Start from `saving.Saver`."""

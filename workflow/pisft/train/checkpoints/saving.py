@@ -71,5 +71,5 @@ class Saver:
     def _save(self, *arguments) -> None:
         try:
             states.save(*arguments)
-        except BaseException as error:  # raised in the training thread, by `check`
+        except BaseException as error:  # noqa: BLE001  raised in the training thread, by `check`
             self.error = error

@@ -1,0 +1,1 @@
+"""The processes that train together: launching, communication and sharding. Start from `launch.launch`."""

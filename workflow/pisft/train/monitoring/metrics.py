@@ -122,7 +122,7 @@ def _attempt(run: Any, action: Any, result: bool = False) -> Any:
     """Call `action(run)`; returns `run`, or with `result` what it returned; on an error None, which disables wandb."""
     try:
         outcome = action(run)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  an unreachable tracker never stops training
         print(f"warning: wandb is not logged from here on: {' '.join(str(error).split())[:200]}", file=sys.stderr)
         return None
     return outcome if result else run
