@@ -32,7 +32,7 @@ def main() -> int:
     # the blind experiment has the same protocol, and renders no images
     nothing, _ = floor(Path(f"results/{BLIND}/config.json"), args.workers)
     counts = {name: overall(name) for name in (SEEING, BLIND)}
-    counts[NOTHING] = nothing["successes"], nothing["episodes"]
+    counts[NOTHING] = nothing.successes, nothing.episodes
     print("\n| policy | successes | success | 95 % interval |\n|---|---|---|---|")
     for name, (successes, episodes) in counts.items():
         show(name, successes, episodes)

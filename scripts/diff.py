@@ -15,18 +15,11 @@ import os
 import sys
 from pathlib import Path
 
-from pisft.canonical import write_text
-from pisft.diff.films import MOST, film_flips
-from pisft.diff.measure import differ, measure
-from pisft.diff.page import render
-from pisft.diff.revision import of_revision
-from pisft.diff.side import Side
+from pisft.diff.compare import compare, write_diff
+from pisft.diff.films import MOST
+from pisft.diff.measure import differ
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
-from pisft.names import one_line
-from pisft.provenance.build import building
-from pisft.records.difference import Difference
-from pisft.stages import Node
 
 
 def main() -> int:
@@ -45,55 +38,15 @@ def main() -> int:
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 also where something differs")
     args = parser.parse_args()
     try:
-        content = recorded(args) if args.write else compared(args, args.json, args.html)[0]
+        if args.write:
+            content = write_diff(args.a, args.b, args.films, args.workers)
+        else:
+            content, _ = compare(args.a, args.b, args.json, args.html, args.films, args.workers)
     except PisftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(summary(content, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     return int(differ(content, args.tolerance) and not args.exit_zero)
-
-
-def recorded(args: argparse.Namespace) -> Difference:
-    """Compare two experiments, written as an artefact with its record, as `snakemake` makes it."""
-    node = Node("diff", f"{args.a}..{args.b}")
-    for name in (args.a, args.b):
-        if not Path("results", name, "config.json").is_file() or "/" in name:
-            raise PisftError(
-                f"{one_line(name)}: is not an experiment in results/; --write expects the name of a built one"
-            )
-    with building(node) as build:
-        target = Path(node.target)
-        content, files = compared(args, target, target.with_name("diff.html"))
-        build.outputs.extend(files)
-    return content
-
-
-def compared(args: argparse.Namespace, json: Path | None, html: Path | None) -> tuple[Difference, list[Path]]:
-    """Compare the two; returns (what differs, the files that were written)."""
-    a, b = side(args.a), side(args.b)
-    content = measure(a, b)
-    files = []
-    if html:
-        folder = html.with_name(f"{html.stem}.films")  # one for each page
-        films, unfilmed = film_flips(content, (a, b), folder, args.films, args.workers)
-        write_text(html, render(content, html.absolute(), films, unfilmed))
-        files += [html, *(path for path in films.values() if folder in path.parents)]
-    if json:
-        content.write(json)
-        files.append(json)
-    return content, files
-
-
-def side(name: str) -> Side:
-    """Return the side that `name` names: a folder, an experiment, or <revision>:<exp>; raises `PisftError`."""
-    folder, commit = Path(name), None
-    if not folder.is_dir():
-        folder = Path("results") / name
-    if not folder.is_dir() and ":" in name:
-        folder, commit = of_revision(name)
-    if not folder.is_dir():
-        raise PisftError(f"{name}: is neither a folder nor a built experiment; expected results/<exp> or its name")
-    return Side.read(folder.absolute(), name.rstrip("/").removeprefix("results/"), commit)
 
 
 if __name__ == "__main__":

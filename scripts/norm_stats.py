@@ -12,26 +12,21 @@ import contextlib
 import math
 import os
 from pathlib import Path
-from typing import Any
 
-from pisft.canonical import write_json, write_text
+from pisft.canonical import write_text
 from pisft.cli import node_of, run
 from pisft.config import read_resolved
 from pisft.config.base import find_named
-from pisft.data.lerobot.dataset import LeRobotData
 from pisft.data.lerobot.frames import check_frames
 from pisft.data.loading.split import parts
 from pisft.data.sources.legacy import vectors_of
 from pisft.data.sources.library import open_dataset
 from pisft.data.statistics.assets import asset_folders, find_dataset
 from pisft.data.statistics.base_stats import base_stats
-from pisft.data.statistics.health import health, lines
-from pisft.data.statistics.measure import measure
-from pisft.data.statistics.norm_stats import load, save, widen
-from pisft.data.statistics.normalise import NormStats
+from pisft.data.statistics.norm_stats import load
 from pisft.data.transforms.fit import check, check_delta_mask, check_fps, check_lengths, check_tables
 from pisft.data.transforms.format import Format
-from pisft.inspection.agreement import contradictions
+from pisft.inspection.norm_stats import write_norm_stats
 from pisft.provenance.build import building
 
 
@@ -86,7 +81,7 @@ def of_experiment(path: Path, workers: int) -> None:
             print(f"statistics of the base weights: {found}")
             base = load(found)
         limits = (config.norm_stats.min_std, config.norm_stats.min_range)
-        build.outputs.extend(compute((root / node.target).parent, datasets, fmt, workers, limits, base))
+        build.outputs.extend(write_norm_stats((root / node.target).parent, datasets, fmt, workers, *limits, base))
 
 
 def of_dataset(args: argparse.Namespace) -> None:
@@ -99,59 +94,10 @@ def of_dataset(args: argparse.Namespace) -> None:
         check_lengths(data, fmt)
         check_frames(data)
         folder, *others = asset_folders(args.output, args.exp_name or args.config_name, args.repo_id, fmt)
-        stats = compute(folder, [(data, None)], fmt, args.workers, (args.min_std, args.min_range))[0]
+        stats = write_norm_stats(folder, [(data, None)], fmt, args.workers, args.min_std, args.min_range)[0]
     for other in others:
         write_text(other / stats.name, stats.read_text())
         print(other / stats.name)
-
-
-def compute(
-    folder: Path,
-    datasets: list[tuple[LeRobotData, list[int] | None]],
-    fmt: Format,
-    workers: int,
-    limits: tuple[float, float] = (0.0, 0.0),
-    base: NormStats | None = None,
-) -> list[Path]:
-    """Write the three files to `folder` and return them."""
-    measured = measure(datasets, fmt, fmt.action_horizon, workers, base)
-    features = datasets[0][0].features
-    names = {"state": fmt.state_names(features), "actions": fmt.action_names(features)}
-    report = health(measured, names, fmt.config.normalisation, *limits, base)
-    report["format"] = {"warnings": agreement(datasets, fmt)}
-    stats, told, figure = (folder / f"norm_stats{suffix}" for suffix in (".json", ".report.json", ".report.png"))
-    write_json(told, report)
-    draw(report, figure)
-    save(base or widen(measured, *limits), stats)
-    print(stats, relative(fmt, names["actions"]), *lines(report), sep="\n")
-    return [stats, told, figure]
-
-
-def agreement(datasets: list[tuple[LeRobotData, list[int] | None]], fmt: Format) -> list[str]:
-    """Return what the format declares about its actions and the data contradict, by dataset if there are several."""
-    found: dict[str, None] = {}
-    for data, _ in datasets:
-        of = f"{data.root.parent.name}: " if len(datasets) > 1 else ""
-        found |= dict.fromkeys(of + line for line in contradictions(data, fmt))
-    return list(found)
-
-
-def relative(fmt: Format, names: list[str]) -> str:
-    """Return in words which action dims have statistics of changes relative to the state."""
-    dims = set(fmt.relative_dims)
-    parts = {True: [], False: []}
-    for dim, name in enumerate(names):
-        if not name.startswith("padding_"):
-            parts[dim in dims].append(name)
-    told = {key: ", ".join(part) or "none" for key, part in parts.items()}
-    return f"actions relative to the state: {told[True]}; as they are: {told[False]}"
-
-
-def draw(report: dict[str, Any], path: Path) -> None:
-    """Draw the report's figure to `path`."""
-    from pisft.report.health import draw  # imported here, since workers import this file and need no matplotlib
-
-    draw(report, path)
 
 
 if __name__ == "__main__":

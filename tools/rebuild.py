@@ -11,24 +11,9 @@ are taken from here. Exit code 1 if the comparison fails.
 """
 
 import argparse
-import tempfile
-from pathlib import Path
 
-from pisft.canonical import read_json
 from pisft.cli import run
-from pisft.config import resolve
-from pisft.diff.measure import differ, measure
-from pisft.diff.side import Side
-from pisft.diff.terminal import summary
-from pisft.provenance.freshness import state
-from pisft.provenance.graph import lineage
-from pisft.provenance.rebuild import fresh_clone, given, run_in, take
-from pisft.provenance.record import recorded
-from pisft.stages import Node, ProvenanceError
-
-UNKNOWN = "unknown"  # the original machine is not recorded
-LOCK = "uv.lock"  # its hash is recorded beside the key
-AT_RANDOM = "a GPU without train.deterministic"
+from pisft.diff.rebuild import rebuild
 
 
 def main() -> int:
@@ -37,72 +22,7 @@ def main() -> int:
     parser.add_argument("experiment", help="one that is built in results/")
     parser.add_argument("--tolerance", type=float, default=0.05, help="relative distance (default: 0.05)")
     args = parser.parse_args()
-    here = Path.cwd()
-    goal = Node("evaluate", args.experiment)
-    nodes = lineage(goal)
-    for node in nodes:
-        if reason := state(node):
-            raise ProvenanceError(f"{node.target}: {reason}; run: snakemake {goal.target}")
-    taken = given(nodes)
-    with tempfile.TemporaryDirectory() as temporary:
-        clone = fresh_clone(Path(temporary) / "clone")
-        for node in taken:
-            take(node, clone)
-        run_in(clone, "snakemake", goal.target)
-        differing, machines = [], []  # files, and keys of the machine
-        for node in (node for node in nodes if node not in taken):
-            ours, theirs = recorded(node).outputs, recorded(node, clone).outputs
-            differing += [path for path in ours | theirs if ours.get(path) != theirs.get(path)]
-            apart = other(here / node.machine, clone / node.machine)
-            apart += [LOCK] if recorded(node).uv_lock != recorded(node, clone).uv_lock else []
-            machines += [key for key in apart if key not in machines]
-        if not differing:
-            print("every file is the same, bit for bit")
-            return 0
-        print(*(f"{path}: differs" for path in differing), sep="\n")
-        if at_random(here, args.experiment):
-            machines.append(AT_RANDOM)
-        if not machines:
-            print("and it was made on a machine like this one: it should not")
-            return 1
-        print(f"it was made on {made_on(machines)}, where bits may differ", "", sep="\n")
-        folders = (root / f"results/{args.experiment}" for root in (here, clone))
-        sides = (Side.read(folder, label) for folder, label in zip(folders, ("here", "again"), strict=True))
-        told, code = verdict(*sides, args.tolerance)
-    print(f"\n{told}")
-    return code
-
-
-def verdict(here: Side, again: Side, tolerance: float) -> tuple[str, int]:
-    """Compare a rebuild whose bits differ and print the differences; returns the conclusion and the exit code."""
-    content = measure(here, again)
-    print(summary(content, color=False))
-    if differ(content, tolerance):
-        return f"further apart than a tolerance of {tolerance:g}, or not comparable", 1
-    return f"the same within a tolerance of {tolerance:g}", 0
-
-
-def other(here: Path, there: Path) -> list[str]:
-    """Return the keys in which two machines differ; `UNKNOWN` if the one of `here` is not recorded."""
-    if not here.is_file():
-        return [UNKNOWN]
-    one, two = (read_json(path, kind=object) for path in (here, there))
-    return [key for key in sorted(one | two) if key != "commit" and one.get(key) != two.get(key)]
-
-
-def at_random(here: Path, exp: str) -> bool:
-    """Whether `exp` was trained on a GPU without train.deterministic."""
-    noted = here / Node("train", exp).machine
-    on_gpu = noted.is_file() and read_json(noted).get("gpu") is not None
-    return on_gpu and not resolve(exp, here).train.deterministic
-
-
-def made_on(machines: list[str]) -> str:
-    """Describe the machine that made it, as far as it is known."""
-    known = [key for key in machines if key not in (UNKNOWN, AT_RANDOM)]
-    if known:
-        return f"a machine with another {', '.join(known)}"
-    return "a machine of which nothing is noted here" if UNKNOWN in machines else AT_RANDOM
+    return rebuild(args.experiment, args.tolerance)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """A diff says what differs between two results, and nothing where nothing does."""
 
-import argparse
 import json
-import runpy
 import subprocess
 import sys
 
@@ -10,9 +8,11 @@ import pytest
 import torch
 from made_up import closed_loop, evaluation
 from pisft.config import resolve
+from pisft.diff.compare import compare, write_diff
 from pisft.diff.films import film_flips
 from pisft.diff.measure import differ, measure
 from pisft.diff.page import render
+from pisft.diff.rebuild import at_random, verdict
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
 from pisft.errors import PisftError
@@ -264,7 +264,6 @@ def test_within_a_tolerance_are_near_numbers_and_never_what_cannot_be_compared(m
 
 
 def test_a_rebuild_is_judged_by_the_same_numbers(make):
-    verdict = runpy.run_path(str(ROOT / "tools/rebuild.py"))["verdict"]
     a, b = make("a"), make("b", files={"eval": None})
     assert verdict(a, a, 0.05) == ("the same within a tolerance of 0.05", 0)
     assert verdict(a, b, 0.05) == ("further apart than a tolerance of 0.05, or not comparable", 1)
@@ -313,7 +312,6 @@ def test_commits_between_two_results_are_those_that_touched_what_differs(make, t
 
 
 def test_on_a_gpu_that_was_not_told_to_bits_may_differ(tmp_path, monkeypatch):
-    at_random = runpy.run_path(str(ROOT / "tools/rebuild.py"))["at_random"]
     (tmp_path / "config").symlink_to(ROOT / "config")
     noted = tmp_path / Node("train", "quickstart").machine
     assert not at_random(tmp_path, "quickstart")
@@ -376,11 +374,10 @@ def test_the_command_ends_as_diff_does(make, tmp_path):
 def test_each_page_has_its_own_films(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make("a"), make("b")
-    compared = runpy.run_path(str(ROOT / "scripts/diff.py"))["compared"]
     folders = []
-    monkeypatch.setitem(compared.__globals__, "film_flips", lambda *args: folders.append(args[2]) or ({}, None))
+    monkeypatch.setattr("pisft.diff.compare.film_flips", lambda *args: folders.append(args[2]) or ({}, None))
     for page in ("one.html", "other.html"):
-        compared(argparse.Namespace(a="a", b="b", films=1, workers=1), None, tmp_path / page)
+        compare("a", "b", None, tmp_path / page, films=1, workers=1)
     assert len(set(folders)) == 2
 
 
@@ -393,7 +390,6 @@ def test_only_a_diff_of_two_experiments_is_an_artefact(make, tmp_path, monkeypat
     assert pair.definition.parents(subject(pair)) == both
     monkeypatch.chdir(tmp_path)
     make("a")
-    recorded = runpy.run_path(str(ROOT / "scripts/diff.py"))["recorded"]
     for a, b, found in (("a", "results/a", "results/a"), ("main:a", "a", "main:a")):
         with pytest.raises(PisftError, match=f"{found}: is not an experiment in results/; --write expects the name"):
-            recorded(argparse.Namespace(a=a, b=b))
+            write_diff(a, b, films=0, workers=1)

@@ -10,6 +10,7 @@ from pisft.data.statistics.health import health, lines
 from pisft.data.statistics.measure import Measured
 from pisft.data.statistics.normalise import NormStats, Stats
 from pisft.provenance.code import code_hashes
+from pisft.records.health import Change
 from pisft.report.health import draw
 
 ROOT = Path(__file__).parents[2]
@@ -33,29 +34,29 @@ def report(method="quantile", **changes):
 
 def test_each_dim_is_named_and_what_looks_wrong_is_said():
     content = report()
-    assert content["state"]["dims"][0]["warnings"] == []
-    assert content["state"]["dims"][0]["largest_normalised"] == pytest.approx(1.2, rel=1e-5)
-    dims = {dim["name"]: dim for dim in content["actions"]["dims"]}
-    assert dims["switch"]["warnings"] == ["constant"]
-    assert dims["elbow"]["warnings"] == ["outliers"]
-    assert dims["elbow"]["largest_normalised"] == pytest.approx(40, rel=1e-4)
-    assert (dims["elbow"]["min"], dims["elbow"]["max"], dims["elbow"]["beyond_quantiles"]) == (-20.0, 0.5, 0.02)
-    assert dims["wrist"]["warnings"] == ["tiny_std", "narrow_range", "outliers"]
-    assert dims["padding_0"]["warnings"] == []  # constant by design
+    assert content.state.dims[0].warnings == []
+    assert content.state.dims[0].largest_normalised == pytest.approx(1.2, rel=1e-5)
+    dims = {dim.name: dim for dim in content.actions.dims}
+    assert dims["switch"].warnings == ["constant"]
+    assert dims["elbow"].warnings == ["outliers"]
+    assert dims["elbow"].largest_normalised == pytest.approx(40, rel=1e-4)
+    assert (dims["elbow"].min, dims["elbow"].max, dims["elbow"].beyond_quantiles) == (-20.0, 0.5, 0.02)
+    assert dims["wrist"].warnings == ["tiny_std", "narrow_range", "outliers"]
+    assert dims["padding_0"].warnings == []  # constant by design
     assert [line.split(":")[0] for line in lines(content)] == ["actions switch", "actions elbow", "actions wrist"]
-    json.dumps(content, allow_nan=False)
+    json.dumps(content.model_dump(mode="json"), allow_nan=False)
 
 
 def test_what_was_widened_is_told_before_and_after():
-    switch, elbow, wrist, _ = report(min_std=0.01, min_range=0.1)["actions"]["dims"]
-    assert elbow["widened"] == {}
-    assert switch["widened"]["std"] == {"before": 0.0, "after": 0.01}
-    assert wrist["widened"]["q01"] == {"before": -2e-5, "after": -0.05}
-    assert wrist["widened"]["q99"] == {"before": 2e-5, "after": 0.05}
-    assert wrist["widened"]["largest_normalised"]["before"] == pytest.approx(2 * (0.05 + 2e-5) / 41e-6 - 1, rel=1e-4)
-    assert wrist["widened"]["largest_normalised"]["after"] == pytest.approx(1, rel=1e-4) == wrist["largest_normalised"]
+    switch, elbow, wrist, _ = report(min_std=0.01, min_range=0.1).actions.dims
+    assert elbow.widened == {}
+    assert switch.widened["std"] == Change(before=0.0, after=0.01)
+    assert wrist.widened["q01"] == Change(before=-2e-5, after=-0.05)
+    assert wrist.widened["q99"] == Change(before=2e-5, after=0.05)
+    assert wrist.widened["largest_normalised"].before == pytest.approx(2 * (0.05 + 2e-5) / 41e-6 - 1, rel=1e-4)
+    assert wrist.widened["largest_normalised"].after == pytest.approx(1, rel=1e-4) == wrist.largest_normalised
     assert "widened" in lines(report(min_std=0.01))[0]
-    assert "mean" not in wrist["widened"]
+    assert "mean" not in wrist.widened
 
 
 def test_under_the_statistics_of_a_base_its_own_say_how_far_off_the_data_are():
@@ -64,15 +65,15 @@ def test_under_the_statistics_of_a_base_its_own_say_how_far_off_the_data_are():
     shifted = measured([1.0], [-1.0], [1.0], [-1.2], [1.2], beyond=1.0)
     lacking = measured([1.0] * 4, [-1.0] * 4, [1.0] * 4, [-3.0] * 4, [3.0] * 4, beyond=[0.2, 0.01, np.nan, np.nan])
     content = health({"state": shifted, "actions": lacking}, NAMES, "zscore", base=NormStats(far, wide))
-    assert content["statistics"] == "base"
-    state = content["state"]["dims"][0]
-    assert state["warnings"] == ["outliers", "other_quantiles"]
-    assert state["largest_normalised"] == pytest.approx(62, rel=1e-4)
-    assert (state["beyond_quantiles"], state["mean"], state["base"]["mean"]) == (1.0, 0.0, 5.0)
-    switch, elbow, wrist, _ = content["actions"]["dims"]
-    assert (switch["warnings"], elbow["warnings"]) == (["other_quantiles"], [])
-    assert (wrist["base"], wrist["beyond_quantiles"], wrist["largest_normalised"]) == (None, None, 3.0)
-    json.dumps(content, allow_nan=False)
+    assert content.statistics == "base"
+    state = content.state.dims[0]
+    assert state.warnings == ["outliers", "other_quantiles"]
+    assert state.largest_normalised == pytest.approx(62, rel=1e-4)
+    assert (state.beyond_quantiles, state.mean, state.base.mean) == (1.0, 0.0, 5.0)
+    switch, elbow, wrist, _ = content.actions.dims
+    assert (switch.warnings, elbow.warnings) == (["other_quantiles"], [])
+    assert (wrist.base, wrist.beyond_quantiles, wrist.largest_normalised) == (None, None, 3.0)
+    json.dumps(content.model_dump(mode="json"), allow_nan=False)
 
 
 def test_the_figure_is_the_same_bytes_for_the_same_report(tmp_path):

@@ -25,9 +25,13 @@ def digest(content: Any) -> str:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Sorted keys, two spaces; a NaN or an infinity is a `ValueError`."""
-    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    """Write `content` as `json_text`, whole or not at all."""
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """Return `content` as JSON with sorted keys and two spaces; raises `ValueError` for a NaN or an infinity."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: str | Path, text: str) -> None:

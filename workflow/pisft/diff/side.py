@@ -10,6 +10,7 @@ from pisft import metrics_csv
 from pisft.canonical import read_json
 from pisft.errors import PisftError
 from pisft.records.evaluation import Evaluation
+from pisft.records.health import Health
 from pisft.records.provenance import Record
 
 STAGES = ("norm_stats", "train", "evaluate")
@@ -56,8 +57,8 @@ class Side:
 
     def names(self, field: str) -> list[str]:
         """A name for each dim of `state` or `actions`; empty where no report of the statistics is there."""
-        report = _json(self.folder / "norm_stats.report.json")
-        return [dim.get("name", str(dim["dim"])) for dim in report[field]["dims"]] if report else []
+        found = (self.folder / Health.name_of_file).is_file()
+        return Health.read_from(self.folder).names(field) if found else []
 
 
 def _json(path: Path) -> Any:

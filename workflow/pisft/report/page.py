@@ -20,6 +20,7 @@ from pisft.errors import PisftError
 from pisft.evaluate.compare import Beside, beside_published
 from pisft.records.checkpoint import CheckpointIndex
 from pisft.records.evaluation import ClosedLoop, Evaluation
+from pisft.records.health import Health
 from pisft.records.manifest import Manifest
 from pisft.records.provenance import Record
 from pisft.report import figures
@@ -33,12 +34,12 @@ def render(run_dir: Path) -> str:
     """HTML of the experiment in `run_dir`; an artefact that is missing or unreadable is a `PisftError`."""
     config = read_json(run_dir / "config.json")
     stats = read_json(run_dir / "norm_stats.json")["norm_stats"]
-    health = read_json(run_dir / "norm_stats.report.json")
+    health = Health.read_from(run_dir)
     evaluation = Evaluation.read_from(run_dir)
     folders = [run_dir.parents[1] / f"data/{use['name']}" for use in config["datasets"]]
     manifests = [Manifest.read_from(folder) for folder in folders]
     provenance = {stage: Record.read(run_dir / f"provenance/{stage}.json") for stage in STAGES}
-    names = {field: [dim["name"] for dim in health[field]["dims"]] for field in ("state", "actions")}
+    names = {field: health.names(field) for field in ("state", "actions")}
     return template(Path(__file__).with_name("page.html.j2")).render(
         name=config["name"],
         config=config,

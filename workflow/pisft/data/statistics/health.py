@@ -10,6 +10,7 @@ import numpy as np
 from pisft.data.statistics.measure import Measured
 from pisft.data.statistics.norm_stats import FIELDS, QUANTITIES, widen
 from pisft.data.statistics.normalise import Method, NormStats, Stats, normalise
+from pisft.records.health import Change, DimHealth, FieldHealth, FormatHealth, Health, Quantities, Warned
 
 # A dim whose spread is below these is nearly constant: normalising amplifies its noise to the size of a signal.
 TINY_STD = 1e-4
@@ -35,60 +36,69 @@ def health(
     min_std: float = 0.0,
     min_range: float = 0.0,
     base: NormStats | None = None,
-) -> dict[str, Any]:
+    contradicted: Sequence[str] = (),
+) -> Health:
     """Report per field and named dim: the measurements, the largest normalised value, what was widened, and warnings.
 
     The statistics in use are `base` if given, and `beyond` of `measured` is then counted against them; else they are
-    `measured`, widened. Dims that they lack are not normalised.
+    `measured`, widened. Dims that they lack are not normalised. `contradicted` is what the format declares and the data
+    contradict.
     """
     used = base or widen(measured, min_std, min_range)
-    report: dict[str, Any] = {"normalisation": method, "statistics": "base" if base else "dataset"}
-    report |= {} if base else {"min_std": min_std, "min_range": min_range}
+    fields = {}
     for field in FIELDS:
         m, stats = measured[field], getattr(used, field)
         largest, unwidened = _largest(m, stats, method), _largest(m, m, method)
         dims = []
         for dim, name in enumerate(names[field]):
             own, in_use = _values(m, dim), _values(stats, dim) if dim < len(stats.mean) else None
-            entry = {
-                "dim": dim,
-                "name": name,
-                **own,
-                "min": float(m.low[dim]),
-                "max": float(m.high[dim]),
-                "beyond_quantiles": None if np.isnan(m.beyond[dim]) else float(m.beyond[dim]),
-                "largest_normalised": float(largest[dim]),
-                "warnings": [] if name.startswith(PADDING) else _warnings(m, dim, largest[dim]),
-            }
-            if base:
-                entry["base"] = in_use
-            else:
-                widened = {key: {"before": own[key], "after": x} for key, x in (in_use or own).items() if x != own[key]}
-                if widened:
-                    widened["largest_normalised"] = {"before": float(unwidened[dim]), "after": float(largest[dim])}
-                entry["widened"] = widened
-            dims.append(entry)
-        report[field] = {"values": m.count, "dims": dims}
-    return report
-
-
-def lines(report: Mapping[str, Any]) -> list[str]:
-    """Return one sentence for each dim that was widened or has warnings, after the warnings about the format."""
-    found = list(report.get("format", {}).get("warnings", []))
-    for field in FIELDS:
-        for dim in report[field]["dims"]:
-            words, widened = [WARNINGS[warning] for warning in dim["warnings"]], dim.get("widened") or {}
-            changes = [f"{key} {_change(widened[key])}" for key in QUANTITIES if key in widened]
+            widened = {}
+            if not base and in_use:
+                widened = {key: Change(before=own[key], after=x) for key, x in in_use.items() if x != own[key]}
             if widened:
+                widened["largest_normalised"] = Change(before=float(unwidened[dim]), after=float(largest[dim]))
+            dims.append(
+                DimHealth(
+                    **own,
+                    dim=dim,
+                    name=name,
+                    min=float(m.low[dim]),
+                    max=float(m.high[dim]),
+                    beyond_quantiles=None if np.isnan(m.beyond[dim]) else float(m.beyond[dim]),
+                    largest_normalised=float(largest[dim]),
+                    warnings=[] if name.startswith(PADDING) else _warnings(m, dim, largest[dim]),
+                    base=Quantities(**in_use) if base and in_use else None,
+                    widened=widened,
+                )
+            )
+        fields[field] = FieldHealth(values=m.count, dims=dims)
+    return Health(
+        normalisation=method,
+        statistics="base" if base else "dataset",
+        min_std=None if base else min_std,
+        min_range=None if base else min_range,
+        format=FormatHealth(warnings=list(contradicted)),
+        **fields,
+    )
+
+
+def lines(report: Health) -> list[str]:
+    """Return one sentence for each dim that was widened or has warnings, after the warnings about the format."""
+    found = list(report.format.warnings)
+    for field in FIELDS:
+        for dim in getattr(report, field).dims:
+            words = [WARNINGS[warning] for warning in dim.warnings]
+            changes = [f"{key} {_change(dim.widened[key])}" for key in QUANTITIES if key in dim.widened]
+            if changes:
                 words.append(f"widened: {', '.join(changes)}")
             if words:
-                largest = _change(widened.get("largest_normalised")) or f"{dim['largest_normalised']:.3g}"
-                found.append(f"{field} {dim['name']}: {', '.join(words)} (largest normalised value {largest})")
+                largest = _change(dim.widened.get("largest_normalised")) or f"{dim.largest_normalised:.3g}"
+                found.append(f"{field} {dim.name}: {', '.join(words)} (largest normalised value {largest})")
     return found
 
 
-def _change(value: Mapping[str, float] | None) -> str:
-    return f"{value['before']:.4g} → {value['after']:.4g}" if value else ""
+def _change(value: Change | None) -> str:
+    return f"{value.before:.4g} → {value.after:.4g}" if value else ""
 
 
 def _values(stats: Stats, dim: int) -> dict[str, float]:
@@ -100,8 +110,8 @@ def _largest(m: Measured, stats: Stats, method: Method) -> np.ndarray:
     return np.abs(normalise(np.stack([m.low, m.high]), stats, method)).max(axis=0)
 
 
-def _warnings(m: Measured, dim: int, largest: float) -> list[str]:
-    suspect = {
+def _warnings(m: Measured, dim: int, largest: float) -> list[Warned]:
+    suspect: dict[Warned, Any] = {
         "constant": m.low[dim] == m.high[dim],
         "tiny_std": m.low[dim] != m.high[dim] and m.std[dim] < TINY_STD,
         "narrow_range": m.low[dim] != m.high[dim] and m.q99[dim] - m.q01[dim] < NARROW_RANGE,
