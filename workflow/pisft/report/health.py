@@ -25,7 +25,7 @@ LINEAR = 2.0  # up to here the axis is linear, beyond logarithmic
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Write the figure of a norm_stats.report.json: the same bytes for the same report, put in place by a rename."""
+    """Draw a norm_stats.report.json: the same bytes for the same report, written atomically by a rename."""
     rows = [len(_shown(report, field)) for field in FIELDS]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.6, 1.7 + 0.26 * sum(rows)), layout="constrained", dpi=150)

@@ -37,11 +37,11 @@ def promote(
     val_loss: float | None = None,
     train_loss: float | None = None,
 ) -> None:
-    """Make the weights in folder `weights`, on the same disk, `<run_dir>/checkpoint/`, put the `tables` of how training
-    went beside it, then write checkpoint.json.
+    """Make the folder `weights`, on the same disk, the run's `checkpoint/`, put the `tables` of metrics beside it, then
+    write checkpoint.json.
 
-    `key` is that of what the weights were made from. A checkpoint that is there already is replaced only once the new
-    one is complete; a full disk is a `TrainingError` and leaves it as it was.
+    `key` is that of what the weights were made from. An existing checkpoint is replaced only once the new one is
+    complete; a full disk raises `TrainingError` and leaves the old one as it was.
     """
     final, new, old = run_dir / "checkpoint", run_dir / ".checkpoint.new", run_dir / ".checkpoint.old"
     try:
@@ -51,7 +51,7 @@ def promote(
         files = _facts(new)
         if files != json.loads(listed(weights).read_text()):
             raise TrainingError(
-                f"{weights}: is not what was written there; remove {run_dir}/train_state to train again"
+                f"{weights}: differs from what was written there; remove {run_dir}/train_state to train again"
             )
         if final.exists():
             os.rename(final, old)
@@ -75,9 +75,9 @@ def promote(
 
 
 def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:
-    """The weights that `model` holds, with all that is needed to use them, as `folder`, whole or not at all.
+    """Write the weights of `model`, with all files needed to use them, to `folder`, completely or not at all.
 
-    All processes call it, since they gather what is sharded; the one that has the `lead` writes.
+    All ranks call it, since they gather sharded parameters; rank 0 (`lead`) writes.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     tensors = {}
@@ -121,7 +121,7 @@ def _unwritten(folder: Path, error: Exception) -> TrainingError:
 
 
 def _link(source: str, target: str) -> None:
-    """A second name of the same file, or a copy where there are no such things."""
+    """Make a hard link, or a copy if the file system has none."""
     try:
         os.link(source, target)
     except OSError:
