@@ -143,13 +143,13 @@ def test_tasks_that_pandas_wrote_as_an_index_are_read(copied_dataset):
 
 
 def test_a_folder_without_info_is_not_a_dataset(tmp_path):
-    with pytest.raises(DataError, match=r"meta/info.json: there is no such file.*not a LeRobot dataset"):
+    with pytest.raises(DataError, match=r"meta/info.json: cannot be read: No such file.*not a LeRobot dataset"):
         LeRobotData(tmp_path)
 
 
 def test_info_that_is_not_json_is_named(copied_dataset):
     truncate(copied_dataset / "meta/info.json")
-    with pytest.raises(DataError, match=r"meta/info.json: is not valid JSON"):
+    with pytest.raises(DataError, match=r"meta/info.json: is not JSON"):
         LeRobotData(copied_dataset)
 
 

@@ -66,7 +66,7 @@ def test_a_tracker_that_cannot_start_is_left_out(tmp_path, image_dataset, monkey
     m = metrics(tmp_path, image_dataset, wandb="offline")
     m.log(2, {"loss": 1.0})
     m.close()
-    assert "wandb is left out" in capsys.readouterr().err
+    assert "wandb is not logged" in capsys.readouterr().err
 
 
 def test_an_offline_tracker_writes_into_the_results_folder(tmp_path, image_dataset):

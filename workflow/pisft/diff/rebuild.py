@@ -14,6 +14,7 @@ from pisft.provenance.freshness import state
 from pisft.provenance.graph import lineage
 from pisft.provenance.rebuild import fresh_clone, given, run_in, take
 from pisft.provenance.record import recorded
+from pisft.records.provenance import Record
 from pisft.stages import Node, ProvenanceError
 
 UNKNOWN = "unknown"  # the original machine is not recorded
@@ -41,10 +42,11 @@ def rebuild(exp: str, tolerance: float) -> int:
         run_in(clone, "snakemake", goal.target)
         differing, machines = [], []  # files, and keys of the machine
         for node in (node for node in nodes if node not in taken):
-            ours, theirs = recorded(node).outputs, recorded(node, clone).outputs
-            differing += [path for path in ours | theirs if ours.get(path) != theirs.get(path)]
+            ours, theirs = _record(node, here), _record(node, clone)
+            files = ours.outputs | theirs.outputs
+            differing += [path for path in files if ours.outputs.get(path) != theirs.outputs.get(path)]
             apart = _other(here / node.machine, clone / node.machine)
-            apart += [LOCK] if recorded(node).uv_lock != recorded(node, clone).uv_lock else []
+            apart += [LOCK] if ours.uv_lock != theirs.uv_lock else []
             machines += [key for key in apart if key not in machines]
         if not differing:
             print("every file is the same, bit for bit")
@@ -57,8 +59,8 @@ def rebuild(exp: str, tolerance: float) -> int:
             return 1
         print(f"it was made on {_made_on(machines)}, where bits may differ", "", sep="\n")
         folders = (root / f"results/{exp}" for root in (here, clone))
-        sides = (Side.read(folder, label) for folder, label in zip(folders, ("here", "again"), strict=True))
-        told, code = verdict(*sides, tolerance)
+        ours, theirs = (Side.read(folder, label) for folder, label in zip(folders, ("here", "again"), strict=True))
+        told, code = verdict(ours, theirs, tolerance)
     print(f"\n{told}")
     return code
 
@@ -70,6 +72,13 @@ def verdict(here: Side, again: Side, tolerance: float) -> tuple[str, int]:
     if differ(content, tolerance):
         return f"further apart than a tolerance of {tolerance:g}, or not comparable", 1
     return f"the same within a tolerance of {tolerance:g}", 0
+
+
+def _record(node: Node, root: Path) -> Record:
+    record = recorded(node, root)
+    if record is None:
+        raise ProvenanceError(f"{root / node.provenance}: is missing, or no record; run: snakemake {node.target}")
+    return record
 
 
 def _other(here: Path, there: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""What each episode of an evaluation did, so that any can be filmed later. Start from `save` and `episodes`."""
+"""The actions that each episode of an evaluation executed, to film any later. Start from `save` and `episodes`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save(folder: Path, episodes: Iterable[Episode]) -> None:
 
 
 def episodes(run_dir: Path, chosen: Sequence[tuple[str, int]] | None = None) -> list[Episode]:
-    """The episodes (task, seed) of the evaluation in `run_dir`, all of them by default; raises `PisftError`."""
+    """Return the episodes (task, seed) of the evaluation in `run_dir`, all by default; raises `PisftError`."""
     try:
         evaluation = Evaluation.read_from(run_dir)
         actions = load_file(run_dir / NAME)

@@ -1,4 +1,4 @@
-"""A built experiment as a folder for others, with a model card, or on the hub. Start from `assemble`."""
+"""Copies a built experiment to a folder with a model card, and uploads it to the hub. Start from `assemble`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ class UploadError(PisftError):
 
 
 def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Path]:
-    """Copy `layout` of the experiment in `run_dir` to `target`, with its configuration, its evaluation, where they come
-    from and README.md; the files. A folder that was not written by this is never replaced. Raises `UploadError`."""
+    """Copy `layout` of the experiment in `run_dir` to `target`, with its configuration, its evaluation, its provenance
+    and README.md; returns the files.
+
+    A folder that was not written by this is never replaced. Raises `UploadError`.
+    """
     source = run_dir / LAYOUTS[layout]
     if not source.is_dir():
         how = "checkpoint.json" if layout == "checkpoint" else f"export/{layout}/"
@@ -47,9 +50,9 @@ def assemble(run_dir: Path, layout: str, license: str, target: Path) -> list[Pat
 
 
 def upload(folder: Path, repo: str, private: bool) -> str:
-    """Create the model `repo` on the hub where it is missing, and put `folder` there in place of what it has; its
-    address. One that is public already gets nothing that is meant to be `private`.
+    """Create the model `repo` on the hub if it is missing, and replace its files by those of `folder`; returns its URL.
 
+    With `private`, nothing is uploaded to a repository that is already public.
     The token is the one that `hf auth login` stored, or HF_TOKEN. Raises `UploadError`.
     """
     import httpx
@@ -79,5 +82,5 @@ def _ours(target: Path) -> bool:
 
 
 def _body(readme: str) -> str:
-    """A README without its title."""
+    """Return a README without its title."""
     return readme.partition("\n")[2].strip()

@@ -24,7 +24,7 @@ def rank_correlation(found: Mapping[int, AtStep]) -> Correlation:
 
 
 def figure(found: Mapping[int, AtStep]) -> str:
-    """SVG of `pisft.evaluate.by_step.by_step`'s content: success with 95 % intervals, and the validation loss."""
+    """Draw the result of `pisft.evaluate.by_step.by_step` as SVG: success with 95 % intervals, and validation loss."""
     steps = sorted(found)
     with matplotlib.rc_context(STYLE):
         figure, axes = blank(2.7)

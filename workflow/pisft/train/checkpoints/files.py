@@ -1,4 +1,4 @@
-"""The checkpoint of a run as it lies on disk. Knows nothing of torch. Start from `is_complete`."""
+"""The files of a run's checkpoint on disk; imports no torch. Start from `is_complete`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from pisft.records.base import NewerRecordError, RecordError, facts_of
 from pisft.records.checkpoint import CheckpointIndex
 
-METRICS = "metrics.csv"  # of training, step by step
+METRICS = "metrics.csv"  # of training, by step
 
 
 def state_folder(run_dir: Path, fingerprint: str) -> Path:
-    """Where the run of this fingerprint keeps its states, weights and tables while it trains."""
+    """Return the folder of the training states, weights and tables of the run with this fingerprint."""
     return run_dir / "train_state" / fingerprint[:16]
 
 
 def checkpoint_files(run_dir: Path) -> list[Path]:
-    """checkpoint.json, the files that it names, and how training went."""
+    """Return checkpoint.json, the files that it lists, and metrics.csv."""
     weights = (run_dir / "checkpoint" / name for name in CheckpointIndex.read_from(run_dir).files)
     return [run_dir / CheckpointIndex.name_of_file, *weights, run_dir / METRICS]
 
 
 def is_complete(run_dir: Path, key: str, thorough: bool = False) -> bool:
-    """Whether the checkpoint is there, made from what has `key`, and has the files' sizes, or `thorough`, hashes."""
+    """Return whether the checkpoint has `key` and all its files with their sizes, or if `thorough`, their hashes."""
     try:
         index = CheckpointIndex.read_from(run_dir)
         if index.key != key:

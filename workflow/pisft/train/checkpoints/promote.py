@@ -38,11 +38,11 @@ def promote(
     val_loss: float | None = None,
     train_loss: float | None = None,
 ) -> None:
-    """Make the weights in folder `weights`, on the same disk, `<run_dir>/checkpoint/`, put the `tables` of how training
-    went beside it, then write checkpoint.json.
+    """Make the folder `weights`, on the same disk, the run's `checkpoint/`, put the `tables` of metrics beside it, then
+    write checkpoint.json.
 
-    `key` is that of what the weights were made from. A checkpoint that is there already is replaced only once the new
-    one is complete; a full disk is a `TrainingError` and leaves it as it was.
+    `key` is that of what the weights were made from. An existing checkpoint is replaced only once the new one is
+    complete; a full disk raises `TrainingError` and leaves the old one as it was.
     """
     final = run_dir / "checkpoint"
     try:
@@ -69,9 +69,9 @@ def promote(
 
 
 def write_checkpoint(folder: Path, model: Pi0, config: Resolved, stats: Path, lead: bool) -> None:
-    """The weights that `model` holds, with all that is needed to use them, as `folder`, whole or not at all.
+    """Write the weights of `model`, with all files needed to use them, to `folder`, completely or not at all.
 
-    All processes call it, since they gather what is sharded; the one that has the `lead` writes.
+    All ranks call it, since they gather sharded parameters; rank 0 (`lead`) writes.
     """
     tensors = {}
     for name, value in lora.merged(model, whole):
@@ -104,7 +104,7 @@ def _unwritten(folder: Path, error: Exception) -> TrainingError:
 
 
 def _link(source: str, target: str) -> None:
-    """A second name of the same file, or a copy where there are no such things."""
+    """Make a hard link, or a copy if the file system has none."""
     try:
         os.link(source, target)
     except OSError:
