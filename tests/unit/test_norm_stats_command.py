@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 import yaml
 from legacy_data import make_legacy_dataset
 from pisft.config.format import FormatConfig
@@ -38,8 +38,7 @@ def folder(tmp_path) -> Path:
 
 
 def type_command(folder: Path, *args: str | Path, **env: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / "scripts/norm_stats.py", *args]
-    return subprocess.run(command, cwd=folder, env=os.environ | env, capture_output=True, text=True)
+    return warm.run([ROOT / "scripts/norm_stats.py", *args], folder, os.environ | env)
 
 
 def found(folder: Path) -> dict[Path, set[str]]:
