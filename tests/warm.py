@@ -29,7 +29,7 @@ MODULES = (
 READ_ON_IMPORT = ("HF_", "HOME", "OMP_", "XDG_")  # variables that some of these read once: another value, a cold start
 ENVIRONMENT = dict(os.environ)
 SERVER = r"""
-import atexit, gc, importlib, json, os, runpy, sys, threading, warnings
+import atexit, gc, importlib, json, os, runpy, sys, tempfile, threading, warnings
 
 for name in sys.argv[1:]:
     importlib.import_module(name)
@@ -46,10 +46,13 @@ def next_command():
     sys.exit()
 
 
-def main(arguments, cwd, env, streams):
+def main(arguments, cwd, env, streams, anew):
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # TMPDIR may be another
+    for name in [name for name in sys.modules if name.split(".")[0] in anew]:
+        del sys.modules[name]
     for number, path in enumerate(streams):
         file = os.open(path, os.O_WRONLY if number else os.O_RDONLY)
         os.dup2(file, number)
@@ -95,13 +98,19 @@ def _server() -> subprocess.Popen:
 
 
 def run(
-    arguments: Sequence[str | Path], cwd: Path | None = None, env: Mapping[str, str] | None = None, input: str = ""
+    arguments: Sequence[str | Path],
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    input: str = "",
+    anew: Sequence[str] = (),
 ) -> subprocess.CompletedProcess:
-    """What `python *arguments` comes to, as `subprocess.run` has it that captures text."""
+    """What `python *arguments` comes to, as `subprocess.run` has it that captures text.
+
+    `anew` are the packages that it may import anew, where what it does with `env` depends on no other.
+    """
     arguments, env = [str(word) for word in arguments], dict(os.environ if env is None else env)
-    if any(
-        name.startswith(READ_ON_IMPORT) and env.get(name) != ENVIRONMENT.get(name) for name in env.keys() | ENVIRONMENT
-    ):
+    changed = [name for name in env.keys() | ENVIRONMENT if env.get(name) != ENVIRONMENT.get(name)]
+    if not anew and any(name.startswith(READ_ON_IMPORT) for name in changed):
         return subprocess.run(
             [sys.executable, *arguments], cwd=cwd, env=env, input=input, capture_output=True, text=True
         )
@@ -110,7 +119,7 @@ def run(
         for stream in streams:
             stream.write_text(input if stream.name == "in" else "")
         server = _server()
-        command = [arguments, str(cwd or Path.cwd()), env, [str(stream) for stream in streams]]
+        command = [arguments, str(cwd or Path.cwd()), env, [str(stream) for stream in streams], list(anew)]
         print(json.dumps(command), file=server.stdin, flush=True)
         code = int(server.stdout.readline())
         return subprocess.CompletedProcess(

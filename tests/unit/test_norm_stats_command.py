@@ -38,7 +38,7 @@ def folder(tmp_path) -> Path:
 
 
 def type_command(folder: Path, *args: str | Path, **env: str) -> subprocess.CompletedProcess:
-    return warm.run([ROOT / "scripts/norm_stats.py", *args], folder, os.environ | env)
+    return warm.run([ROOT / "scripts/norm_stats.py", *args], folder, os.environ | env, anew=["huggingface_hub"])
 
 
 def found(folder: Path) -> dict[Path, set[str]]:
