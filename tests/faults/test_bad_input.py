@@ -252,6 +252,7 @@ def test_a_video_with_an_unknown_codec(project):
     project.refuse(NORM_STATS, "'observation.image' of episode 0", video.name, "codec is unknown", "encode it again")
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_is_gated(project):
     project.edit("config/models/quickstart.yaml", tokenizer={"kind": "paligemma"})
     offline = "HF_HUB_OFFLINE=1 HF_HOME=empty"

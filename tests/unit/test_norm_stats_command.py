@@ -66,7 +66,7 @@ def test_what_the_data_contradict_is_printed_and_in_the_report(folder, video_dat
     assert all(warning in done.stdout.splitlines() for warning in warnings)
 
 
-@pytest.mark.parametrize(("version", "video"), [("v2.0", True), ("v2.1", False)])
+@pytest.mark.parametrize(("version", "video"), [("v2.0", True), pytest.param("v2.1", False, marks=pytest.mark.slow)])
 def test_an_older_dataset_has_the_statistics_of_its_v3_version_and_stays_as_it_is(folder, version, video):
     old = make_legacy_dataset(folder / "old", version, video=video)
     files = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
@@ -118,7 +118,10 @@ def hub_cache(home: Path, dataset: Path, *commits: str, **refs: str) -> Path:
     return cache
 
 
-@pytest.mark.parametrize("refs", [{}, {"main": "a1"}, {"main": "b2", "v3_0": "a1"}])
+@pytest.mark.parametrize(
+    "refs",
+    [{"main": "b2", "v3_0": "a1"}, *(pytest.param(refs, marks=pytest.mark.slow) for refs in ({}, {"main": "a1"}))],
+)
 def test_a_name_is_found_in_the_hub_cache_that_lerobot_fetches_into(folder, video_dataset, refs):
     commits = ["a1", "b2"] if len(refs) > 1 else ["a1"]
     hub_cache(folder / "cache", video_dataset, *commits, **refs)
