@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import warm
+
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = "quickstart"
 STAND_INS = """
@@ -43,18 +45,19 @@ class Project:
         *command: str,
         check: bool = True,
         input: str | None = None,  # noqa: A002  as `subprocess.run` has it
+        cold: bool = False,
         **env: str,
     ) -> subprocess.CompletedProcess:
-        result = subprocess.run(
-            command,
-            input=input,
-            cwd=self.root,
-            env=os.environ | {"PYTHONPATH": str(self.root / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"} | env,
-            capture_output=True,
-            text=True,
-        )
+        """What a command comes to; one of Python starts warm, as `warm` has it, unless it is to start `cold`."""
+        env = os.environ | {"PYTHONPATH": str(self.root / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"} | env
+        if command[0] == sys.executable and not cold:
+            result = warm.run(command[1:], self.root, env, input or "")
+        else:
+            result = subprocess.run(command, input=input, cwd=self.root, env=env, capture_output=True, text=True)
         if check and result.returncode:
-            raise AssertionError(f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
+            raise AssertionError(
+                f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+            )
         return result
 
     def python(self, *args: str, **kwargs) -> subprocess.CompletedProcess:

@@ -1,6 +1,7 @@
 """Bad input gives one clear message and a non-zero exit, and what was built is kept. Typed as a person would."""
 
 import hashlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 import yaml
 from lerobot_data import make_lerobot_dataset
 
@@ -32,9 +34,21 @@ class Project:
         self.root = root
 
     def type(self, command: str) -> subprocess.CompletedProcess:
-        """Run a shell command in the project."""
-        command = command.replace("python ", f"{sys.executable} ")
-        return subprocess.run(["bash", "-c", command], cwd=self.root, capture_output=True, text=True)
+        """Run shell commands in the project, each if the one before it went well."""
+        for part in command.split(" && "):
+            words = shlex.split(part)
+            if words[0] == "python":
+                done = warm.run(words[1:], self.root)
+            else:
+                done = subprocess.run(
+                    ["bash", "-c", part.replace("python ", f"{sys.executable} ")],
+                    cwd=self.root,
+                    capture_output=True,
+                    text=True,
+                )
+            if done.returncode:
+                break
+        return done
 
     def accept_data(self) -> None:
         """The dataset as it is now becomes the recorded one."""
@@ -238,6 +252,7 @@ def test_a_video_with_an_unknown_codec(project):
     project.refuse(NORM_STATS, "'observation.image' of episode 0", video.name, "codec is unknown", "encode it again")
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_is_gated(project):
     project.edit("config/models/quickstart.yaml", tokenizer={"kind": "paligemma"})
     offline = "HF_HUB_OFFLINE=1 HF_HOME=empty"

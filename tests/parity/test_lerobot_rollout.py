@@ -41,6 +41,7 @@ from lerobot.scripts.lerobot_eval import rollout as lerobot_rollout  # noqa: E40
 
 ROOT = Path(__file__).parents[2]
 TASK, SEED, STEPS, REPLAN = "button-press-topdown", 7, 12, 3
+TASKS = [TASK, *(pytest.param(task, marks=[pytest.mark.slow, pytest.mark.long]) for task in ("push", "drawer-open"))]
 FORMAT = {"cameras": {"base_0_rgb": "observation.image"}, "normalisation": "zscore"}
 
 
@@ -164,7 +165,7 @@ def test_the_same_seed_is_the_same_episode(run_dir, played):
     assert episode.success == bool(found["success"][0].any())
 
 
-@pytest.mark.parametrize("task", ["button-press-topdown", "push", "drawer-open"])
+@pytest.mark.parametrize("task", TASKS)
 def test_states_and_images_are_lerobots(task):
     theirs, ours = MetaworldEnv(f"{task}-v3", obs_type="pixels_agent_pos"), open_simulator(_simulator())
     ours.reset(task, SEED)
@@ -179,7 +180,7 @@ def test_states_and_images_are_lerobots(task):
     theirs.close()
 
 
-@pytest.mark.parametrize("task", ["button-press-topdown", "push", "drawer-open"])
+@pytest.mark.parametrize("task", TASKS)
 def test_an_experts_episode_is_the_same_in_both_until_it_succeeds(task):
     theirs = Small(f"{task}-v3", obs_type="pixels_agent_pos")
     theirs._ensure_env()

@@ -95,6 +95,7 @@ def squeue_names(start: str) -> list[str]:
     return [line.split()[0] for line in lines if line and line.split()[1].startswith(start)]
 
 
+@pytest.mark.long
 def test_two_commands_at_once_submit_one_job(run):
     first, second = run.start(), run.start()
     codes = sorted((first.wait(200), second.wait(200)))

@@ -49,7 +49,7 @@ def nodes():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_killed_process_ends_the_attempt_and_the_job_resumes(run, uninterrupted, number):
     process = run.start()
     run.reaches(25)
@@ -73,6 +73,7 @@ def test_a_job_killed_with_its_batch_script_is_put_back_by_who_waits(run, uninte
     assert (run.attempts(), len(run.jobs())) == (2, 1)
 
 
+@pytest.mark.long
 def test_a_dead_node_is_left_for_another(run, uninterrupted, nodes):
     process = run.start()
     run.reaches(15)

@@ -22,7 +22,7 @@ def same_weights(uninterrupted, run):
     return check
 
 
-@pytest.mark.parametrize("name", ["USR2", "TERM"])
+@pytest.mark.parametrize("name", ["USR2", pytest.param("TERM", marks=pytest.mark.long)])
 def test_a_signal(run, same_weights, name):
     process = run.start()
     run.reaches(25)
@@ -30,6 +30,7 @@ def test_a_signal(run, same_weights, name):
     same_weights(process)
 
 
+@pytest.mark.long
 def test_requeueing_from_outside_goes_on_from_the_last_saved_state(run, same_weights):
     process = run.start()
     run.reaches(25)

@@ -55,6 +55,7 @@ def test_torchrun_may_start_it(run, inline):
     assert run.project.plan("results/tiny/checkpoint.json") == set()
 
 
+@pytest.mark.long
 def test_srun_may_start_it(run, inline):
     short(run, num_nodes=2)
     srun = ["srun", "--nodes=2", "--ntasks=2", "--gres=gpu:1", sys.executable]

@@ -24,13 +24,18 @@ def path_without_slurm(tmp_path, monkeypatch):
     ("site", "words", "remedy"),
     [
         ({"partition": "none"}, "invalid partition specified: none", "sinfo --summarize"),
-        ({"account": "nobody"}, "Invalid account", "sacctmgr show associations"),
-        ({"qos": "best"}, "Invalid qos", "sacctmgr show associations"),
-        ({"constraint": "gold"}, "Invalid feature", "config/site.yaml: constraint"),
         ({"gpu": "gpu:gold"}, "node configuration is not available", "sinfo --Node"),
-        ({"flags": ["--reservation=none"]}, "reservation is invalid", "config/site.yaml: flags"),
         ({"train": {"cpus": 1000}}, "cannot give what is asked for", "sinfo --Node"),
-        ({"train": {"memory_gb": 9000}}, "Memory", "sinfo --Node"),
+        *(
+            pytest.param(*words, marks=pytest.mark.long)
+            for words in (
+                ({"account": "nobody"}, "Invalid account", "sacctmgr show associations"),
+                ({"qos": "best"}, "Invalid qos", "sacctmgr show associations"),
+                ({"constraint": "gold"}, "Invalid feature", "config/site.yaml: constraint"),
+                ({"flags": ["--reservation=none"]}, "reservation is invalid", "config/site.yaml: flags"),
+                ({"train": {"memory_gb": 9000}}, "Memory", "sinfo --Node"),
+            )
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -41,6 +46,7 @@ def test_a_refused_job(run, site, words, remedy):
     assert "Traceback" not in said
 
 
+@pytest.mark.long
 def test_more_gpus_than_a_node_has(run):
     run.project.edit("config/experiments/tiny.yaml", "num_nodes: 2", "gpus: 4")
     run.project.python("scripts/resolve.py", "tiny")
@@ -55,6 +61,7 @@ def test_a_limit_above_the_partitions(run):
     assert run.state() == "CANCELLED"
 
 
+@pytest.mark.long
 def test_an_attempt_too_short_to_save_once(run):
     run.project.edit("config/experiments/tiny.yaml", "save_every: 10", "save_every: 100000")
     run.project.python("scripts/resolve.py", "tiny")
@@ -70,6 +77,7 @@ def test_no_slurm_on_the_path(run, path_without_slurm):
     assert "train" in run.project.snakemake("-n", "results/tiny/checkpoint.json", "--profile", "slurm").stdout
 
 
+@pytest.mark.long
 def test_munge_down(run):
     there = [f"--socket={CLUSTER}/run/munge.socket", f"--pid-file={CLUSTER}/run/munged.pid"]
     subprocess.run(["munged", "--stop", *there], check=True, capture_output=True)

@@ -31,8 +31,15 @@ def test_the_parameters_are_those_of_the_model_in_its_order(name):
     assert without_gradient(config) == {n for n, p in model.named_parameters() if not p.requires_grad}
 
 
-@pytest.mark.parametrize("finetune", FINETUNE, ids=str)
-@pytest.mark.parametrize("experiment", ["pi0_libero", "pi05_libero", "quickstart_blind"])
+@pytest.mark.parametrize(
+    ("experiment", "finetune"),
+    [
+        pytest.param(name, finetune, marks=[] if number % 3 == place else [pytest.mark.slow, pytest.mark.long])
+        for place, name in enumerate(["pi0_libero", "pi05_libero", "quickstart_blind"])
+        for number, finetune in enumerate(FINETUNE)
+    ],
+    ids=str,
+)
 def test_what_is_trained_and_held_is_told_before_it_is_built(experiment, finetune):
     config = resolve(experiment, ROOT)
     config = config.model_copy(update={"finetune": CHOICE.validate_python(finetune)})

@@ -1,9 +1,7 @@
 """Two experiments are compared on the same seeds where they have them, and not where they did different things."""
 
-import subprocess
-import sys
-
 import pytest
+import warm
 from made_up import closed_loop, evaluation, rate
 from pisft.config.evaluation import Published
 from pisft.errors import PisftError
@@ -105,8 +103,7 @@ def test_what_was_published_is_shown_before_anything_was_run():
 def test_the_command_prints_a_table(tmp_path):
     for name, found in (("x", ONE), ("y", OTHER)):
         outcomes(name, found).write(tmp_path / name)
-    command = [sys.executable, ROOT / "tools/compare_success.py", tmp_path / "x", tmp_path / "y"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = warm.run([ROOT / "tools/compare_success.py", tmp_path / "x", tmp_path / "y"]).stdout
     assert "| a | 6/12 | 9/12 | +25.0 (" in said
     assert "5 episodes won, 2 lost, of the same seeds" in said
 

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
+import warm
 import yaml
 from pisft.config import ConfigError, load_dataset, read_resolved, resolve, sweep_members
 from pisft.config.base import parse
@@ -188,7 +187,7 @@ def test_extending_in_a_circle_is_refused(project):
 
 
 def test_committed_schemas_and_docs_are_those_of_the_types():
-    result = subprocess.run([sys.executable, "tools/schema.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    result = warm.run(["tools/schema.py", "--check"], ROOT)
     assert result.returncode == 0, result.stderr
 
 

@@ -40,6 +40,7 @@ def test_two_workers_record_the_same_bytes_as_one_whatever_the_folder_is_called(
     assert [path.name for path in folder.iterdir()] == ["lerobot"]
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_killed_goes_on_to_the_same_bytes(recorded, tmp_path, monkeypatch):
     code = (
         "import os, signal, sys; from pathlib import Path; import test_demonstrate as t\n"

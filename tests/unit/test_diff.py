@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 import torch
+import warm
 from made_up import closed_loop, evaluation
 from pisft.config import resolve
 from pisft.diff.compare import compare, write_diff
@@ -352,8 +352,7 @@ def test_the_command_ends_as_diff_does(make, tmp_path):
     make("a"), make("b"), make("c", files={"config": CONFIG | {"train": {}}})
 
     def run(*arguments):
-        command = [sys.executable, ROOT / "scripts/diff.py", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return warm.run([ROOT / "scripts/diff.py", *arguments], tmp_path)
 
     same = run("a", "results/a", "--html", "out/same.html")
     assert same.returncode == 0 and same.stdout == "a → a\nno difference\n"

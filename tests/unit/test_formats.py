@@ -80,14 +80,14 @@ def dataset(name: str, kind: str, folder: Path) -> tuple[LeRobotData, SyntheticD
     return LeRobotData(folder), origin
 
 
-def reference(data: LeRobotData, name: str, row: int) -> tuple[np.ndarray, np.ndarray]:
+def reference(data: LeRobotData, columns: dict[str, np.ndarray], name: str, row: int) -> tuple[np.ndarray, np.ndarray]:
     """(state, actions) of a frame by openpi's definitions, one step after the other, float64."""
     _, states, actions, horizon, relative, width = UPSTREAM[name]
-    state = np.concatenate([data.column(key)[row] for key in states]).astype(float)
+    state = np.concatenate([columns[key][row] for key in states]).astype(float)
     episode, _ = data.place(row)
     last = data.rows(episode)[-1]
     chunk = np.array(
-        [np.concatenate([data.column(key)[min(row + h, last)] for key in actions]) for h in range(horizon)], float
+        [np.concatenate([columns[key][min(row + h, last)] for key in actions]) for h in range(horizon)], float
     )
     for dim in range(relative) if isinstance(relative, int) else relative:
         chunk[:, dim] -= state[dim]
@@ -123,7 +123,8 @@ def test_a_format_from_its_dataset_to_a_training_step_and_back(name, kind, tmp_p
     variant, method = name.split("_")[0], fmt.config.normalisation
     assert method == {"pi0": "zscore", "pi05": "quantile"}[variant]
 
-    references = [reference(data, name, row) for row in range(data.num_frames)]
+    columns = {key: data.column(key) for key in (*states, *actions)}
+    references = [reference(data, columns, name, row) for row in range(data.num_frames)]
     every_state, every_action = np.stack([s for s, _ in references]), np.concatenate([a for _, a in references])
     stats = norm_stats.compute(data.root, fmt, horizon)
     model = load_model(f"{variant}_base~smoke", ROOT).model_copy(update={"action_horizon": horizon})
@@ -167,7 +168,7 @@ def test_a_format_from_its_dataset_to_a_training_step_and_back(name, kind, tmp_p
     np.testing.assert_allclose(preprocessor.actions(batch[0].numpy(), item.encoded_state), recorded, atol=2e-5)
     one, _ = collate([item])
     assert torch.equal(one.state[0], observation.state[0])
-    assert sum(states.values()) == len(reference(data, name, 0)[0]) if width is None else width == len(stats.state.mean)
+    assert sum(states.values()) == len(references[0][0]) if width is None else width == len(stats.state.mean)
 
 
 @pytest.mark.parametrize("name", UPSTREAM)

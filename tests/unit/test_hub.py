@@ -4,10 +4,10 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 from hub_server import serve
 from legacy_data import make_legacy_dataset
 from pisft.data.lerobot.dataset import LeRobotData
@@ -26,11 +26,9 @@ run(lambda: print(take(HubDataset(repo=sys.argv[1], revision=sys.argv[2]), Path(
 
 
 def take(url: str, folder: Path, revision: str = COMMIT, **environment: str) -> subprocess.CompletedProcess:
-    """Fetch in a process of its own: the hub's client reads its address when it is imported."""
+    """Fetch in a process of its own, whose client of the hub reads the address when it is imported."""
     home = {"HF_ENDPOINT": url, "HF_HOME": str(folder / "home"), "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-c", TAKE, REPO, revision]
-    environment = os.environ | home | environment
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return warm.run(["-c", TAKE, REPO, revision], folder, os.environ | home | environment, anew=["huggingface_hub"])
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -2,10 +2,10 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from pisft.config import ConfigError, resolve
 from pisft.rlinf.experiment import check, translate
@@ -488,8 +488,7 @@ def test_each_word_stands_once_and_the_docs_have_them_all():
 
 
 def typed(project, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "tools/import_rlinf.py"), str(theirs(project)), *args]
-    return subprocess.run(command, capture_output=True, text=True)
+    return warm.run([ROOT / "tools/import_rlinf.py", theirs(project), *args])
 
 
 def test_typed(project):

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 import yaml
 from lerobot_data import make_lerobot_dataset
 from pisft.config.format import FormatConfig
@@ -351,8 +351,7 @@ def test_the_page_says_how_much_was_read(robots, monkeypatch):
 
 
 def script(*args: str | Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "scripts/inspect_dataset.py", *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return warm.run(["scripts/inspect_dataset.py", *args], ROOT)
 
 
 def test_the_command_writes_the_page_and_the_format(robots, tmp_path):

@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 import yaml
 from legacy_data import make_legacy_dataset
 from pisft.config.format import FormatConfig
@@ -38,8 +38,7 @@ def folder(tmp_path) -> Path:
 
 
 def type_command(folder: Path, *args: str | Path, **env: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / "scripts/norm_stats.py", *args]
-    return subprocess.run(command, cwd=folder, env=os.environ | env, capture_output=True, text=True)
+    return warm.run([ROOT / "scripts/norm_stats.py", *args], folder, os.environ | env, anew=["huggingface_hub"])
 
 
 def found(folder: Path) -> dict[Path, set[str]]:
@@ -67,7 +66,7 @@ def test_what_the_data_contradict_is_printed_and_in_the_report(folder, video_dat
     assert all(warning in done.stdout.splitlines() for warning in warnings)
 
 
-@pytest.mark.parametrize(("version", "video"), [("v2.0", True), ("v2.1", False)])
+@pytest.mark.parametrize(("version", "video"), [("v2.0", True), pytest.param("v2.1", False, marks=pytest.mark.slow)])
 def test_an_older_dataset_has_the_statistics_of_its_v3_version_and_stays_as_it_is(folder, version, video):
     old = make_legacy_dataset(folder / "old", version, video=video)
     files = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
@@ -119,7 +118,10 @@ def hub_cache(home: Path, dataset: Path, *commits: str, **refs: str) -> Path:
     return cache
 
 
-@pytest.mark.parametrize("refs", [{}, {"main": "a1"}, {"main": "b2", "v3_0": "a1"}])
+@pytest.mark.parametrize(
+    "refs",
+    [{"main": "b2", "v3_0": "a1"}, *(pytest.param(refs, marks=pytest.mark.slow) for refs in ({}, {"main": "a1"}))],
+)
 def test_a_name_is_found_in_the_hub_cache_that_lerobot_fetches_into(folder, video_dataset, refs):
     commits = ["a1", "b2"] if len(refs) > 1 else ["a1"]
     hub_cache(folder / "cache", video_dataset, *commits, **refs)

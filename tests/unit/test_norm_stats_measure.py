@@ -240,6 +240,7 @@ print(1024 * (peaks[-1] - peaks[0]))
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_dataset(tmp_path):
     roots = [write_long(tmp_path / name, frames) for name, frames in (("short", 400_000), ("long", 1_600_000))]
     done = subprocess.run([sys.executable, "-c", GROWTH, *roots], capture_output=True, text=True, check=True)

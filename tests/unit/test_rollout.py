@@ -74,6 +74,8 @@ def by_one_worker():
     return _run(1)
 
 
+@pytest.mark.slow
+@pytest.mark.long  # as where one of two is killed, which runs every time
 def test_two_workers_give_the_results_of_one(by_one_worker):
     assert all(_same(a, b) for a, b in zip(by_one_worker[1], _run(2)[1], strict=True))
 

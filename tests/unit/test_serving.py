@@ -23,6 +23,7 @@ import msgpack
 import numpy as np
 import pytest
 import torch
+import warm
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -399,7 +400,7 @@ def test_a_server_that_cannot_start_says_why(run, server, tmp_path):
     checkpoint = str(run[1] / "results/tiny/checkpoint")
 
     def fails(*arguments):
-        done = subprocess.run([*SCRIPT, *arguments], capture_output=True, text=True)
+        done = warm.run([*SCRIPT[1:], *arguments])
         assert done.returncode == 1 and "Traceback" not in done.stderr
         return done.stderr
 

@@ -3,10 +3,9 @@
 import csv
 import io
 import shutil
-import subprocess
-import sys
 
 import pytest
+import warm
 import yaml
 from made_up import closed_loop, evaluation, rate
 from pisft.config import ConfigError, load_paper, papers, resolve, sweep_members
@@ -126,9 +125,7 @@ def test_numbers_that_would_be_others_now_are_said_to_be_stale(project):
     evaluated(project, "quickstart", 9)
     for name in ("scripts", "workflow"):
         (project / name).symlink_to(ROOT / name)
-    said = subprocess.run(
-        [sys.executable, "scripts/paper.py", "quickstart"], cwd=project, capture_output=True, text=True, check=True
-    ).stdout
+    said = warm.run(["scripts/paper.py", "quickstart"], project).stdout
     assert "90.0 %" in said and "results/quickstart/eval.json: is stale: no record of what it was made from" in said
     assert said.count("is stale") == 1
 

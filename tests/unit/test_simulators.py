@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import warm
 from metaworld_config import simulator
 from pisft.config.files import load_simulator
 from pisft.simulators import libero, maniskill
@@ -215,6 +216,5 @@ except SimulatorError as error:
 
 
 def test_a_simulator_is_tried_by_beginning_one_episode():
-    command = [sys.executable, "tools/try_simulator.py", "metaworld"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = warm.run(["tools/try_simulator.py", "metaworld"], ROOT).stdout
     assert "seed 0: begins" in said and "  observation.image: uint8 (96, 96, 3)" in said

@@ -1,4 +1,4 @@
-"""What comes out depends on no number of cores: the same bytes with one, two and four."""
+"""What comes out depends on no number of cores: the same bytes with one and with four."""
 
 import json
 
@@ -14,7 +14,7 @@ EXPERIMENTS = ["quickstart", "quickstart_pi05", "quickstart_lora_scratch"]
 )
 def test_the_number_of_cores_changes_no_byte(tmp_path, name):
     outputs = []
-    for cores in (1, 2, 4):
+    for cores in (1, 4):
         project = copy_project(tmp_path / str(cores))
         project.snakemake(f"-c{cores}", f"results/{name}~smoke/report.html")
         records = [*project.root.glob("data/**/provenance.json"), *project.root.glob("results/*/provenance/*.json")]

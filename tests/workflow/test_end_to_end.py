@@ -68,6 +68,7 @@ def test_the_page_tells_how_the_evaluation_went(tiny, tmp_path):
     assert "Not filmed: push, seed 3: otherwise" in page
 
 
+@pytest.mark.long
 def test_the_evaluation_is_the_same_bytes_when_run_again_with_other_workers(tiny):
     path = tiny.root / "results/tiny/eval.json"
     before = path.read_bytes()
@@ -93,6 +94,7 @@ def test_eval_json_tells_the_protocol_and_intervals_and_nothing_of_the_machine(t
     assert 0 <= low <= closed["overall"]["success"] <= high <= 1
 
 
+@pytest.mark.long  # the papers have it, of every file
 def test_a_fresh_clone_trains_to_the_same_bytes(tiny, tmp_path):
     shutil.copytree(tiny.root, tmp_path / "clone", symlinks=True)
     clone = Project(tmp_path / "clone")

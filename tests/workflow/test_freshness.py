@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 
+import pytest
 from pisft.canonical import file_facts
 from pisft.provenance.freshness import SMALL
 from typed_project import STAND_INS
@@ -137,6 +138,7 @@ def test_truncated_artefacts_are_noticed(project):
     assert "evaluate" in project.plan()
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_long_json_is_noticed_too(project):
     long = """
 from pathlib import Path
@@ -183,6 +185,7 @@ def test_only_what_is_fresh_is_rebuilt_and_compared(project):
     assert "train.peak_lr: 0.001 → 0.002; run: snakemake results/quickstart/eval.json" in refused.stderr
 
 
+@pytest.mark.slow
 def test_only_what_is_fresh_and_whole_in_its_own_project_is_uploaded(project, bare_project):
     def upload(where):
         asked = ("tools/upload.py", project.root / "results/quickstart", "--license", "mit", "--to", "uploaded")
@@ -218,6 +221,7 @@ def test_an_accepted_refactoring_does_not_retrain(project):
     assert project.plan() == {"report"}, "which shows that nobody compared"
 
 
+@pytest.mark.slow
 def test_a_refactoring_is_accepted_where_the_data_were_left_elsewhere(project, bare_project):
     shutil.copytree(project.root / "results", bare_project.root / "results")
     with (bare_project.root / "workflow/pisft/train/step/optim.py").open("a") as file:
@@ -255,6 +259,7 @@ def test_what_goes_on_from_another_experiment_is_built_after_it(project):
     assert "results/quickstart/checkpoint.json: config train.peak_lr" in why
 
 
+@pytest.mark.slow
 def test_more_steps_and_another_choice_of_weights_train_again_and_keeping_more_does_not(project):
     project.edit(QUICKSTART, "save_every: 250", "save_every: 250\n  keep_every: 500")
     assert "train" not in project.plan()
@@ -264,6 +269,7 @@ def test_more_steps_and_another_choice_of_weights_train_again_and_keeping_more_d
     assert project.plan() == {"resolve", "train", "evaluate", "report"}
 
 
+@pytest.mark.slow
 def test_how_long_a_run_is_and_what_is_taken_of_it_do_not_change_where_its_state_lies(project):
     ask = (
         "from pisft.provenance.build import Build\n"
@@ -284,6 +290,7 @@ def test_how_long_a_run_is_and_what_is_taken_of_it_do_not_change_where_its_state
     assert project.python("-c", ask).stdout != before
 
 
+@pytest.mark.slow
 def test_base_weights_of_jax_are_converted_first(project):
     folder = project.root / "jax/params"
     folder.mkdir(parents=True)
@@ -298,6 +305,7 @@ def test_base_weights_of_jax_are_converted_first(project):
     assert "data/base/converted/model.safetensors" in why
 
 
+@pytest.mark.slow
 def test_base_weights_that_were_not_brought_along_are_no_reason_to_convert_and_train(project):
     folder = project.root / "jax/params"
     folder.mkdir(parents=True)

@@ -162,7 +162,7 @@ def test_an_older_revision_comes_back_and_is_fresh(clone):
     [
         ("checkpoint/model.safetensors", lambda data: data[:-1], {"make_frames", "train"}),
         ("eval.json", lambda data: data.replace(b'"success": 0.0', b'"success": 1.0', 1), {"evaluate"}),
-        ("eval.json", lambda data: data[: len(data) // 2], {"evaluate"}),
+        pytest.param("eval.json", lambda data: data[: len(data) // 2], {"evaluate"}, marks=pytest.mark.long),
     ],
     ids=["a truncated checkpoint", "an edited eval.json", "a truncated eval.json"],
 )
@@ -240,6 +240,7 @@ def test_any_episode_can_be_filmed_later(clone):
     assert refused.returncode == 1 and "has no episode of 'button-press-topdown' with seed 7" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_real_s3_server_holds_it_all(clone, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

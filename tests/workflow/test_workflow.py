@@ -39,7 +39,7 @@ def test_lint_finds_no_word_in_a_shell_command_that_is_not_quoted():
 def test_planning_imports_no_torch(bare_project):
     code = "import sys, snakemake.cli as c\ntry: c.main(sys.argv[1:])\nexcept SystemExit as e: assert not e.code\n"
     check = "print('heavy:', sorted({'torch', 'lerobot', 'mujoco', 'transformers'} & set(sys.modules)))"
-    result = bare_project.run(sys.executable, "-c", code + check, "-n", "results/quickstart/report.html")
+    result = bare_project.run(sys.executable, "-c", code + check, "-n", "results/quickstart/report.html", cold=True)
     assert "heavy: []" in result.stdout
     assert "Job stats:" in result.stdout
 
