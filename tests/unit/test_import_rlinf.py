@@ -136,7 +136,7 @@ def test_the_published_numbers(project):
     train = libero.train
     assert (train.global_batch_size, train.steps, libero.cluster.micro_batch_size) == (128, 30000, 4)
     assert (train.peak_lr, train.end_lr, train.warmup_steps) == (2.5e-5, 2.5e-5, 1000)
-    assert (train.weight_decay, train.ema, train.augment) == (1e-10, None, False)
+    assert (train.weight_decay, train.ema, train.augment) == (1e-10, None, True)
     _, custom = imported(project, *CUSTOM)
     train = custom.train
     assert (train.global_batch_size, train.steps, custom.cluster.micro_batch_size) == (16, 1000, 1)
@@ -150,7 +150,7 @@ def test_only_what_differs_from_our_defaults_is_written_and_translations_have_a_
     content = yaml.safe_load(text)
     assert content["datasets"] == [{"name": "libero"}]
     assert set(content) == {"recipe", "model", "format", "datasets", "train", "cluster"}
-    assert set(content["train"]) == {"steps", "global_batch_size", "end_lr", "ema", "save_every"}
+    assert set(content["train"]) == {"steps", "global_batch_size", "end_lr", "ema", "augment", "save_every"}
     assert "end_lr: 2.5e-05  # constant after the warm-up" in text
     assert str(project) not in text
 

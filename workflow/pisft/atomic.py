@@ -67,6 +67,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def link(source: str | Path, target: str | Path) -> None:
+    """Make `target` another name of the file `source`, or a copy where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def remove(path: Path) -> None:
     """Delete a file, a link or a folder with all that is in it, if there is one."""
     if path.is_dir() and not path.is_symlink():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pisft import environments
 from pisft.data.transforms.tokenizer import PALIGEMMA_REPO
+from pisft.simulators.gl import loads
 
 GIB = 2**30
 DRIVER = 580  # the oldest for CUDA 13, for which the locked torch is built
@@ -88,13 +88,13 @@ def _gpu() -> list[Finding]:
 
 
 def _opengl() -> list[Finding]:
-    found = [name for name in ("libEGL.so.1", "libOSMesa.so.8") if _loads(name)]
+    found = [name for name in ("libEGL.so.1", "libOSMesa.so.8") if loads(name)]
     return [Finding("OpenGL without a screen", bool(found), ", ".join(found) or "none", "MetaWorld, ALOHA, LIBERO")]
 
 
 def _vulkan() -> list[Finding]:
     drivers = sorted(path.stem for path in Path("/usr/share/vulkan/icd.d").glob("*.json"))
-    has = _loads("libvulkan.so.1") and bool(drivers)
+    has = loads("libvulkan.so.1") and bool(drivers)
     return [
         Finding("Vulkan", has, ", ".join(drivers) if has else "none", "ManiSkill 3 (without a GPU, Mesa 25 or newer)")
     ]
@@ -162,11 +162,3 @@ def _environments() -> list[Finding]:
 def _browser() -> list[Finding]:
     found = shutil.which("chromedriver")
     return [Finding("chromedriver", bool(found), "found" if found else "none", "the tests that look at pages")]
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True

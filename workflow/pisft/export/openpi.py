@@ -5,7 +5,6 @@ Start from `export(run_dir, [repo_id])`; `repo_id_of(config)` is the id for an e
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from pisft.atomic import link
 from pisft.canonical import write_json, write_text
 from pisft.config.dataset import HubDataset
 from pisft.config.experiment import Resolved
@@ -47,7 +47,7 @@ def export(run_dir: Path, repo_ids: Sequence[str]) -> list[str]:
     checkpoint = read_checkpoint(run_dir)
     notes = differences(checkpoint)
     with replacing(run_dir / "export/openpi") as folder:
-        _link(checkpoint.weights, folder / "model.safetensors")
+        link(checkpoint.weights, folder / "model.safetensors")
         for repo_id in repo_ids:
             for place in (folder / repo_id, folder / "assets" / repo_id):
                 place.mkdir(parents=True, exist_ok=True)
@@ -90,14 +90,6 @@ def differences(checkpoint: Checkpoint) -> list[str]:
     if fmt.prompt.default is not None:
         notes.append(f"Prompt: pass default_prompt={fmt.prompt.default!r} to create_trained_policy.")
     return notes
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make a hard link, or a copy if the file system has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _precision(weights: Path) -> str:

@@ -23,17 +23,18 @@ def choose() -> None:
     os.environ.setdefault("LP_NUM_THREADS", "0")
     asked = os.environ.get("MUJOCO_GL")
     if asked is None:
-        found = [name for name, library in LIBRARIES.items() if _loads(library)]
+        found = [name for name, library in LIBRARIES.items() if loads(library)]
         if not found:
             raise SimulatorError(f"MuJoCo finds no OpenGL library to draw with without a screen. {INSTALL}")
         os.environ["MUJOCO_GL"] = found[0]
     elif asked not in LIBRARIES:
         raise SimulatorError(f"MUJOCO_GL is '{asked}'; expected egl or osmesa, or unset it")
-    elif not _loads(LIBRARIES[asked]):
+    elif not loads(LIBRARIES[asked]):
         raise SimulatorError(f"MUJOCO_GL is '{asked}', but {LIBRARIES[asked]} is not installed. {INSTALL}")
 
 
-def _loads(library: str) -> bool:
+def loads(library: str) -> bool:
+    """Whether the shared library named `library` can be loaded here."""
     try:
         ctypes.CDLL(library)
     except OSError:

@@ -7,7 +7,6 @@ checkpoint.json.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pisft.atomic import new_folder, sync
+from pisft.atomic import link, new_folder, sync
 from pisft.canonical import file_facts, files_below, read_json, write_json, write_text
 from pisft.config.experiment import Resolved
 from pisft.config.finetune import Lora
@@ -47,7 +46,7 @@ def promote(
     final = run_dir / "checkpoint"
     try:
         with new_folder(final) as new:
-            shutil.copytree(weights, new, copy_function=_link)
+            shutil.copytree(weights, new, copy_function=link)
             files = _facts(new)
             if files != read_json(listed(weights), TrainingError):
                 raise TrainingError(
@@ -101,16 +100,3 @@ def _unwritten(folder: Path, error: Exception) -> TrainingError:
         f"{folder}: the checkpoint cannot be written: {error}; the training state is intact: "
         "make room and run the same command again"
     )
-
-
-def _link(source: str, target: str) -> None:
-    """Make a hard link, or a copy if the file system has none."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
