@@ -20,22 +20,9 @@ from pisft.data.transforms.format import Format
 from pisft.errors import PisftError
 from pisft.train import loop
 from pisft.train.loop import train
+from tiny_model import MODEL
 
 KEY = "0123456789abcdef" * 4
-MODEL = {
-    "variant": "pi0",
-    "image_size": 32,
-    "vision": {"width": 16, "depth": 1, "mlp": 32, "heads": 2, "patch": 16},
-    "depth": 2,
-    "heads": 2,
-    "head_dim": 8,
-    "vlm": {"width": 16, "mlp": 32},
-    "expert": {"width": 16, "mlp": 32},
-    "vocab_size": 258,
-    "action_horizon": 4,
-    "max_token_len": 32,
-    "tokenizer": {"kind": "bytes"},
-}
 FORMAT = {
     "cameras": {"base_0_rgb": "observation.image"},
     "state": "observation.state",

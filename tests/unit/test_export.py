@@ -30,7 +30,8 @@ from pisft.stages import STAGES, Node, node_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_checkpoint import make_checkpoint, write_index
-from tiny_training import FORMAT, MODEL, TRAIN
+from tiny_model import MODEL, model_config
+from tiny_training import FORMAT, TRAIN
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +40,7 @@ REPO = "physical-intelligence/libero"
 
 @pytest.fixture
 def run_dir(tmp_path):
-    return make_checkpoint(tmp_path, ModelConfig(**MODEL))
+    return make_checkpoint(tmp_path, model_config())
 
 
 def export_to(name, run_dir):
@@ -199,7 +200,7 @@ def test_lerobots_weights_are_ours_and_the_embedding_has_its_own_name(run_dir):
         for theirs, name in [*names.items(), (f"model.{weights.EMBEDDING}", weights.EMBED)]:
             assert torch.equal(exported.get_tensor(theirs), stored.get_tensor(name)), name
         assert exported.metadata() == {"format": "pt"}
-    load_weights(Pi0(ModelConfig(**MODEL)), path)
+    load_weights(Pi0(model_config()), path)
 
 
 def test_weights_are_never_held_in_memory(tmp_path, monkeypatch):
@@ -271,7 +272,7 @@ NOTES = {
 
 @pytest.mark.parametrize("note", NOTES)
 def test_what_lerobot_does_otherwise_is_said_where_it_is_so_and_only_there(tmp_path, note):
-    model = ModelConfig(**MODEL)
+    model = model_config()
     plain = lerobot.export(make_checkpoint(tmp_path, model, "plain"))
     found = lerobot.export(make_checkpoint(tmp_path, model, "other", **NOTES[note]))
     assert any(line.startswith(note) for line in found)

@@ -3,25 +3,24 @@
 import pytest
 import torch
 from pisft.architecture.flops import needed_flops
-from pisft.model import ModelConfig, Observation, Pi0
+from pisft.model import Observation, Pi0
+from tiny_model import model_config
 from torch.utils.flop_counter import FlopCounterMode
 
 
 @pytest.mark.parametrize("variant", ["pi0", "pi05"])
 @pytest.mark.parametrize(("cameras", "draws"), [(1, 1), (2, 1), (1, 4)])
 def test_needed_flops_are_those_that_are_counted(variant, cameras, draws):
-    config = ModelConfig(
+    config = model_config(
         variant=variant,
         image_size=64,
-        vision={"width": 48, "depth": 3, "mlp": 96, "heads": 4, "patch": 16},
+        vision={"width": 48, "depth": 3, "mlp": 96, "heads": 4},
         depth=4,
         heads=4,
         head_dim=16,
         vlm={"width": 64, "mlp": 256},
         expert={"width": 32, "mlp": 64},
-        vocab_size=100,
         action_horizon=10,
-        tokenizer={"kind": "bytes"},
     )
     B, L, H = 2, 8, 10
     with torch.device("meta"):

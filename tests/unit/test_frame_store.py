@@ -128,6 +128,7 @@ def test_a_frame_that_cannot_be_decoded_is_named_and_what_was_done_is_kept(data,
     with pytest.raises(DataError, match=r"file-000.mp4"):
         list(build(data, CAMERA, SIZE, workers=1))
     path.write_bytes(whole)
+    assert next(iter(build(data, CAMERA, SIZE, workers=1))) > 0
     list(build(data, CAMERA, SIZE, workers=1))
     assert isinstance(open_images(data, CAMERA, SIZE), StoredImages)
 

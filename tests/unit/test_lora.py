@@ -7,13 +7,14 @@ import pytest
 import torch
 from full_size import full_size
 from pisft.config.finetune import Lora
-from pisft.model import ModelConfig, Pi0, WeightsError, load_weights, lora, save_weights
+from pisft.model import Pi0, WeightsError, load_weights, lora, save_weights
 from pisft.model.weights import file_name
 from pisft.train.distribution.parallel import whole
 from pisft.train.distribution.world import World
 from pisft.train.loop import Trainer
 from safetensors.torch import load_file, save_file
-from tiny_training import KEY, MODEL, make_experiment, run
+from tiny_model import model_config
+from tiny_training import KEY, make_experiment, run
 
 VLM = "paligemma_with_expert.paligemma.model"
 EXPERT = "paligemma_with_expert.gemma_expert.model"
@@ -62,7 +63,7 @@ def test_each_preset_trains_what_upstream_trains_at_full_size(targets, variant):
 
 def tiny(seed=0, **config):
     torch.manual_seed(seed)
-    model = Pi0(ModelConfig(**MODEL))
+    model = Pi0(model_config())
     if config:
         lora.wrap(model, Lora(method="lora", **config))
         lora.initialise(model, Lora(method="lora", **config), seed)

@@ -7,13 +7,12 @@ import tracemalloc
 import pytest
 import torch
 from made_up import closed_loop, evaluation
-from pisft.config.model import ModelConfig
 from pisft.diff.weights import changes
 from pisft.errors import PisftError
 from pisft.evaluate import recorded_actions
 from pisft.model import Pi0, load_weights
 from pisft.model.lora import _fill_file
-from tiny_training import MODEL
+from tiny_model import model_config
 
 TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -54,7 +53,7 @@ def read_rollouts(path):
 
 
 READERS = {
-    "weights": lambda path: load_weights(Pi0(ModelConfig.model_validate(MODEL)), path),
+    "weights": lambda path: load_weights(Pi0(model_config()), path),
     "adapter": lambda path: _fill_file({"x": torch.zeros(3)}, path),
     "rollouts": read_rollouts,
 }

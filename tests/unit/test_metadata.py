@@ -115,6 +115,7 @@ def tracebacks(copied, relative, mutants, use):
         except Exception as error:  # noqa: BLE001  what must not come is what is looked for
             found.append(f"{relative}: {what}: {type(error).__name__}: {str(error)[:80]}")
     file.write_bytes(whole)
+    assert count, relative
     return found, count
 
 

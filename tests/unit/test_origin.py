@@ -71,12 +71,13 @@ def test_a_frame_rate_that_is_no_whole_number_is_kept(tmp_path):
     assert LeRobotData(tmp_path / "data/mine/lerobot").fps == 29.97
 
 
-def test_what_macos_leaves_beside_files_is_no_data(tmp_path):
+def test_what_macos_leaves_beside_files_is_no_data(tmp_path, capfd):
     old = make_legacy_dataset(tmp_path / "old", "v2.1")
     for name in ("data/chunk-000/._episode_000000.parquet", f"videos/chunk-000/{CAMERA}/._episode_000000.mp4"):
         (old / name).write_bytes(b"notes")
     take(LocalDataset(path=str(old)), tmp_path / "data/mine/lerobot")
     check(LeRobotData(tmp_path / "data/mine/lerobot"), FORMAT)
+    assert "left out" not in "".join(capfd.readouterr())
 
 
 def test_an_interrupted_conversion_is_no_dataset_and_is_mended_by_the_next(tmp_path, monkeypatch):

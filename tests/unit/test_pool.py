@@ -1,6 +1,7 @@
 """Simulators in processes of their own: they keep their slots, carry no torch, and leave nothing behind."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -101,17 +102,21 @@ def test_leaving_a_pool_ends_workers_that_are_at_work():
     processes = [worker.process for worker in pool._workers]
     pool._send(0, (calls.linger, [(0, ())]))
     pool.close()
-    assert all(process.poll() is not None for process in processes)
+    assert processes[0].poll() == -signal.SIGKILL and processes[1].poll() is not None
 
 
-def test_workers_end_when_their_parent_is_killed():
+def test_workers_end_when_their_parent_is_killed_in_the_midst_of_a_call_too(tmp_path):
     code = (
-        "import time, pool_calls as calls\nfrom metaworld_config import simulator\n"
+        "import sys, pool_calls as calls\nfrom pathlib import Path\nfrom metaworld_config import simulator\n"
         "from pisft.simulators.pool import Pool\n"
-        "pool = Pool(simulator(), 1)\nprint(pool.run(calls.remember, {0: (0,)})[0][1], flush=True)\ntime.sleep(60)"
+        "pool = Pool(simulator(), 1)\nprint(pool.run(calls.remember, {0: (0,)})[0][1], flush=True)\n"
+        "pool.run(calls.hang_once, {0: (Path(sys.argv[1]),)})"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", code, tmp_path / "busy"], stdout=subprocess.PIPE, text=True)
     worker = int(parent.stdout.readline())
+    while not (tmp_path / "busy").exists():
+        assert parent.poll() is None
+        time.sleep(0.01)
     parent.kill()
     parent.wait()
     for _ in range(100):

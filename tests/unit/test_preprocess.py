@@ -14,27 +14,14 @@ from pisft.data.loading.preprocess import Preprocessor, collate
 from pisft.data.statistics.norm_stats import NormStats
 from pisft.data.statistics.normalise import Stats, normalise
 from pisft.data.transforms.images import resize_with_pad
+from tiny_model import model_config
 
 HORIZON, WIDTH, SIZE = 5, 8, 32
 
 
 def make_model(**changes) -> ModelConfig:
-    content = {
-        "variant": "pi0",
-        "image_size": SIZE,
-        "vision": {"width": 32, "depth": 1, "mlp": 32, "heads": 2, "patch": 16},
-        "depth": 1,
-        "heads": 2,
-        "head_dim": 16,
-        "vlm": {"width": 32, "mlp": 32},
-        "expert": {"width": 32, "mlp": 32},
-        "vocab_size": 258,
-        "action_dim": WIDTH,
-        "action_horizon": HORIZON,
-        "max_token_len": 100,
-        "tokenizer": {"kind": "bytes"},
-    }
-    return ModelConfig.model_validate(content | changes)
+    content = {"image_size": SIZE, "action_dim": WIDTH, "action_horizon": HORIZON, "max_token_len": 100}
+    return model_config(**content | changes)
 
 
 def make_format(**changes) -> Format:
