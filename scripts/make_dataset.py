@@ -10,6 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
+from pisft.canonical import digest
 from pisft.cli import run
 from pisft.config import load_dataset
 from pisft.config.dataset import GeneratedDataset, HubDataset, LocalDataset, SyntheticDataset
@@ -39,7 +40,7 @@ def main() -> None:
         match origin:
             case GeneratedDataset():
                 simulator = load_simulator(origin.simulator, ".", f"config/datasets/{args.dataset}.yaml", "simulator")
-                facts = record(origin, simulator, root, args.workers)
+                facts = record(origin, simulator, root, args.workers, digest(build.ingredients.code))
             case HubDataset() | LocalDataset():
                 facts = take(origin, root)
             case SyntheticDataset():

@@ -113,7 +113,9 @@ def test_other_settings_never_reuse_what_was_staged():
         demonstrate._staging_key(simulator(**changes), 0.0)
         for changes in ({}, {"max_steps": 99}, {"render": render | {"shadowsize": 64}})
     }
-    assert len(keys | {demonstrate._staging_key(simulator(), 0.1)}) == 4
+    assert (
+        len(keys | {demonstrate._staging_key(simulator(), 0.1), demonstrate._staging_key(simulator(), 0.0, "new")}) == 5
+    )
 
 
 def test_a_disturbance_is_executed_and_not_recorded(tmp_path):

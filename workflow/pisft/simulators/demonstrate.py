@@ -6,8 +6,6 @@ when all are there, and put in place by a rename.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pisft.canonical import digest
 from pisft.config.dataset import GeneratedDataset
 from pisft.config.simulators import SimulatorConfig
 from pisft.progress import bar
@@ -24,13 +23,16 @@ from pisft.simulators.pool import Pool
 from pisft.simulators.versions import versions
 
 
-def record(origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, workers: int) -> dict[str, Any]:
+def record(
+    origin: GeneratedDataset, simulator: SimulatorConfig, out: Path, workers: int, code: str = ""
+) -> dict[str, Any]:
     """Write the LeRobot v3.0 dataset `out` with `workers` processes; returns facts for its manifest.
 
     The bytes are the same for any number of workers and after any interruption. An existing `out` stays until the new
-    one is complete. Raises `SimulatorError`, and `OSError` if the disk is full.
+    one is complete; episodes of an interrupted recording are used again if their settings, packages and `code`, a digest,
+    are the same. Raises `SimulatorError`, and `OSError` if the disk is full.
     """
-    staging = out.parent / "staging" / _staging_key(simulator, origin.action_noise)
+    staging = out.parent / "staging" / _staging_key(simulator, origin.action_noise, code)
     seeds = _stage(origin, simulator, staging, workers)
     # imported here because it takes seconds and imports torch, which workers that import this module must not load
     from pisft.simulators.assemble import assemble
@@ -87,15 +89,12 @@ def _succeeded(path: Path) -> bool:
         return bool(staged["success"])
 
 
-def _staging_key(simulator: SimulatorConfig, action_noise: float) -> str:
+def _staging_key(simulator: SimulatorConfig, action_noise: float, code: str = "") -> str:
     """Hash what an episode depends on besides task and seed, so that no other recording's is reused."""
     content = {
         "simulator": simulator.model_dump(mode="json", exclude={"suites", "seeds", "fps", "timeout_s"}),
         "packages": versions(simulator),
         "action_noise": action_noise,
-        "code": [
-            hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest()
-            for name in (f"{simulator.simulator}.py", "base.py", "episodes.py")
-        ],
+        "code": code,
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(content)[:16]
