@@ -29,8 +29,8 @@ def record(
     """Write the LeRobot v3.0 dataset `out` with `workers` processes; returns facts for its manifest.
 
     The bytes are the same for any number of workers and after any interruption. An existing `out` stays until the new
-    one is complete; episodes of an interrupted recording are used again if their settings, packages and `code`, a digest,
-    are the same. Raises `SimulatorError`, and `OSError` if the disk is full.
+    one is complete. Episodes of an interrupted recording are used again if settings, packages and `code` (a digest of
+    what makes them) are the same. Raises `SimulatorError`, and `OSError` if the disk is full.
     """
     staging = out.parent / "staging" / _staging_key(simulator, origin.action_noise, code)
     seeds = _stage(origin, simulator, staging, workers)
