@@ -14,7 +14,7 @@ def test_each_thing_is_told_with_what_needs_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(environments, "ROOT", tmp_path)
-    monkeypatch.setattr(doctor, "_loads", lambda library: False)
+    monkeypatch.setattr(doctor, "loads", lambda library: False)
     found = {finding.what: finding for finding in doctor.examine(tmp_path)}
     assert found["Python 3.12"].has
     for what in (
