@@ -26,7 +26,8 @@ MODULES = (
     "transformers",
     "websockets.sync.server",
 )
-READ_ON_IMPORT = ("HF_", "HOME", "OMP_", "XDG_")  # variables that some of these read once: another value, a cold start
+# variables that some of these read once: with another value, a cold start
+READ_ON_IMPORT = ("HF_", "HOME", "OMP_", "PISFT_ARITHMETIC", "XDG_")
 ENVIRONMENT = dict(os.environ)
 SERVER = r"""
 import atexit, gc, importlib, json, os, runpy, sys, tempfile, threading, warnings
