@@ -9,6 +9,7 @@ setup:
 demo: setup
 	snakemake results/quickstart/report.html
 	@echo "open results/quickstart/report.html"
+	@python tools/verify.py results/quickstart
 
 test: setup
 	pytest -n 2 --dist loadfile -m "not slow and not slurm" tests

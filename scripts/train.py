@@ -12,6 +12,7 @@ from pisft.cli import experiment_parser, node_of, run
 from pisft.cluster.launch import train_in_job
 from pisft.config import read_resolved, site
 from pisft.provenance.build import Build, building, planned
+from pisft.records.checkpoint import CheckpointIndex
 from pisft.train.distribution.world import started
 from pisft.train.loop import train
 
@@ -43,6 +44,7 @@ def main() -> None:
         return
     with building(node, root) as build:
         build.outputs.extend(trained(build))
+        build.arithmetic = CheckpointIndex.read_from(root / f"results/{node.name}").arithmetic
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ RECORD = {
     "key": "k",
     "outputs": {},
     "uv_lock": None,
+    "arithmetic": "portable",
 }
 
 
@@ -201,6 +202,7 @@ STATISTICS = {"norm_stats": {"state": {**STATS, "q01": [-1.0, -1.5]}, "actions":
         ({"files": {"config": CONFIG | {"datasets": []}}}, "configuration"),
         ({"files": {"provenance/train": RECORD | {"pins": {"base": "p"}}}}, "datasets and base weights"),
         ({"files": {"provenance/train": RECORD | {"packages": {"torch": "2.12"}}}}, "torch: 2.11 → 2.12"),
+        ({"files": {"provenance/train": RECORD | {"arithmetic": "native"}}}, "train: portable → native"),
         ({"files": {"provenance/train": RECORD | {"code": {"pisft/a.py": "h2"}}}}, "code"),
         ({"files": {"norm_stats": STATISTICS}}, "1: q01 -0.250"),
         ({"weights": {"m.out.weight": torch.zeros(3)}}, "m.out: 1.00e+00"),

@@ -92,6 +92,13 @@ def test_where_a_folder_lies_is_no_part_of_a_key_nor_of_the_place_of_a_training_
     assert now(BASE, project) is None
 
 
+def test_a_run_is_resumed_in_the_arithmetic_that_it_began_in(project, monkeypatch):
+    build = Build(expected(CHECKPOINT, project))
+    before = build.fingerprint
+    monkeypatch.setenv("MKL_CBWR", "AVX512")
+    assert build.fingerprint != before and build.key == Build(expected(CHECKPOINT, project)).key
+
+
 def test_a_clone_has_them_as_they_are_and_writes_nothing_through(project, clone):
     (project / "data/mine/lerobot").symlink_to(project / "episodes")
     with building(BASE, project) as build:

@@ -23,6 +23,7 @@ PORTABLE = {
     "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",  # numpy's loops
     "OPENBLAS_CORETYPE": "Haswell",  # numpy's and scipy's products
     "OPENBLAS_NUM_THREADS": "1",  # which split the sums of those
+    "LP_NATIVE_VECTOR_WIDTH": "256",  # Mesa's drawing on a CPU
 }
 READ_BY = ("torch", "numpy")  # on import
 
@@ -46,6 +47,11 @@ def arithmetic() -> Arithmetic:
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_initialized():
         return "gpu"
+    return on_cpu()
+
+
+def on_cpu() -> Literal["portable", "native"]:
+    """What this process computes with on a CPU."""
     return "portable" if _portable() and _capable() else "native"
 
 

@@ -44,6 +44,7 @@ def measure(a: Side, b: Side) -> Difference:
         open_loop=_open_loop(a, b),
         success=_success(a, b),
         packages=_made_with("packages", a, b),
+        arithmetic=_rows(_arithmetic(a), _arithmetic(b)),
         code=code,
         commits=commits(a.commit, b.commit, [row.key.split(": ")[-1] for row in code]),
     )
@@ -55,7 +56,8 @@ def differ(content: Difference, tolerance: float | None = None) -> bool:
         return _further_apart(content, tolerance)
     one, other = content.loss
     sections = (content.weights, content.open_loop, content.success)
-    rows = (content.parts, content.config, content.inputs, content.norm_stats, content.packages, content.code)
+    rows = (content.parts, content.config, content.inputs, content.norm_stats, content.packages)
+    rows += (content.arithmetic, content.code)
     return any(rows) or one != other or not all(section.same for section in sections if section)
 
 
@@ -120,6 +122,11 @@ def _inputs(side: Side) -> dict[str, str]:
     if record is None:
         return {}
     return {path: key for path, key in record.parents.items() if not path.startswith("results/")} | record.pins
+
+
+def _arithmetic(side: Side) -> dict[str, str]:
+    """What each stage computed with, where that was noted."""
+    return {stage: record.arithmetic for stage, record in side.provenance.items() if record.arithmetic}
 
 
 def _made_with(what: Literal["packages", "code"], a: Side, b: Side) -> list[Changed]:

@@ -10,6 +10,7 @@ from pisft.config import resolve
 from pisft.diff.measure import differ, measure
 from pisft.diff.side import Side
 from pisft.diff.terminal import summary
+from pisft.provenance.committed import beside_lock
 from pisft.provenance.freshness import state
 from pisft.provenance.graph import lineage
 from pisft.provenance.rebuild import fresh_clone, given, run_in, take
@@ -19,6 +20,7 @@ from pisft.stages import Node, ProvenanceError
 
 UNKNOWN = "unknown"  # the original machine is not recorded
 LOCK = "uv.lock"  # its hash is recorded beside the key
+OF_PROCESSOR = ("processor", "cores", "threads", "gpu", "cuda")  # of a machine: portable arithmetic depends on none
 AT_RANDOM = "a GPU without train.deterministic"
 
 
@@ -46,22 +48,27 @@ def rebuild(exp: str, tolerance: float) -> int:
             files = ours.outputs | theirs.outputs
             differing += [path for path in files if ours.outputs.get(path) != theirs.outputs.get(path)]
             apart = _other(here / node.machine, clone / node.machine)
+            if ours.arithmetic == theirs.arithmetic == "portable":
+                apart = [key for key in apart if key not in OF_PROCESSOR]
+            apart += ["arithmetic"] if ours.arithmetic != theirs.arithmetic else []
             apart += [LOCK] if ours.uv_lock != theirs.uv_lock else []
             machines += [key for key in apart if key not in machines]
         if not differing:
             print("every file is the same, bit for bit")
+            _tell(beside_lock(exp, here))
             return 0
         print(*(f"{path}: differs" for path in differing), sep="\n")
         if at_random(here, exp):
             machines.append(AT_RANDOM)
         if not machines:
-            print("and it was made on a machine like this one: it should not")
+            print("and it was made on a machine like this one, or in portable arithmetic: it should not")
             return 1
         print(f"it was made on {_made_on(machines)}, where bits may differ", "", sep="\n")
         folders = (root / f"results/{exp}" for root in (here, clone))
         ours, theirs = (Side.read(folder, label) for folder, label in zip(folders, ("here", "again"), strict=True))
         told, code = verdict(ours, theirs, tolerance)
     print(f"\n{told}")
+    _tell(beside_lock(exp, here))
     return code
 
 
@@ -72,6 +79,11 @@ def verdict(here: Side, again: Side, tolerance: float) -> tuple[str, int]:
     if differ(content, tolerance):
         return f"further apart than a tolerance of {tolerance:g}, or not comparable", 1
     return f"the same within a tolerance of {tolerance:g}", 0
+
+
+def _tell(line: str | None) -> None:
+    if line:
+        print(line)
 
 
 def _record(node: Node, root: Path) -> Record:

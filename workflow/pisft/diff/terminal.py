@@ -30,6 +30,7 @@ def summary(content: Difference, color: bool) -> str:
     lines += _part(paint, "open loop", _open_loop(content.open_loop))
     lines += _part(paint, "success", _success(paint, content.success))
     lines += _part(paint, "packages", _changed(paint, content.packages))
+    lines += _part(paint, "arithmetic", _changed(paint, content.arithmetic))
     lines += _part(paint, "code", [row.key for row in content.code])
     lines += _part(paint, "commits that changed it", content.commits)
     return "\n".join(lines if len(lines) > 1 else [*lines, "no difference"])

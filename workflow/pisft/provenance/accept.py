@@ -83,7 +83,8 @@ def accept(node: Node, evidence: Mapping[str, Accepted] | None, root: Path = Pat
     found = Accepted(key="") if evidence is None else evidence[_commit(node, root)]
     accepted = [*record.accepted, found.model_copy(update={"key": record.key})]
     ingredients = {name: getattr(now, name) for name in Ingredients.model_fields}
-    new = Record(**ingredients, outputs=record.outputs, uv_lock=record.uv_lock, accepted=accepted)
+    kept = {name: getattr(record, name) for name in ("outputs", "uv_lock", "arithmetic")}
+    new = Record(**ingredients, **kept, accepted=accepted)
     new.write(root / node.provenance)
     return True
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pisft.arithmetic import Arithmetic, arithmetic, on_cpu
 from pisft.canonical import digest, file_facts, read_json, write_json
 from pisft.lease import PATIENCE_S, held
 from pisft.provenance.graph import made_from
@@ -20,13 +21,15 @@ from pisft.records.provenance import Ingredients, Record
 from pisft.stages import Node, ProvenanceError, check_name
 
 
-@dataclass(frozen=True)
+@dataclass
 class Build:
-    """A build under way: what it is made from, and its files, to be filled in."""
+    """A build under way: what it is made from, and to be filled in: its files, and what another process computed with,
+    where one did."""
 
     ingredients: Ingredients
     outputs: list[Path] = field(default_factory=list)
     uv_lock: str | None = None
+    arithmetic: Arithmetic | None = None
 
     @property
     def key(self) -> str:
@@ -36,11 +39,13 @@ class Build:
     @property
     def fingerprint(self) -> str:
         """The name of a training run: its key but for how long it is and which weights are taken, so that a longer run
-        resumes a shorter one. Only a run that looks for the best weights keeps them, so it is another."""
+        resumes a shorter one. Only a run that looks for the best weights keeps them, so it is another; and so is one
+        in another arithmetic."""
         config = dict(self.ingredients.config)
         config["chosen"] = "best" if config["chosen"] == "best" else None
         config["train"] = {name: value for name, value in config["train"].items() if name != "steps"}
-        return digest(self.ingredients.model_dump(mode="json", exclude={"key", "outside"}) | {"config": config})
+        made_from = self.ingredients.model_dump(mode="json", exclude={"key", "outside"})
+        return digest(made_from | {"config": config, "arithmetic": on_cpu()})
 
 
 def planned(node: Node, root: Path = Path()) -> Build:
@@ -88,6 +93,7 @@ def building(node: Node, root: Path = Path()) -> Iterator[Build]:
             origin = build.ingredients.made_from(build.uv_lock).model_dump(mode="json")
             write_json(root / node.target, content | {"provenance": origin})
         files = {path.relative_to(root).as_posix(): facts_of(path) for path in sorted(build.outputs)}
-        Record(**dict(build.ingredients), outputs=files, uv_lock=build.uv_lock).write(path)
+        used = build.arithmetic or arithmetic()
+        Record(**dict(build.ingredients), outputs=files, uv_lock=build.uv_lock, arithmetic=used).write(path)
         write_json(root / node.machine, machine(root))
         previous(path).unlink(missing_ok=True)

@@ -26,6 +26,7 @@ def machine(root: Path) -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
+        "libc": " ".join(platform.libc_ver()),
     }
     if torch := sys.modules.get("torch"):
         cuda = torch.cuda.is_available()

@@ -138,5 +138,6 @@ class Difference(Versioned):
     open_loop: OpenLoopChange | None
     success: SuccessChange | None
     packages: list[Changed]
+    arithmetic: list[Changed] = Field(default_factory=list)
     code: list[Changed]
     commits: list[str]

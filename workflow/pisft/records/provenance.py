@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from pisft.arithmetic import Arithmetic
 from pisft.canonical import digest
 from pisft.records.base import FileFacts, MadeFrom, Part, Versioned
 
@@ -48,11 +49,13 @@ class Accepted(Part):
 
 
 class Record(Versioned, Ingredients):
-    """The record as a file: ingredients, files (path → facts), the sha256 of uv.lock, and what was accepted."""
+    """The record as a file: ingredients, files (path → facts), the sha256 of uv.lock, what was computed with (None
+    where nobody noted it), and what was accepted."""
 
     kind: ClassVar[str] = "provenance"
     remedy: ClassVar[str] = "build its artefact again"
 
     outputs: dict[str, FileFacts]
     uv_lock: str | None
+    arithmetic: Arithmetic | None = None
     accepted: list[Accepted] = Field(default_factory=list)

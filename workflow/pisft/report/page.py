@@ -27,6 +27,8 @@ from pisft.report import figures
 from pisft.report.template import template
 
 STAGES = ("norm_stats", "train", "evaluate")
+UNKNOWN = "not noted"
+LOCK = "make verify says whether they are those of the committed dvc.lock"
 SECTIONS = ("model", "format", "datasets", "split", "norm_stats", "finetune", "train", "eval", "simulators")
 
 
@@ -64,7 +66,16 @@ def render(run_dir: Path) -> str:
         },
         packages=dict(sorted({k: v for record in provenance.values() for k, v in record.packages.items()}.items())),
         records=provenance,
+        arithmetic=_arithmetic(provenance),
     )
+
+
+def _arithmetic(records: dict[str, Record]) -> str:
+    """In which bits the stages agree with those of other machines."""
+    used = {stage: record.arithmetic for stage, record in records.items()}
+    if set(used.values()) == {"portable"}:
+        return f"portable: the same bits on every x86-64 processor with AVX2; {LOCK}"
+    return f"{', '.join(f'{stage} {kind or UNKNOWN}' for stage, kind in used.items())}; {LOCK}"
 
 
 def _went(path: Path) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from pisft.arithmetic import arithmetic
 from pisft.atomic import link, new_folder, sync
 from pisft.canonical import file_facts, files_below, read_json, write_json, write_text
 from pisft.config.experiment import Resolved
@@ -61,6 +62,7 @@ def promote(
             train_loss=train_loss,
             files={name: FileFacts(**facts) for name, facts in files.items()},
             metrics=facts_of(run_dir / METRICS),
+            arithmetic=arithmetic(),
         ).write(run_dir / CheckpointIndex.name_of_file)
         sync(run_dir)
     except OSError as error:
