@@ -12,7 +12,6 @@ import pisft  # noqa: F401 - before numpy, which reads what it sets
 
 # isort: split
 
-import argparse
 import hashlib
 
 import numpy as np
@@ -35,18 +34,16 @@ def sha256(array: np.ndarray) -> str:
 
 def main() -> None:
     """Print what the first frame and that after some steps come to, and the state of the physics."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("looks", nargs="*", choices=[*LOOKS, []], help="those that are drawn; all by default")
-    for name in parser.parse_args().looks or LOOKS:
-        render = MetaworldRender(camera_position=(1.3, -0.2, 1.1), **LOOKS[name])
+    for name, look in LOOKS.items():
+        render = MetaworldRender(camera_position=(1.3, -0.2, 1.1), **look)
         shown = open_simulator(simulator(render=render.model_dump()))
         shown.reset("button-press-topdown", 0)
         print(f"{name}.first", sha256(shown.observation()["observation.image"]), flush=True)
         for _ in range(STEPS):
             shown.step(shown.expert_action())
         print(f"{name}.last", sha256(shown.observation()["observation.image"]), flush=True)
-    data = shown._env.data
-    print("physics", sha256(np.concatenate([data.qpos, data.qvel, data.act, data.xpos.ravel()])))
+        data = shown._env.data
+        print(f"{name}.physics", sha256(np.concatenate([data.qpos, data.qvel, data.xpos.ravel()])))
 
 
 if __name__ == "__main__":
