@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pisft.arithmetic import on_cpu
 from pisft.config import read_resolved
 from pisft.config.model import BaseWeights
 from pisft.model import Pi0, save_weights
@@ -294,8 +295,9 @@ def test_compiling_changes_no_loss(tmp_path, image_dataset):
     plain, compiled = index_of(tmp_path / "plain"), index_of(tmp_path / "compiled")
     assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
     assert compiled["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-4)
-    # the compiler's cache tells kernels for other numbers of threads apart
+    # the compiler's cache tells kernels for other numbers of threads and other widths of vectors apart
     assert torch._inductor.config.cpp.threads == torch.get_num_threads()
+    assert torch._inductor.config.cpp.simdlen == (256 if on_cpu() == "portable" else None)
 
 
 def test_no_step_at_all_makes_the_base_weights_final(tmp_path, image_dataset):

@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from pisft.architecture.memory import part_of
+from pisft.arithmetic import on_cpu
 from pisft.config.experiment import Resolved
 from pisft.config.finetune import Lora
 from pisft.config.model import BaseWeights
@@ -98,9 +99,11 @@ def compile_blocks(model: Pi0) -> None:
     """Apply torch.compile to every layer of the vision tower and every joint block."""
     from torch._inductor import config
 
-    # makes the thread count part of the compile cache's key: else kernels that another process compiled for more
-    # threads would be reused, and wait for threads that are not there
+    # Both are part of the compile cache's key then. Else kernels that another process compiled for more threads would
+    # be reused, and wait for threads that are not there, or those it wrote for wider vectors, and write past their end.
     config.cpp.threads = torch.get_num_threads()
+    if on_cpu() == "portable":
+        config.cpp.simdlen = 256
     for block in (*model.vision.layers, *model.layers):
         block.forward = torch.compile(block.forward)
 
