@@ -1,7 +1,7 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SPELLED := *.md docs workflow scripts tools benchmarks tests rules config Snakefile
-.PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-draws bench-eval bench-finetune bench-maniskill bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
+.PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-arithmetic bench-draws bench-eval bench-finetune bench-maniskill bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
 
 setup:
 	@envs/setup.sh
@@ -65,6 +65,12 @@ remote: setup
 
 doctor: setup
 	python tools/doctor.py
+
+# Times are those of the libraries as they are, on every side.
+bench-data bench-draws bench-eval bench-save bench-serve bench-train: export PISFT_ARITHMETIC := native
+
+bench-arithmetic: setup
+	python benchmarks/bench_arithmetic.py
 
 bench-data: setup
 	python benchmarks/bench_data.py norm-stats

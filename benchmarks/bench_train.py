@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -344,12 +345,16 @@ def timed(device: torch.device) -> Iterator[list[float]]:
 
 
 @contextlib.contextmanager
-def worker(side: type, *args: Any) -> Iterator[Any]:
-    """Start a process that holds `side(*args)`; yields a function that calls its methods by name."""
+def worker(side: type, *args: Any, env: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """Start a process that holds `side(*args)`; yields a function that calls its methods by name.
+
+    The process has the environment `env`, or that of this one.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=serve, args=(there, side, args))
-    process.start()
+    with mock.patch.dict(os.environ, os.environ if env is None else env, clear=True):
+        process.start()
     there.close()
 
     def call(name: str, *arguments: Any) -> Any:
