@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from pisft.canonical import digest
@@ -19,6 +20,7 @@ from pisft.data.statistics.norm_stats import compute, save
 from pisft.data.transforms.format import Format
 from pisft.errors import PisftError
 from pisft.train import loop
+from pisft.train.distribution import world
 from pisft.train.loop import train
 from tiny_model import MODEL
 
@@ -94,6 +96,16 @@ def run(folder: Path) -> list[Path]:
     return train(
         config, run_dir, folder / "data", digest(config.model_dump(mode="json", exclude={"cluster", "logging"})), KEY
     )
+
+
+def run_as(folder: Path, rank: int, nodes: int, local: int, port: int, mesh: tuple[int, ...]) -> None:
+    """`run(folder)` as the process `rank` of `local` on each of `nodes`, which has to make this `mesh`."""
+    where = {"RANK": rank, "LOCAL_RANK": rank % local, "WORLD_SIZE": nodes * local, "LOCAL_WORLD_SIZE": local}
+    where |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+    os.environ |= {name: str(value) for name, value in where.items()}
+    with mock.patch.object(world, "init_device_mesh", wraps=world.init_device_mesh) as made:
+        run(folder)
+    assert [call.args for call in made.call_args_list] == [("cpu", mesh)]
 
 
 def start(folder: Path, kill_after: float | None = None, file_limit: int | None = None) -> multiprocessing.Process:

@@ -50,7 +50,7 @@ def test_an_evaluation_is_the_same_for_every_number_of_workers_and_follows_the_s
     assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True)
     assert {path.name: path.read_bytes() for path in videos.iterdir()} == before
 
-    assert set(timing) == {"open_loop_s", "rollouts_s", "videos_s", "lost_simulators", "not_filmed"}
+    assert set(timing) == {"sampling", "open_loop_s", "rollouts_s", "videos_s", "lost_simulators", "not_filmed"}
     assert content["experiment"] == "tiny" and content["checkpoint"]["step"] == 8
     assert [list(episode) for episode in content["open_loop"]["episodes"]] == [["dataset", "episode"]]
     assert len(content["open_loop"]["action_error"]["robot"]["per_dim"]) == 4
@@ -113,7 +113,7 @@ def test_without_a_closed_loop_there_is_none(experiment):
     config, folder = experiment
     config = config.model_copy(update={"eval": config.eval.model_copy(update={"closed_loop": None})})
     content, timing = evaluate(config, folder / "results/tiny", folder / "data", torch.device("cpu"), 1)
-    assert content.closed_loop is None and set(timing) == {"open_loop_s"}
+    assert content.closed_loop is None and set(timing) == {"sampling", "open_loop_s"}
 
 
 @pytest.mark.parametrize("part", ["weights", "loss", "rollout"])
@@ -225,7 +225,7 @@ def test_open_loop_tells_how_far_sampled_chunks_lie_apart(policy_and_frames):
 
 def test_open_loop_flow_loss_is_over_the_real_dims_at_fixed_noise(policy_and_frames, monkeypatch):
     policy, frames = policy_and_frames
-    monkeypatch.setattr(policy.model, "velocity", lambda observation, x_t, time: torch.zeros_like(x_t))
+    monkeypatch.setattr(policy.sampler.model, "velocity", lambda observation, x_t, time: torch.zeros_like(x_t))
     chosen = np.array([0, 4, 8, 10, 14, 18, 22])
     noise, _ = noise_and_time(opened.SEED, 0, np.arange(7), opened.DRAWS, *policy.noise_shape)
     _, actions = frames.batch(chosen)

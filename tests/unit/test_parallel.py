@@ -4,11 +4,14 @@ Sums are taken in another order, and fifty steps amplify what that rounds: to 1e
 """
 
 import json
+import multiprocessing
+import socket
 
 import pytest
 import torch
+from pisft.config.train import Cluster
 from safetensors.torch import load_file
-from tiny_training import make_experiment, run
+from tiny_training import make_experiment, run, run_as
 
 LONG = {
     "global_batch_size": 8,
@@ -53,3 +56,38 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, image_dataset,
         make_experiment(tmp_path, image_dataset, {"gpus": processes}, **LONG | {"steps": steps})
         run(tmp_path)
     torch.testing.assert_close(history(tmp_path), history(alone), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shard", "mesh"), [("node", (2, 2)), ("all", (4,))])
+def test_the_losses_do_not_depend_on_who_holds_which_weights(tmp_path, image_dataset, alone, shard, mesh):
+    cluster = {"num_nodes": 2, "gpus": 2, "micro_batch_size": 1, "shard": shard}
+    make_experiment(tmp_path, image_dataset, cluster, **LONG | {"steps": 30})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pisft.train.loop"])
+    processes = [context.Process(target=run_as, args=(tmp_path, rank, 2, 2, port, mesh)) for rank in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    make_experiment(tmp_path, image_dataset, **LONG)
+    run(tmp_path)
+    torch.testing.assert_close(history(tmp_path), history(alone), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shard", "processes", "local", "shards"),
+    [
+        ("node", 16, 8, 8),
+        ("all", 16, 8, 16),
+        ("node", 8, 8, 8),
+        ("node", 4, 1, 4),
+        ("node", 1, 1, 1),
+        ("node", 6, 4, 6),
+    ],
+)
+def test_weights_are_divided_among_the_processes_of_a_node(shard, processes, local, shards):
+    assert Cluster(shard=shard).shards(processes, local) == shards

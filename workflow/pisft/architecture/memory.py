@@ -60,18 +60,19 @@ def estimate(config: Resolved, processes: int) -> Estimate:
     # in a checkpoint, what adapters change is merged in fp32
     checkpoint = sum(p.numbers * (4 if p.adapted else p.bytes) for p in every)
     state = 12 * trained + average
+    shards = config.cluster.shards(processes, config.cluster.gpus_per_node)
     snapshots = config.train.steps // config.train.keep_every if config.train.keep_every else 0
     snapshots += config.eval.checkpoint == "best"
     return Estimate(
         parameters=sum(p.numbers for p in every if not p.adapter),
         trainable=trained,
-        weights=sum(p.numbers * p.bytes for p in every) // processes,
-        gradients=4 * trained // processes,
-        optimiser=8 * trained // processes,
-        average=average // processes,
+        weights=sum(p.numbers * p.bytes for p in every) // shards,
+        gradients=4 * trained // shards,
+        optimiser=8 * trained // shards,
+        average=average // shards,
         gathered=_gathered(every, config, processes),
         activations=_activations(config, processes),
-        copy=state // processes,
+        copy=state // shards,
         disk=(STATES + 1) * state + (2 + snapshots) * checkpoint,
     )
 

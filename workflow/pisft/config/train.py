@@ -76,7 +76,12 @@ class Cluster(Strict):
     activation_checkpointing: bool = Field(
         default=False, description="recompute each block in the backward pass: less memory, more time"
     )
-    compile: bool = Field(default=False, description="torch.compile, block by block")
+    shard: Literal["node", "all"] = Field(
+        default="node",
+        description="which processes divide the weights and the optimiser's state among them: those of each node, or "
+        "of all nodes, which takes less memory and more exchange",
+    )
+    compile: bool | None = Field(default=None, description="torch.compile, layer by layer; null: on a GPU")
 
     @field_validator("gpus")
     @classmethod
@@ -89,6 +94,15 @@ class Cluster(Strict):
     def gpus_per_node(self) -> int:
         """The number of processes on each node."""
         return self.gpus if isinstance(self.gpus, int) else len(numbers(self.gpus))
+
+    def shards(self, processes: int, local: int) -> int:
+        """How many of `processes`, `local` on each node, hold one copy of the weights together.
+
+        By default those of a node (hybrid sharding): what a layer needs travels on the links within it, and between
+        nodes each process exchanges its own shard's gradients only. With one process a node, all.
+        """
+        hybrid = self.shard == "node" and local > 1 and processes % local == 0
+        return min(local, processes) if hybrid else processes
 
     @property
     def visible_gpus(self) -> str | None:

@@ -70,15 +70,11 @@ def open_loop(
     return content, _traces(found, frames, starts, ends, names, tasks)
 
 
-@torch.inference_mode()
 def _flow_losses(
     policy: Policy, demonstrations: TrainingSet, frames: np.ndarray, draws: np.ndarray, times: np.ndarray
 ) -> np.ndarray:
     observation, actions = demonstrations.batch(frames)
-    loss = policy.model.flow_loss(
-        observation.to(policy.device),
-        *(x.to(policy.device) for x in (actions, torch.from_numpy(draws), torch.from_numpy(times))),
-    )
+    loss = policy.sampler.flow_loss(observation, actions, torch.from_numpy(draws), torch.from_numpy(times))
     return loss[..., : policy.preprocessor.action_dims].mean(dim=(1, 2, 3)).cpu().numpy()
 
 

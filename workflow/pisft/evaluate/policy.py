@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from pisft.data.loading.preprocess import Item, Preprocessor, collate
 from pisft.data.statistics.norm_stats import load as load_norm_stats
 from pisft.data.transforms.format import Format
 from pisft.model import Pi0, load_weights
+from pisft.model.sampling import Sampler
 
 SAMPLING_STEPS = 10  # Euler steps from noise to actions, as in openpi
 
@@ -26,15 +27,15 @@ def load_policy(config: Resolved, folder: Path, device: torch.device) -> Policy:
     preprocessor = Preprocessor(config.model, Format(config.format), load_norm_stats(folder / "norm_stats.json"))
     model = Pi0(config.model)
     load_weights(model, folder)
-    return Policy(model.to(device), preprocessor)
+    # bf16 is slow on a CPU
+    return Policy(model.to(device), preprocessor, config.train.precision if device.type == "cuda" else "fp32")
 
 
 class Policy:
-    """`model` in evaluation mode, on the device of its parameters."""
+    """`model` in evaluation mode, on the device of its parameters, computing in `precision`."""
 
-    def __init__(self, model: Pi0, preprocessor: Preprocessor):
-        self.model, self.preprocessor = model.eval(), preprocessor
-        self.device = next(model.parameters()).device
+    def __init__(self, model: Pi0, preprocessor: Preprocessor, precision: Literal["fp32", "bf16"] = "fp32"):
+        self.sampler, self.preprocessor = Sampler(model, precision), preprocessor
         self.noise_shape = (preprocessor.model.action_horizon, preprocessor.model.action_dim)
 
     def infer(self, observations: Sequence[dict[str, Any]], noise: np.ndarray) -> list[np.ndarray]:
@@ -43,9 +44,7 @@ class Policy:
         chunks = self.sample(items, noise)
         return [self.preprocessor.actions(chunk, item.encoded_state) for chunk, item in zip(chunks, items, strict=True)]
 
-    @torch.inference_mode()
     def sample(self, items: Sequence[Item], noise: np.ndarray) -> np.ndarray:
         """Return the model's own chunks, normalised and padded, float32 (B, H, A), one for each item."""
         batch, _ = collate(items)
-        start = torch.from_numpy(noise).to(self.device)
-        return self.model.sample_actions(batch.to(self.device), start, SAMPLING_STEPS).cpu().numpy()
+        return self.sampler(batch, torch.from_numpy(noise), SAMPLING_STEPS).cpu().numpy()

@@ -23,6 +23,7 @@ from pisft.evaluate.open_loop import open_loop
 from pisft.evaluate.policy import SAMPLING_STEPS, load_policy
 from pisft.evaluate.rollout import Actor, rollout
 from pisft.evaluate.video import choose, film, name
+from pisft.model.compiling import keep_in
 from pisft.records.checkpoint import CheckpointIndex
 from pisft.records.evaluation import (
     Chains,
@@ -55,10 +56,11 @@ def evaluate(
     `state` is a folder for finished rollouts, from which an interrupted evaluation resumes; `actor` acts in place of
     the checkpoint, and has to be the same one, served. Raises `PisftError`s.
     """
+    keep_in(data_root.parent)
     policy = load_policy(config, run_dir / "checkpoint", device)
     checkpoint = CheckpointIndex.read_from(run_dir)
 
-    timing: dict[str, Any] = {}
+    timing: dict[str, Any] = {"sampling": policy.sampler.how}
     started = time.perf_counter()
     demonstrations, episodes = _demonstrations(config, data_root, policy.preprocessor)
     opened, traces = open_loop(policy, demonstrations, episodes, held_out=not config.split.without_validation)

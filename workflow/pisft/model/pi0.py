@@ -123,7 +123,7 @@ class Pi0(nn.Module):
         prefix_mask, suffix_mask = self._masks(mask, K, S, prefix.dtype)
         suffix = suffix.reshape(B, K * S, W)
         for layer in self.layers:
-            prefix, suffix, _ = layer(prefix, suffix, cond, rope, suffix_rope, prefix_mask, suffix_mask)
+            prefix, suffix = layer(prefix, suffix, cond, rope, suffix_rope, prefix_mask, suffix_mask)
         return self._project_out(suffix, cond, K)
 
     def sample_actions(self, obs: Observation, noise: Tensor, num_steps: int = 10) -> Tensor:
@@ -132,16 +132,16 @@ class Pi0(nn.Module):
         S = self.config.action_horizon + (self.config.variant == "pi0")
         rope, suffix_rope = self._ropes(mask, 1, S)
         prefix_mask, suffix_mask = self._masks(mask, 1, S, prefix.dtype)
-        cache = []
-        for layer in self.layers:
-            prefix, _, kv = layer(prefix, None, None, rope, None, prefix_mask, None)
+        cache, layers = [], cast(list[Block], self.layers)
+        for layer in layers:
+            prefix, kv = layer.encode(prefix, rope, prefix_mask)
             cache.append(kv)
         x_t, time, dt = noise, torch.ones_like(noise[:, :1, 0]), -1.0 / num_steps
         for _ in range(num_steps):
             suffix, cond = self.embed_suffix(obs.state, x_t[:, None], time)
             suffix = suffix[:, 0]
-            for layer, kv in zip(self.layers, cache, strict=True):
-                _, suffix, _ = layer(None, suffix, cond, None, suffix_rope, None, suffix_mask, kv)
+            for layer, kv in zip(layers, cache, strict=True):
+                suffix = layer.decode(suffix, kv, cond, suffix_rope, suffix_mask)
             x_t = x_t + dt * self._project_out(suffix, cond, 1)[:, 0].float()
             time = time + dt  # accumulated in fp32 like the reference, since `sincos` amplifies the rounding
         return x_t
@@ -230,34 +230,35 @@ class Block(nn.Module):
 
     def forward(
         self,
-        prefix: Tensor | None,
-        suffix: Tensor | None,
+        prefix: Tensor,
+        suffix: Tensor,
         cond: Tensor | None,
-        prefix_rope: Rope | None,
-        suffix_rope: Rope | None,
-        prefix_mask: Tensor | None,
-        suffix_mask: Tensor | None,
-        cache: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor | None, Tensor | None, tuple[Tensor, Tensor]]:
-        """Return (prefix, suffix, the prefix's keys and values). Without a suffix, computes only the prefix; with
-        `cache`, the keys and values of an earlier call, only the suffix."""
-        if cache is not None:
-            k, v = cache
-        elif prefix is not None and prefix_rope is not None:
-            x, _ = self.vlm.input_layernorm(prefix)
-            k, v = self.vlm.keys_values(x, prefix_rope)
-            if not self.last:
-                q = self.vlm.queries(x, prefix_rope)
-                prefix = self.vlm.finish(prefix, attend(q, k, v, prefix_mask), None, None)
-        else:
-            raise ValueError("found neither a prefix nor a cache")
-        if suffix is not None and suffix_rope is not None:
-            x, gate = self.expert.input_layernorm(suffix, cond)
-            q = self.expert.queries(x, suffix_rope)
-            own_k, own_v = self.expert.keys_values(x, suffix_rope)
-            attended = attend(q, torch.cat([k, own_k], 2), torch.cat([v, own_v], 2), suffix_mask)
-            suffix = self.expert.finish(suffix, attended, gate, cond)
-        return prefix, suffix, (k, v)
+        prefix_rope: Rope,
+        suffix_rope: Rope,
+        prefix_mask: Tensor,
+        suffix_mask: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return prefix and suffix after this layer."""
+        # the class's methods: this block's own may be compiled, or gather its weights, for themselves
+        prefix, kv = Block.encode(self, prefix, prefix_rope, prefix_mask)
+        return prefix, Block.decode(self, suffix, kv, cond, suffix_rope, suffix_mask)
+
+    def encode(self, prefix: Tensor, rope: Rope, mask: Tensor) -> tuple[Tensor, KeysValues]:
+        """Return the prefix after this layer, and its keys and values. The last layer leaves the prefix as it is."""
+        x, _ = self.vlm.input_layernorm(prefix)
+        k, v = self.vlm.keys_values(x, rope)
+        if not self.last:
+            q = self.vlm.queries(x, rope)
+            prefix = self.vlm.finish(prefix, attend(q, k, v, mask), None, None)
+        return prefix, (k, v)
+
+    def decode(self, suffix: Tensor, kv: KeysValues, cond: Tensor | None, rope: Rope, mask: Tensor) -> Tensor:
+        """Return the suffix after this layer; `kv` are the prefix's keys and values in it."""
+        x, gate = self.expert.input_layernorm(suffix, cond)
+        q = self.expert.queries(x, rope)
+        own_k, own_v = self.expert.keys_values(x, rope)
+        attended = attend(q, torch.cat([kv[0], own_k], 2), torch.cat([kv[1], own_v], 2), mask)
+        return self.expert.finish(suffix, attended, gate, cond)
 
     def unused(self) -> list[nn.Module]:
         """Return the modules that the last layer does not use."""
@@ -375,6 +376,7 @@ class VisionLayer(nn.Module):
 
 
 Rope = tuple[Tensor, Tensor]
+KeysValues = tuple[Tensor, Tensor]  # each (B, kv_heads, P, head_dim)
 
 
 def rope(positions: Tensor, head_dim: int) -> Rope:

@@ -30,8 +30,8 @@ def check(config: Resolved, run_dir: Path, world: World) -> None:
     if share > available:
         raise TrainingError(
             f"{config.name}: training needs about {share / GIB:.2f} GiB; {where.format(available / GIB)}. "
-            "Lower cluster.micro_batch_size, set cluster.activation_checkpointing, use more processes, or "
-            "finetune.method lora"
+            "Lower cluster.micro_batch_size, set cluster.activation_checkpointing, use more processes (on several "
+            "nodes with cluster.shard: all), or finetune.method lora"
         )
     if (copies := needed.copy * int(os.environ.get("LOCAL_WORLD_SIZE", 1))) > _free_memory():
         raise TrainingError(

@@ -27,7 +27,7 @@ from pisft.train.checkpoints.files import checkpoint_files, is_complete, state_f
 from pisft.train.checkpoints.promote import promote, write_checkpoint
 from pisft.train.checkpoints.saving import Saver
 from pisft.train.distribution.launch import launch
-from pisft.train.distribution.parallel import build
+from pisft.train.distribution.parallel import build, exchange
 from pisft.train.distribution.world import Vote, World
 from pisft.train.errors import Interrupted, TrainingError
 from pisft.train.monitoring.diagnose import nonfinite
@@ -187,7 +187,8 @@ class Trainer:
         """Do one training step; returns its row of `history`, on the device."""
         world, train = self.world, self.config.train
         row = torch.zeros(self.history.shape[1], device=world.device)
-        for batch in micro_batches:
+        for i, batch in enumerate(micro_batches, 1):
+            exchange(self.model, last=i == len(micro_batches))
             share = len(batch) / train.global_batch_size
             loss, dims = flow_losses(self.model, batch, self.corpus.real_dims, train.precision)
             # FSDP averages gradients over the ranks; times `world.size`, the average is the sum

@@ -47,7 +47,7 @@ def launch(
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", cluster.visible_gpus)
     if variables := started():
         os.environ |= variables
-        with joined(local_device(train.deterministic, train.threads), timeout_s) as world:
+        with joined(local_device(train.deterministic, train.threads), cluster, timeout_s) as world:
             target(world, *args)
         return
     processes = 1 if launcher == "inline" else cluster.gpus_per_node
@@ -60,10 +60,17 @@ def launch(
     found = torch.cuda.device_count()
     if 0 < found < processes:
         raise TrainingError(f"cluster.gpus: found {cluster.gpus}; this machine has {found}")
-    _spawn(target, args, processes, train, timeout_s)
+    _spawn(target, args, processes, cluster, train, timeout_s)
 
 
-def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, train: Train, timeout_s: float) -> None:
+def _spawn(
+    target: Callable[..., None],
+    args: tuple[Any, ...],
+    processes: int,
+    cluster: Cluster,
+    train: Train,
+    timeout_s: float,
+) -> None:
     # the fork server imports everything once and forks all processes
     server = mp.get_context("forkserver")
     server.set_forkserver_preload([target.__module__])
@@ -78,7 +85,7 @@ def _spawn(target: Callable[..., None], args: tuple[Any, ...], processes: int, t
         where |= {"GLOO_SOCKET_IFNAME": "lo"}
     context = start_processes(
         _main,
-        (target, args, train, timeout_s, where, reports),
+        (target, args, cluster, train, timeout_s, where, reports),
         processes,
         join=False,
         start_method="forkserver",
@@ -103,6 +110,7 @@ def _main(
     rank: int,
     target: Callable[..., None],
     args: tuple[Any, ...],
+    cluster: Cluster,
     train: Train,
     timeout_s: float,
     where: dict[str, str],
@@ -112,7 +120,7 @@ def _main(
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     os.environ |= where | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     try:
-        with joined(local_device(train.deterministic, train.threads), timeout_s) as world:
+        with joined(local_device(train.deterministic, train.threads), cluster, timeout_s) as world:
             target(world, *args)
     except Interrupted as interruption:
         if rank == 0:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from pisft.architecture.memory import part_of
-from pisft.arithmetic import on_cpu
 from pisft.config.experiment import Resolved
 from pisft.config.finetune import Lora
 from pisft.config.model import BaseWeights
 from pisft.model import Pi0, load_weights, lora
+from pisft.model.compiling import compile_blocks, keep_in, wanted
 from pisft.model.weights import put_shard
 from pisft.train.base_weights import base_path
 from pisft.train.distribution.world import World
@@ -36,7 +36,8 @@ def build(config: Resolved, root: Path, world: World) -> Pi0:
     with torch.device("meta" if isinstance(base, BaseWeights) else "cpu"):
         model = Pi0(config.model)
     restrict(model, config)
-    _cluster_options(model, config)
+    keep_in(root)
+    prepare(model, config, world)
     if not isinstance(base, BaseWeights):
         model.to(world.device)
     shard(model, world, config.train.precision)
@@ -78,6 +79,15 @@ def shard(model: Pi0, world: World, precision: str) -> None:
         fully_shard(block, mesh=world.mesh, mp_policy=policy)
     for method in ("flow_loss", "sample_actions"):
         register_fsdp_forward_method(model, method)
+    for block in model.layers:
+        for method in ("encode", "decode"):
+            register_fsdp_forward_method(block, method)
+
+
+def exchange(model: Pi0, last: bool) -> None:
+    """Sum gradients over copies of the model in the next backward pass only if it is a step's last."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_all_reduce(last)
 
 
 def whole(parameter: Tensor) -> Tensor:
@@ -86,26 +96,14 @@ def whole(parameter: Tensor) -> Tensor:
     return (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
 
 
-def _cluster_options(model: Pi0, config: Resolved) -> None:
+def prepare(model: Pi0, config: Resolved, world: World) -> None:
+    """Compile the blocks of `model` and let them recompute, as `config.cluster` says."""
     # replace `forward`, not the module: parameter names stay, and FSDP's hooks stay outside of it
-    if config.cluster.compile:
+    if wanted(config.cluster.compile, world.device, world.lead):
         compile_blocks(model)
     if config.cluster.activation_checkpointing:
         for block in (*model.vision.layers, *model.layers):
             block.forward = _recomputed(block)
-
-
-def compile_blocks(model: Pi0) -> None:
-    """Apply torch.compile to every layer of the vision tower and every joint block."""
-    from torch._inductor import config
-
-    # Both are part of the compile cache's key then. Else kernels that another process compiled for more threads would
-    # be reused, and wait for threads that are not there, or those it wrote for wider vectors, and write past their end.
-    config.cpp.threads = torch.get_num_threads()
-    if on_cpu() == "portable":
-        config.cpp.simdlen = 256
-    for block in (*model.vision.layers, *model.layers):
-        block.forward = torch.compile(block.forward)
 
 
 def _recomputed(block: nn.Module):

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from pisft.config.train import Cluster
+
 CPU = torch.device("cpu")
 TIMEOUT_S = 1200.0
 
@@ -75,11 +77,11 @@ def started() -> dict[str, str] | None:
 
 
 @contextlib.contextmanager
-def joined(device: torch.device, timeout_s: float = TIMEOUT_S) -> Iterator[World]:
-    """Yield the world that RANK, WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them.
+def joined(device: torch.device, cluster: Cluster, timeout_s: float = TIMEOUT_S) -> Iterator[World]:
+    """Yield the world that RANK, WORLD_SIZE, LOCAL_WORLD_SIZE and MASTER_ADDR describe, as torchrun sets them.
 
     NCCL for GPUs, gloo for CPUs. Initialisation and every collective raise if another rank does not answer within
-    `timeout_s`.
+    `timeout_s`. The mesh is (copies of the model, shards of each), or (shards,) for one copy.
     """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(
@@ -87,7 +89,11 @@ def joined(device: torch.device, timeout_s: float = TIMEOUT_S) -> Iterator[World
     )
     try:
         size = distributed.get_world_size()
-        yield World(device, distributed.get_rank(), size, init_device_mesh(device.type, (size,)))
+        shards = cluster.shards(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+        copies = size // shards
+        shape, names = ((size,), ("shards",)) if copies == 1 else ((copies, shards), ("copies", "shards"))
+        mesh = init_device_mesh(device.type, shape, mesh_dim_names=names)
+        yield World(device, distributed.get_rank(), size, mesh)
     finally:
         distributed.destroy_process_group()
 
