@@ -1,7 +1,7 @@
 # make demo: set up, then record, train, evaluate and report the quickstart.   make test: the tests.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SPELLED := *.md docs workflow scripts tools benchmarks tests rules config Snakefile
-.PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-arithmetic bench-draws bench-eval bench-finetune bench-maniskill bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
+.PHONY: setup demo doctor test test-slow test-slurm test-long slurm-up slurm-down lint schema bench-demo bench-arithmetic bench-draws bench-eval bench-finetune bench-gpu bench-maniskill bench-serve bench-save bench-slurm bench-start bench-success bench-train bench-data papers remote verify verify-paper
 
 setup:
 	@envs/setup.sh
@@ -93,6 +93,9 @@ bench-serve: setup
 
 bench-finetune: setup
 	python benchmarks/bench_finetune.py
+
+bench-gpu: setup
+	python benchmarks/bench_gpu.py
 
 bench-maniskill: setup
 	python benchmarks/bench_maniskill.py

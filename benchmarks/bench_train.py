@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import os
 import statistics
 import sys
@@ -25,15 +24,13 @@ from typing import Any
 from unittest import mock
 
 import torch
-from pisft.architecture.flops import needed_flops
 from pisft.config.finetune import Lora
 from pisft.config.train import Train
 from pisft.model import ModelConfig, Observation, Pi0, load_weights, lora
+from pisft.model.compiling import compile_blocks
 from pisft.model.runtime import configure
-from pisft.train.distribution.parallel import compile_blocks
 from pisft.train.distribution.world import World
 from pisft.train.loop import Trainer
-from pisft.train.monitoring.rates import peak_flops
 from pisft.train.step.batches import Batch
 from pisft.train.step.optim import Optimizer
 from safetensors.torch import save_file
@@ -48,7 +45,7 @@ DIMS = 32  # of states and actions, none of them padding, so that both sides ave
 
 
 def main() -> None:
-    """Print samples/s of both sides, variant by variant; on a GPU also MFU and memory at full size."""
+    """Print samples/s of both sides, variant by variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, help="steps of each side that are timed")
     parser.add_argument("--batch", type=int, help="samples a step (default: 4 on a CPU, 16 on a GPU)")
@@ -70,12 +67,6 @@ def main() -> None:
                 for cameras in args.cameras:
                     for fed in (3, cameras) if cameras < 3 else (3,):
                         compare(variant, ours, theirs, size, cameras, fed, args.repeats)
-            if gpu:
-                with worker(Figures, *arguments, args.compile) as figures:
-                    for line in figures("lines", size, args.repeats):
-                        print(line)
-    if not gpu:
-        print("full size: samples/s, MFU and memory under caps: skipped, since there is no GPU")
 
 
 def compare(variant: str, ours: Any, theirs: Any, size: int, cameras: int, fed: int, repeats: int) -> None:
@@ -201,56 +192,6 @@ class Theirs:
             mock.patch.object(self.policy.model, "sample_time", lambda *_: self.time),
         ):
             yield
-
-
-class Figures:
-    """Our step on a GPU alone: samples a second, MFU, and what fits under a memory cap."""
-
-    def __init__(self, variant: str, full_size: bool, weights: Path, compiled: bool):
-        self.arguments = (variant, full_size, weights, compiled)
-
-    def lines(self, size: int, repeats: int) -> list[str]:
-        """Measure, and return the lines to print."""
-        ours, found = Ours(*self.arguments), []
-        peak = peak_flops(ours.device)
-        for cameras in (1, 2, 3):
-            ours.begin(size, cameras)
-            for _ in range(2):
-                ours.step()
-            rate = size / statistics.median(ours.step() for _ in range(repeats))
-            mfu = f", MFU {rate * needed_flops(ours.config, cameras * 256, PROMPT) / peak:.1%}" if peak else ""
-            found.append(f"{cameras} × 256 image and {PROMPT} prompt tokens, batch {size}: {rate:.1f} samples/s{mfu}")
-        ours.begin(size, 2)
-        ours.step()
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
-            ours.step()
-        kernels = sorted(profiler.key_averages(), key=lambda k: k.self_device_time_total, reverse=True)
-        whole = sum(kernel.self_device_time_total for kernel in kernels)
-        found.append("where the time of a step with two cameras goes:")
-        found += [f"  {k.self_device_time_total / whole:5.1%}  {k.key[:90]}" for k in kernels[:12]]
-        plain = statistics.median(ours.step() for _ in range(repeats))
-        configure(deterministic=True)
-        ours.step()
-        exact = statistics.median(ours.step() for _ in range(repeats))
-        torch.use_deterministic_algorithms(False)
-        found.append(f"train.deterministic, two cameras: {exact / plain:.2f} times as long")
-        total = torch.cuda.get_device_properties(ours.device).total_memory
-        for name, cap, finetune in (("LoRA", 24, Lora(method="lora")), ("full fine-tuning", 80, None)):
-            ours = None
-            gc.collect()
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-            torch.cuda.set_per_process_memory_fraction(min(1.0, cap * 1e9 / total))
-            try:
-                ours = Ours(*self.arguments, finetune)
-                ours.begin(1, 2)
-                for _ in range(3):
-                    ours.step()
-                held = f"{torch.cuda.max_memory_reserved() / 1e9:.1f} GB reserved"
-            except torch.cuda.OutOfMemoryError:
-                held = "out of memory"
-            found.append(f"{name} under a cap of {cap} GB, micro-batch 1, two cameras: {held}")
-        return found
 
 
 def dimensions(variant: str, full_size: bool) -> ModelConfig:
