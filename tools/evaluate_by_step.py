@@ -14,6 +14,7 @@ from pisft.canonical import write_json, write_text
 from pisft.cli import experiment_parser, node_of, run
 from pisft.config import read_resolved
 from pisft.evaluate.by_step import by_step
+from pisft.model.compiling import keep_in
 from pisft.model.runtime import configure
 from pisft.provenance.build import Build
 from pisft.provenance.key import expected
@@ -31,6 +32,7 @@ def main() -> None:
     root, node = node_of("train", args.config)
     run_dir = root / f"results/{node.name}"
     config = read_resolved(args.config)
+    keep_in(root)
     fingerprint = Build(expected(node, root)).fingerprint
     # the key of the evaluation is one of all that a rollout depends on but for the weights of a step and the seeds
     state = run_dir / "eval_by_step_state" / expected(Node("evaluate", node.name), root).key[:16]

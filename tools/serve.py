@@ -18,6 +18,7 @@ from pisft.cli import node_of, run
 from pisft.config import read_resolved
 from pisft.errors import PisftError
 from pisft.evaluate.policy import load_policy
+from pisft.model.compiling import keep_in
 from pisft.model.runtime import configure
 from pisft.provenance.verified import verify_checkpoint
 from pisft.records.checkpoint import CheckpointIndex
@@ -61,6 +62,7 @@ def main() -> None:
     config = read_resolved(run_dir / "config.json")
     checkpoint = CheckpointIndex.read_from(run_dir)
     verify_checkpoint(config.name, run_dir.parents[1], checkpoint)
+    keep_in(run_dir.parents[1])
     policy = load_policy(config, run_dir / "checkpoint", configure(threads=1))
     about = {
         "experiment": config.name,
