@@ -92,7 +92,7 @@ def memory(args: argparse.Namespace) -> Iterator[str]:
 def adapters(args: argparse.Namespace) -> Iterator[str]:
     """LoRA, each preset, and the smallest card."""
     for targets in ("openpi", "rlinf", "lerobot"):
-        for size in (16, 32):
+        for size in (16,) if args.tiny else (16, 32):
             yield training(args, size, 1, finetune=Lora(method="lora", targets=targets))
     yield training(args, 8, 1, finetune=Lora(method="lora", targets="openpi"), cap=24)
 
