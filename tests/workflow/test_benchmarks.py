@@ -15,6 +15,7 @@ def bench_gpu(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_part_runs_on_a_small_model():
     done = bench_gpu(*PARTS)
     assert done.returncode == 0, done.stderr
