@@ -21,15 +21,13 @@ import os
 import statistics
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
-from bench_train import worker
+from bench_train import bare_trainer, worker
 from pisft.arithmetic import PORTABLE, SWITCH
 from pisft.config import resolve
 from pisft.model import Observation, Pi0
 from pisft.model.runtime import configure
-from pisft.train.distribution.world import World
 from pisft.train.loop import Trainer
 from pisft.train.step.batches import Batch
 from pisft.train.step.optim import Optimizer
@@ -91,15 +89,7 @@ class Steps:
         shape = (size, draws, config.model.action_horizon, dims)
         actions, noise = torch.randn(shape, generator=g)[:, 0], torch.randn(shape, generator=g)
         self.batch = Batch(observation, actions, noise, torch.rand(size, draws, generator=g) * 0.999 + 0.001)
-        self.trainer = SimpleNamespace(
-            world=World(device),
-            config=SimpleNamespace(train=train),
-            model=self.model,
-            corpus=SimpleNamespace(real_dims=dims),
-            optimizer=Optimizer(self.model, train),
-            history=torch.zeros(1, 3 + dims),
-            step=0,
-        )
+        self.trainer = bare_trainer(self.model, Optimizer(self.model, train), train, device, dims)
 
     def step(self) -> float:
         """Take a step; returns its CPU seconds, those of all threads together."""

@@ -17,11 +17,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-from bench_train import PROMPT, Ours, Theirs, dimensions, make_batch, timed
+from bench_train import PROMPT, Ours, Theirs, bare_trainer, dimensions, make_batch, timed
 from pisft.architecture.flops import needed_flops
 from pisft.architecture.memory import estimate
 from pisft.config import resolve
@@ -240,15 +239,8 @@ def steps(config: Resolved, device: torch.device, micro: int, pieces: int):
     model = drawn(build, config.model, device)
     if isinstance(config.finetune, Lora):
         lora.initialise(model, config.finetune, seed=0)
-    trainer = SimpleNamespace(
-        world=world,
-        config=config,
-        model=model.train(),
-        corpus=SimpleNamespace(real_dims=config.model.action_dim),
-        optimizer=Optimizer(model, config.train),
-        history=torch.zeros(1, 3 + config.model.action_dim),
-        step=0,
-    )
+    model.train()
+    trainer = bare_trainer(model, Optimizer(model, config.train), config.train, device, config.model.action_dim)
     batches: list[Batch] = [make_batch(config.model, micro, CAMERAS).to(device) for _ in range(pieces)]
 
     def step() -> float:

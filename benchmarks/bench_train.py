@@ -112,15 +112,7 @@ class Ours:
         load_weights(self.model, self.weights)
         self.batch = make_batch(self.config, size, cameras).to(self.device)
         train = Train(steps=1, ema=None, precision=self.precision, global_batch_size=size)
-        self.trainer = SimpleNamespace(
-            world=World(self.device),
-            config=SimpleNamespace(train=train),
-            model=self.model,
-            corpus=SimpleNamespace(real_dims=DIMS),
-            optimizer=self.optimizer,
-            history=torch.zeros(1, 3 + DIMS),
-            step=0,
-        )
+        self.trainer = bare_trainer(self.model, self.optimizer, train, self.device, DIMS)
         batch = self.batch
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.model.flow_loss(batch.observation, batch.actions, batch.noise, batch.time)
@@ -271,6 +263,19 @@ def lerobot_batch(config: ModelConfig, batch: Batch) -> dict[str, Tensor]:
         "observation.language.attention_mask": nn.functional.pad(observation.token_mask, (0, pad)),
         "action": batch.actions,
     }
+
+
+def bare_trainer(model: nn.Module, optimizer: Optimizer, train: Train, device: torch.device, dims: int) -> Any:
+    """Return what `Trainer.update` reads of a trainer: one that has no datasets and no files."""
+    return SimpleNamespace(
+        world=World(device),
+        config=SimpleNamespace(train=train),
+        model=model,
+        corpus=SimpleNamespace(real_dims=dims),
+        optimizer=optimizer,
+        history=torch.zeros(1, 3 + dims),
+        step=0,
+    )
 
 
 @contextlib.contextmanager

@@ -1,11 +1,12 @@
 """What is compiled: everything that a run computes in layers, whatever the shapes, with the same results."""
 
+import os
 from functools import partial
 
 import pytest
 import torch
 from pisft.config.finetune import Lora
-from pisft.model import Observation, Pi0, lora
+from pisft.model import Observation, Pi0, compiling, lora
 from pisft.model.compiling import compile_blocks
 from tiny_model import model_config
 
@@ -56,3 +57,25 @@ def test_every_use_and_shape_of_a_run_is_compiled(monkeypatch, variant, adapters
             for expected, found in zip(results(plain, shape), results(compiled, shape), strict=True):
                 torch.testing.assert_close(found, expected)
     torch._dynamo.reset()
+
+
+def test_compiling_is_what_was_chosen_and_else_what_a_gpu_can(monkeypatch, capsys):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [compiling.wanted(choice, cpu) for choice in (None, False, True)] == [False, False, True]
+    monkeypatch.setattr(compiling, "_lacking", lambda: "")
+    assert [compiling.wanted(choice, gpu) for choice in (None, False, True)] == [True, False, True]
+    monkeypatch.setattr(compiling, "_lacking", lambda: "found no C compiler")
+    assert not compiling.wanted(None, gpu, lead=False)
+    assert capsys.readouterr().err == ""
+    assert not compiling.wanted(None, gpu)
+    assert "found no C compiler" in capsys.readouterr().err
+
+
+def test_what_is_compiled_is_kept_in_the_project_unless_another_place_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "put back by this")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    compiling.keep_in(tmp_path)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / compiling.KEPT)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    compiling.keep_in(tmp_path)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"
